@@ -1,0 +1,160 @@
+//! The public error: a leaf of the crate, one variant for each thing that a caller can act on.
+//!
+//! Every message says what happened and, where something can be done about it, what to do.
+
+use std::error::Error as StdError;
+
+/// The result of a Netabase operation.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong, one variant a thing that a caller can act on.
+///
+/// A write that failed either did not happen, or may have: [`Error::may_have_happened`] says which.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// No majority of the voters can be reached. The write was not proposed and did not happen.
+    #[error("no majority of the cluster's voters answers; the operation did not happen: check that most nodes are up and can reach each other, then try again")]
+    NoQuorum,
+
+    /// The outcome did not become known in time. A write may have happened.
+    #[error("the outcome did not become known in time; a write may have happened: read the record before you write it again")]
+    Timeout,
+
+    /// The connection over which the operation was sent went away. A write may have happened.
+    #[error("the connection was lost before the outcome was known; a write may have happened: read the record before you write it again")]
+    ConnectionLost,
+
+    /// Another record holds the value of a unique index. The write did not happen.
+    #[error("another `{record}` already has this value of the unique index `{index}`")]
+    UniqueViolation {
+        /// The stored name of the record type.
+        record: String,
+        /// The name of the unique index.
+        index: String,
+    },
+
+    /// `insert_record` found a record under this key. The write did not happen.
+    #[error("a `{record}` with this key already exists: use `put_record` to overwrite it")]
+    AlreadyExists {
+        /// The stored name of the record type.
+        record: String,
+    },
+
+    /// `put_records` stopped at a record. Those before it are in; those after it may be.
+    #[error("record {index} of the batch failed after {applied} had been applied: {source}")]
+    Batch {
+        /// How many records are known to be applied.
+        applied: u64,
+        /// The position in the input of the first record that failed.
+        index: u64,
+        /// Why it failed.
+        #[source]
+        source: Box<Error>,
+    },
+
+    /// A bounded queue is full. The operation did not happen.
+    #[error("the node has as many operations waiting as it may ({limit}); nothing was sent: wait for some to finish, then try again")]
+    Overloaded {
+        /// The bound of the queue that is full.
+        limit: usize,
+    },
+
+    /// This node or client may not do this.
+    #[error("not authorized: {reason}")]
+    NotAuthorized {
+        /// Who refused, and what it would take.
+        reason: String,
+    },
+
+    /// The schema of this program and that of the directory or of a peer differ.
+    #[error("the schemas differ: ours is {ours}, theirs is {theirs}; open it with the program that wrote it, or change the schema back")]
+    SchemaMismatch {
+        /// Our schema: record name and fingerprint of the first difference.
+        ours: String,
+        /// Theirs: record name and fingerprint of the first difference.
+        theirs: String,
+    },
+
+    /// A value of this record type cannot be written or read back.
+    #[error("a `{record}` cannot be encoded or decoded: {reason}")]
+    Codec {
+        /// The stored name of the record type.
+        record: String,
+        /// What the codec said.
+        reason: String,
+    },
+
+    /// The record, with its key, is larger than the limit. It was not sent.
+    #[error("the `{record}` takes {bytes} bytes, more than the limit of {bytes_max}: make it smaller, or raise `Limits::record_bytes_max` on every node")]
+    RecordTooLarge {
+        /// The stored name of the record type.
+        record: String,
+        /// Its size in bytes.
+        bytes: usize,
+        /// The limit in bytes.
+        bytes_max: usize,
+    },
+
+    /// An option given to `start()` cannot work.
+    #[error("the option `{option}` cannot be used: {reason}")]
+    Configuration {
+        /// The name of the option.
+        option: &'static str,
+        /// What is wrong with it, and what to write instead.
+        reason: String,
+    },
+
+    /// The data directory cannot be used: locked, damaged or foreign.
+    #[error("the data directory cannot be used: {reason}")]
+    DataDirectory {
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+
+    /// The disk failed or is full. What was acknowledged stays readable.
+    #[error("storage failed: {reason}")]
+    Storage {
+        /// What the disk said, and what to do.
+        reason: String,
+        /// The underlying error.
+        #[source]
+        source: Option<Box<dyn StdError + Send + Sync>>,
+    },
+
+    /// The network cannot be used.
+    #[error("the network failed: {reason}")]
+    Network {
+        /// What failed, and what to do.
+        reason: String,
+    },
+
+    /// This handle's node has been shut down.
+    #[error("this node has been shut down")]
+    ShutDown,
+}
+
+impl Error {
+    /// Whether the write that gave this error may have happened all the same.
+    ///
+    /// `false` means that it did not happen and never will; `true` that its outcome is unknown:
+    /// read before you write again.
+    ///
+    /// ```
+    /// use netabase::Error;
+    /// assert!(Error::Timeout.may_have_happened());
+    /// assert!(!Error::NoQuorum.may_have_happened());
+    /// ```
+    #[must_use]
+    pub fn may_have_happened(&self) -> bool {
+        match self {
+            Error::Timeout | Error::ConnectionLost => true,
+            Error::Batch { source, .. } => source.may_have_happened(),
+            _ => false,
+        }
+    }
+
+    pub(crate) fn storage(reason: impl Into<String>, source: impl StdError + Send + Sync + 'static) -> Self {
+        Error::Storage { reason: reason.into(), source: Some(Box::new(source)) }
+    }
+}
