@@ -1,0 +1,5 @@
+//! Netabase: a typed, persistent, replicated record store from one derive.
+
+mod error;
+
+pub use error::{Error, Result};
