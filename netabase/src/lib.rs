@@ -6,10 +6,16 @@ extern crate self as netabase;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
-#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus and the handle use it"))]
+#[cfg_attr(
+    not(feature = "paxos"),
+    allow(dead_code, unused_imports, reason = "consensus and the handle use it")
+)]
 mod command;
 mod error;
-#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus and the handle use it"))]
+#[cfg_attr(
+    not(feature = "paxos"),
+    allow(dead_code, unused_imports, reason = "consensus and the handle use it")
+)]
 mod machine;
 #[cfg_attr(
     not(feature = "paxos"),
@@ -20,7 +26,10 @@ mod machine;
     )
 )]
 mod schema;
-#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus and the handle use it"))]
+#[cfg_attr(
+    not(feature = "paxos"),
+    allow(dead_code, unused_imports, reason = "consensus and the handle use it")
+)]
 mod store;
 
 pub use error::{Error, Result};

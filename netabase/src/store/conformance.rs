@@ -333,9 +333,16 @@ proptest! {
 /// A person's value is its key, three times.
 static GLUE: RecordGlue = RecordGlue {
     name: "person",
-    indexes: &[IndexGlue { name: "by_city", unique: false, form: || KeyForm::Bytes }],
+    indexes: &[IndexGlue {
+        name: "by_city",
+        unique: false,
+        form: || KeyForm::Bytes,
+    }],
     rows: |value| match value {
-        [person, ..] => Ok(RecordRows { key: vec![*person], index_keys: vec![Some(city_of(*person))] }),
+        [person, ..] => Ok(RecordRows {
+            key: vec![*person],
+            index_keys: vec![Some(city_of(*person))],
+        }),
         [] => Err("empty".to_owned()),
     },
     describe: || Err("not asked for".to_owned()),
@@ -551,10 +558,19 @@ fn plans_over_an_index() {
         [9]
     );
     // A key alone is the place of the record that has it now.
-    let after_key = |key: u8| Plan { after: Some(After::Key(vec![key])), ..all.clone() };
+    let after_key = |key: u8| Plan {
+        after: Some(After::Key(vec![key])),
+        ..all.clone()
+    };
     assert_eq!(selected(&store, &after_key(6)), [9, 2, 5, 8]);
     let nobody = store.view().select(&after_key(10), &GLUE).map(drop);
-    assert!(matches!(nobody, Err(Error::Configuration { option: "after", .. })));
+    assert!(matches!(
+        nobody,
+        Err(Error::Configuration {
+            option: "after",
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -581,14 +597,20 @@ fn damaged_rows_are_errors_and_end_the_query() {
     ));
     assert!(by_key.next().is_none());
     let city = Bound::Included(b"Paris\0".to_vec());
-    let in_paris = Plan { lower: city.clone(), upper: city, ..plan(Some(by_city())) };
+    let in_paris = Plan {
+        lower: city.clone(),
+        upper: city,
+        ..plan(Some(by_city()))
+    };
     let mut in_paris = view.select(&in_paris, &GLUE).expect("a plan").skip(1);
     assert!(matches!(
         in_paris.next(),
         Some(Err(Error::DataDirectory { .. }))
     ));
     assert!(matches!(
-        view.select(&plan(Some(by_city())), &GLUE).expect("a plan").next(),
+        view.select(&plan(Some(by_city())), &GLUE)
+            .expect("a plan")
+            .next(),
         Some(Err(_))
     ));
     assert!(matches!(

@@ -56,7 +56,10 @@ impl View {
     /// How many records the plan selects. Decodes nothing; an index is counted without its records.
     pub(crate) fn count(&self, plan: &Plan, glue: &RecordGlue) -> Result<u64, Error> {
         let mut count = 0;
-        for row in self.scan_plan(plan, glue)?.take(plan.limit.unwrap_or(usize::MAX)) {
+        for row in self
+            .scan_plan(plan, glue)?
+            .take(plan.limit.unwrap_or(usize::MAX))
+        {
             row?;
             count += 1;
         }
@@ -72,8 +75,15 @@ impl View {
     }
 
     /// The index row behind which the plan goes on.
-    fn row_before(&self, plan: &Plan, index: IndexId, glue: &RecordGlue) -> Result<Option<Bytes>, Error> {
-        let row = |index_key: &[u8], key: &[u8]| Some(layout::index_key(plan.record, index, index_key, key));
+    fn row_before(
+        &self,
+        plan: &Plan,
+        index: IndexId,
+        glue: &RecordGlue,
+    ) -> Result<Option<Bytes>, Error> {
+        let row = |index_key: &[u8], key: &[u8]| {
+            Some(layout::index_key(plan.record, index, index_key, key))
+        };
         match &plan.after {
             None => Ok(None),
             Some(After::Row { index_key, key }) => Ok(row(index_key, key)),
@@ -98,9 +108,17 @@ impl View {
 }
 
 fn index_key_of(glue: &RecordGlue, index: IndexId, value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    let rows = (glue.rows)(value).map_err(|reason| Error::Codec { record: glue.name.to_owned(), reason })?;
-    let position = glue.indexes.iter().position(|glue| IndexId::named(glue.name) == index);
-    Ok(position.and_then(|position| rows.index_keys.into_iter().nth(position)).flatten())
+    let rows = (glue.rows)(value).map_err(|reason| Error::Codec {
+        record: glue.name.to_owned(),
+        reason,
+    })?;
+    let position = glue
+        .indexes
+        .iter()
+        .position(|glue| IndexId::named(glue.name) == index);
+    Ok(position
+        .and_then(|position| rows.index_keys.into_iter().nth(position))
+        .flatten())
 }
 
 /// The records that a plan selects. Ends after the first error.
