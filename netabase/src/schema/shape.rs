@@ -3,8 +3,9 @@
 //! Nominal types are numbered in the order in which a walk from the root meets them, so recursive types are finite and
 //! equal types give equal shapes. Field and variant names and their order count; names of types do not.
 
-mod choices;
+mod sample;
 mod tracer;
+mod walk;
 
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +81,11 @@ impl Form {
             (_, Form::Unseen) => {}
             (Form::Unseen, seen) => *self = seen,
             (Form::Option(a), Form::Option(b)) | (Form::Seq(a), Form::Seq(b)) => a.merge(*b),
+            (Form::Tuple(a), Form::Tuple(b)) if a.len() == b.len() => {
+                for (a, b) in a.iter_mut().zip(b) {
+                    a.merge(b);
+                }
+            }
             (Form::Map(a, b), Form::Map(c, d)) => {
                 a.merge(*c);
                 b.merge(*d);
