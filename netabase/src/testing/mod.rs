@@ -1,0 +1,3 @@
+//! Clusters in one process with faults on demand.
+
+pub(crate) mod fabric;
