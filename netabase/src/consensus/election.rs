@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::id::{Ballot, Round};
 use super::keeper::{Appended, Appender};
 use super::seat::Seat;
-use crate::command::{EntryIds, no_op};
+use super::entries::Entries;
 
 /// A won election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,9 +21,9 @@ pub(crate) struct Elected {
 const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Campaigns at the round after the last applied one; `Err` says what stood in the way.
-pub(crate) async fn run(seat: &Seat, appender: &Appender, ids: &EntryIds) -> Result<Elected, Appended> {
+pub(crate) async fn run(seat: &Seat, appender: &Appender, entries: &Entries) -> Result<Elected, Appended> {
     let round = seat.replica.applied() + 1;
-    let mut no_op_round = match appender.campaign(round, no_op(ids)).await {
+    let mut no_op_round = match appender.campaign(round, entries.no_op()).await {
         Appended::Chosen(round) => Some(round),
         Appended::Railroaded => None,
         lost => return Err(lost),
@@ -39,7 +39,7 @@ pub(crate) async fn run(seat: &Seat, appender: &Appender, ids: &EntryIds) -> Res
         if done {
             return Ok(Elected { ballot });
         }
-        match appender.append(no_op(ids)).await {
+        match appender.append(entries.no_op()).await {
             Appended::Chosen(round) => {
                 applied(seat, round).await?;
                 no_op_round = Some(round);

@@ -16,14 +16,15 @@ mod lead;
 mod report;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use self::report::Report;
+pub(crate) use self::report::Report;
 use super::acquaintance::Acquaintances;
+use super::entries::Entries;
 use super::id::Round;
 use super::keeper::{Death, Life};
 use super::leadership::{Leadership, Role, Timing};
@@ -76,6 +77,8 @@ pub(crate) struct Parts {
     pub(crate) founders: Vec<String>,
     pub(crate) schema: Vec<(String, String)>,
     pub(crate) votes: bool,
+    /// Whether what the store holds survives a restart; otherwise the log has to keep everything.
+    pub(crate) store_is_durable: bool,
     pub(crate) renounce: Renounce,
 }
 
@@ -87,10 +90,13 @@ pub(crate) struct Member {
     proposer: Proposer,
     acquaintances: Acquaintances,
     troubles: HashMap<PeerId, Trouble>,
-    ids: Arc<Mutex<EntryIds>>,
+    entries: Arc<Entries>,
     founders: Arc<[String]>,
     schema: Arc<[(String, String)]>,
     renounce: Renounce,
+    store_is_durable: bool,
+    /// Through which round every voter's store is durable, as the leader counts it.
+    held: Round,
     /// Whether this node may vote in this epoch.
     votes: bool,
     life: Option<Life>,
@@ -112,7 +118,7 @@ pub(crate) struct Member {
 impl Member {
     /// Makes the member and the channel on which it tells about itself.
     pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Report>, watch::Receiver<Standing>) {
-        let Parts { seat, submitter, timing, ids, founders, schema, votes, renounce } = parts;
+        let Parts { seat, submitter, timing, ids, founders, schema, votes, store_is_durable, renounce } = parts;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
         let (standing, watching) =
@@ -131,10 +137,12 @@ impl Member {
             proposer: Proposer::default(),
             acquaintances: Acquaintances::default(),
             troubles: HashMap::new(),
-            ids: Arc::new(Mutex::new(ids)),
+            entries: Arc::new(Entries::new(ids)),
             founders: founders.into(),
             schema: schema.into(),
             renounce,
+            store_is_durable,
+            held: 0,
             votes,
             life: None,
             lives: 0,
@@ -262,11 +270,16 @@ impl Member {
         let now = Instant::now();
         let leads = matches!(self.leadership.role(), Role::Leading { .. });
         let (leader, applied) = (self.leadership.leader(now), self.seat.replica.applied());
-        let durable = self.seat.replica.machine().durable_round();
+        let durable = self.durable_round();
         self.standing.send_if_modified(|standing| {
             let news = Standing { leads, votes: self.votes, leader, applied, durable, revived: standing.revived };
             std::mem::replace(standing, news) != news
         });
+    }
+
+    /// The round through which this node needs nothing of its log after a restart.
+    fn durable_round(&self) -> Round {
+        if self.store_is_durable { self.seat.replica.machine().durable_round() } else { 0 }
     }
 
     /// When something is due that no event announces.
@@ -287,7 +300,7 @@ impl Member {
             let done = tokio::task::spawn_blocking(move || flush.run())
                 .await
                 .map_err(|_| Error::ShutDown)??;
-            self.seat.replica.machine().end_flush(done)?;
+            drop(self.seat.replica.machine().end_flush(done)?);
         }
         Ok(())
     }

@@ -86,8 +86,9 @@ impl From<log::Accepted> for AcceptedRow {
 /// Channel `Heartbeat`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PulseRequest {
-    /// "I lead under this ballot; rounds up to `decided` are decided."
-    Beat { ballot: Ballot, decided: Round },
+    /// "I lead under this ballot; rounds up to `decided` are decided, and every voter's store is durable through
+    /// `held`."
+    Beat { ballot: Ballot, decided: Round, held: Round },
     /// "I have not heard from the leader of `ballot`: have you?"
     Suspect,
 }

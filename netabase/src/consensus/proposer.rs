@@ -6,11 +6,10 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-
+use super::entries::Entries;
 use super::keeper::Appended;
 use super::paxakos_types::WINDOW;
-use crate::command::{BatchBuilder, Entry, EntryIds};
+use crate::command::{BatchBuilder, EncodedCommand, Entry};
 
 /// Bytes of commands that may wait for a round.
 const QUEUE_BYTES: usize = 64 << 20;
@@ -34,7 +33,7 @@ pub(crate) struct Ticket {
 /// Commands on their way into the log, while this node leads.
 #[derive(Debug, Default)]
 pub(crate) struct Proposer {
-    queue: VecDeque<Bytes>,
+    queue: VecDeque<EncodedCommand>,
     queue_bytes: usize,
     open: HashMap<u64, Open>,
     next: u64,
@@ -45,7 +44,7 @@ pub(crate) struct Proposer {
 
 #[derive(Debug)]
 struct Open {
-    commands: Vec<Bytes>,
+    commands: Vec<EncodedCommand>,
     closing: bool,
     since: Instant,
 }
@@ -58,8 +57,8 @@ struct Retry {
 
 impl Proposer {
     /// Queues commands, all or none.
-    pub(crate) fn push(&mut self, commands: impl ExactSizeIterator<Item = Bytes> + Clone) -> Result<(), Overloaded> {
-        let bytes: usize = commands.clone().map(|command| command.len()).sum();
+    pub(crate) fn push(&mut self, commands: impl ExactSizeIterator<Item = EncodedCommand> + Clone) -> Result<(), Overloaded> {
+        let bytes: usize = commands.clone().map(|command| command.as_bytes().len()).sum();
         if self.queue.len() + commands.len() > QUEUE_COMMANDS || self.queue_bytes + bytes > QUEUE_BYTES {
             return Err(Overloaded);
         }
@@ -69,7 +68,7 @@ impl Proposer {
     }
 
     /// The next append to make, if a round is free and something waits for one.
-    pub(crate) fn next(&mut self, now: Instant, ids: &EntryIds) -> Option<Ticket> {
+    pub(crate) fn next(&mut self, now: Instant, entries: &Entries) -> Option<Ticket> {
         if self.open.len() >= WINDOW {
             return None;
         }
@@ -90,14 +89,14 @@ impl Proposer {
                 if !batch.push(command) {
                     break;
                 }
-                self.queue_bytes -= command.len();
+                self.queue_bytes -= command.as_bytes().len();
                 commands.extend(self.queue.pop_front());
             }
         }
         let number = self.next;
         self.next += 1;
         self.open.insert(number, Open { commands, closing, since: now });
-        Some(Ticket { number, entry: batch.finish(ids) })
+        Some(Ticket { number, entry: entries.of(batch) })
     }
 
     /// An append returned; `true` as long as this node may go on leading.
@@ -110,7 +109,7 @@ impl Proposer {
             Appended::Railroaded | Appended::Converged => {
                 self.closed(now, 1);
                 for command in open.commands.into_iter().rev() {
-                    self.queue_bytes += command.len();
+                    self.queue_bytes += command.as_bytes().len();
                     self.queue.push_front(command);
                 }
             }

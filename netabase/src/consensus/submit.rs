@@ -13,10 +13,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use crate::command::{Applied, Command, SessionId, Write};
+use crate::command::{Applied, Command, EncodedCommand, SessionId, Write};
 use crate::error::{Error, Result};
 use crate::machine::{Answer, Reply};
 use crate::schema::Catalog;
@@ -27,7 +26,6 @@ pub(crate) const OUTSTANDING_MAX: usize = 1_024;
 const SEND_AGAIN: Duration = Duration::from_secs(2);
 
 /// The node's session and its commands that are not answered yet.
-#[derive(Debug)]
 pub(crate) struct Submitter {
     catalog: Catalog,
     timeout: Duration,
@@ -37,11 +35,14 @@ pub(crate) struct Submitter {
 }
 
 #[derive(Debug, Default)]
+#[derive(Default)]
 struct State {
     session: Session,
     next: u64,
     pending: BTreeMap<u64, Pending>,
     closed: bool,
+    /// Why new commands are not taken, while they are not.
+    refusal: Option<Trouble>,
     /// Why nothing can be done, where that is known better than "no quorum".
     trouble: Option<Trouble>,
 }
@@ -73,7 +74,13 @@ struct Pending {
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
     pub(crate) number: Option<u64>,
-    pub(crate) command: Bytes,
+    pub(crate) command: EncodedCommand,
+}
+
+impl std::fmt::Debug for Submitter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Submitter").field("pending", &self.state().pending.len()).finish_non_exhaustive()
+    }
 }
 
 impl Submitter {
@@ -102,6 +109,9 @@ impl Submitter {
             let mut state = self.state();
             if state.closed {
                 return Err(Error::ShutDown);
+            }
+            if let Some(refusal) = &state.refusal {
+                return Err(refusal());
             }
             let number = state.next;
             state.next += 1;
@@ -161,7 +171,7 @@ impl Submitter {
                 continue;
             }
             let command = Command::Write { session, number, floor, write: pending.write.clone() }.encode();
-            bytes += command.len();
+            bytes += command.as_bytes().len();
             pending.sent = Some(now);
             pending.handed_over += 1;
             outgoing.push(Outgoing { number: Some(number), command });
@@ -230,6 +240,8 @@ impl Submitter {
                             }
                         }
                         // Below the floor: nobody awaits it any more.
+                        // Beyond the window of the floor that went with it: it goes out again with a newer floor.
+                        Reply::TooFarAhead => state.send_again(number),
                         Reply::Stale => {}
                         Reply::SessionGone => state.session_gone(),
                     }
@@ -241,6 +253,11 @@ impl Submitter {
     /// What to say instead of "no quorum" as long as it lasts.
     pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
         self.state().trouble = trouble;
+    }
+
+    /// New commands are refused with this, until it is taken back.
+    pub(crate) fn refuse(&self, refusal: Option<Trouble>) {
+        self.state().refusal = refusal;
     }
 
     /// Ends every command; `error` says why, those that may have been proposed end in [`Error::ConnectionLost`].
@@ -259,6 +276,12 @@ impl State {
     /// The lowest number that is still awaited.
     fn floor(&self) -> u64 {
         self.pending.keys().next().copied().unwrap_or(self.next)
+    }
+
+    fn send_again(&mut self, number: u64) {
+        if let Some(pending) = self.pending.get_mut(&number) {
+            pending.sent = None;
+        }
     }
 
     fn no_quorum(&self) -> Error {

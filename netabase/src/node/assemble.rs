@@ -12,8 +12,10 @@ use super::card::{Card, Renounced};
 use super::entropy;
 use super::options::{Limits, Tuning};
 use super::volume::{StoreKind, Volume};
-use crate::command::{ENTRY_BYTES_MAX, ENTRY_OVERHEAD_BYTES, EntryIds};
-use crate::consensus::{ClusterId, Epoch, Incarnation, Log, Member, Owner, Parts, Replica, Round, Seat, Submitter, Terms, Voters};
+use crate::command::{EntryIds, entry_bytes_max};
+use crate::consensus::{
+    ClusterId, Epoch, Incarnation, Log, Member, Owner, Parts, Replica, Report, Round, Seat, Submitter, Terms, Voters,
+};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::network::{self, Identity, Network, NetworkConfig, NetworkEvent};
@@ -137,7 +139,7 @@ impl Assembly {
         let replica = Arc::new(Replica::new(machine, log.clone(), Arc::clone(&submitter)));
         replay(&replica, &log)?;
         let (network, events) = self.connect().await?;
-        let entry_bytes_max = ENTRY_BYTES_MAX.max(self.limits.record_bytes()) + ENTRY_OVERHEAD_BYTES;
+        let entry_bytes_max = entry_bytes_max(self.limits.record_bytes());
         let terms = Terms {
             cluster: card.cluster,
             epoch: EPOCH,
@@ -192,7 +194,7 @@ struct Gone(String);
 /// A member that is ready to run, with what the handle needs of it.
 pub(super) struct Built {
     pub(super) member: Member,
-    pub(super) inbox: mpsc::Receiver<crate::consensus::Report>,
+    pub(super) inbox: mpsc::Receiver<Report>,
     pub(super) events: mpsc::Receiver<NetworkEvent>,
     pub(super) standing: tokio::sync::watch::Receiver<crate::consensus::Standing>,
     pub(super) submitter: Arc<Submitter>,

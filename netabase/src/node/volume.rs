@@ -16,10 +16,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::Database;
-use redb::backends::FileBackend;
 
 use crate::error::{Error, Result};
-use crate::store::{Engine, MemoryEngine, RedbEngine, StoreError, open_database};
+use crate::store::{Engine, MemoryEngine, RedbEngine, StoreError, file_backend, open_database};
 
 /// How records are stored on a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,7 +114,7 @@ impl Volume for Directory {
     fn open_log(&self) -> Result<Database, StoreError> {
         let path = self.file(LOG);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
-        let database = open_database(FileBackend::new(file).map_err(crate::store::from_database)?)?;
+        let database = open_database(file_backend(file)?)?;
         File::open(&path)?.sync_all()?;
         File::open(&self.path)?.sync_all()?;
         Ok(database)

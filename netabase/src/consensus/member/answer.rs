@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::Member;
 use super::report::Report;
-use crate::command::COMMANDS_MAX;
+use crate::command::{COMMANDS_MAX, EncodedCommand};
 use crate::consensus::acquaintance;
 use crate::consensus::leadership::Role;
 use crate::consensus::log::Mirror;
@@ -103,20 +103,21 @@ impl Member {
         };
         let now = Instant::now();
         let answer = match envelope.body {
-            PulseRequest::Beat { ballot, decided } => {
+            PulseRequest::Beat { ballot, decided, held } => {
                 let promised = self.seat.log.durable(Mirror::ballot);
                 let owner = self.seat.terms.voters.owner(ballot) == Some(&from);
                 if owner && self.seat.guard().ballot(ballot).is_ok() {
                     let before = self.leadership.leader(now);
                     if self.leadership.on_beat(now, from, ballot, promised) {
-                        self.seat.decide(decided);
+                        self.seat.decide_if_sane(decided);
+                        self.held = self.held.max(held);
                         self.fetch.on_progress(self.seat.replica.applied(), self.seat.decided(), now);
                         if before != Some(from) {
                             self.submitter.send_all_again();
                         }
                     }
                 }
-                let durable = self.seat.replica.machine().durable_round();
+                let durable = self.durable_round();
                 PulseAnswer::Beat { promised, applied: self.seat.replica.applied(), durable }
             }
             PulseRequest::Suspect => {
@@ -138,10 +139,15 @@ impl Member {
             return ForwardAnswer::NoQuorum;
         }
         let bytes_max = self.seat.terms.entry_bytes_max;
-        if request.commands.len() > COMMANDS_MAX || request.commands.iter().any(|command| command.len() > bytes_max) {
+        let fits = |command: &Bytes| command.len() <= bytes_max;
+        if request.commands.len() > COMMANDS_MAX || !request.commands.iter().all(fits) {
             return ForwardAnswer::Overloaded;
         }
-        match self.proposer.push(request.commands.into_iter()) {
+        // A command that does not decode would void the entry that it is put in.
+        let Ok(commands) = request.commands.into_iter().map(EncodedCommand::check).collect::<Result<Vec<_>, _>>() else {
+            return ForwardAnswer::Overloaded;
+        };
+        match self.proposer.push(commands.into_iter()) {
             Ok(()) => ForwardAnswer::Taken,
             Err(_) => ForwardAnswer::Overloaded,
         }

@@ -161,11 +161,16 @@ impl Member {
         });
     }
 
+    /// Through which round every voter's store is durable, as far as this leader heard.
+    pub(super) fn count_held(&self) -> Round {
+        let others = self.seat.terms.voters.iter().filter(|peer| **peer != self.seat.terms.me);
+        let others = others.map(|peer| self.durable.get(peer).copied().unwrap_or(0)).min();
+        others.unwrap_or(Round::MAX).min(self.durable_round())
+    }
+
     /// Drops rows of the log that every voter's store holds durably.
     pub(super) fn prune(&mut self) {
-        let mine = self.seat.replica.machine().durable_round();
-        let others = self.seat.terms.voters.iter().filter(|peer| **peer != self.seat.terms.me);
-        let held = others.map(|peer| self.durable.get(peer).copied().unwrap_or(0)).min().unwrap_or(mine).min(mine);
+        let held = self.held.min(self.durable_round());
         // What is worth a write is worth a page or so of rows; a few more rows kept do no harm.
         if held >= self.pruned + PRUNE_STEP && self.seat.log.prune(held).is_ok() {
             self.pruned = held;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::Member;
 use super::report::Report;
 use super::STUCK;
-use crate::command::{COMMANDS_MAX, ENTRY_BYTES_MAX};
+use crate::command::{COMMANDS_MAX, BATCH_BYTES};
 use crate::consensus::election::{self, Elected};
 use crate::consensus::keeper::Appended;
 use crate::consensus::leadership::{Act, Role};
@@ -40,7 +40,8 @@ impl Member {
                     tracing::warn!(?oldest, "this leader is stuck and lets another one lead");
                     self.step_down(now);
                 } else {
-                    self.beat(PulseRequest::Beat { ballot, decided: self.seat.decided() });
+                    self.held = self.count_held();
+                    self.beat(PulseRequest::Beat { ballot, decided: self.seat.decided(), held: self.held });
                 }
             }
             None => {}
@@ -99,10 +100,10 @@ impl Member {
         }
         let Some(life) = &self.life else { return };
         self.electing = true;
-        let (seat, appender, ids) = (Arc::clone(&self.seat), life.appender(), Arc::clone(&self.ids));
+        let (seat, appender, entries) = (Arc::clone(&self.seat), life.appender(), Arc::clone(&self.entries));
         let (reports, life) = (self.reports.clone(), self.lives);
         tokio::task::spawn_local(async move {
-            let outcome = election::run(&seat, &appender, &ids).await;
+            let outcome = election::run(&seat, &appender, &entries).await;
             let _ = reports.send(Report::Elected { life, outcome }).await;
         });
     }
@@ -151,7 +152,7 @@ impl Member {
     fn pump_own(&mut self, now: Instant) {
         let heard = self.leadership.is_heard(now);
         loop {
-            let outgoing = self.submitter.take(now, COMMANDS_MAX, ENTRY_BYTES_MAX);
+            let outgoing = self.submitter.take(now, COMMANDS_MAX, BATCH_BYTES);
             if outgoing.is_empty() {
                 return;
             }
@@ -167,11 +168,11 @@ impl Member {
     fn pump_forward(&mut self, now: Instant) {
         let Some(leader) = self.leadership.leader(now) else { return };
         while self.forwarding < FORWARDS_MAX && self.may_forward(now) {
-            let outgoing = self.submitter.take(now, COMMANDS_MAX, ENTRY_BYTES_MAX);
+            let outgoing = self.submitter.take(now, COMMANDS_MAX, BATCH_BYTES);
             if outgoing.is_empty() {
                 return;
             }
-            let commands = outgoing.iter().map(|outgoing| outgoing.command.clone()).collect();
+            let commands = outgoing.iter().map(|outgoing| outgoing.command.as_bytes().clone()).collect();
             let Ok(payload) = self.seat.envelope(ForwardRequest { commands }).encode() else { return };
             self.forwarding += 1;
             let answer = self.seat.network.request(leader, Channel::Forward, payload, FORWARD_TIMEOUT);
@@ -201,7 +202,7 @@ impl Member {
 
     fn propose(&mut self, now: Instant) {
         let Some(life) = &self.life else { return };
-        while let Some(ticket) = self.proposer.next(now, &self.ids) {
+        while let Some(ticket) = self.proposer.next(now, &self.entries) {
             let appender = life.appender();
             let (reports, life) = (self.reports.clone(), self.lives);
             tokio::task::spawn_local(async move {

@@ -15,7 +15,7 @@ use crate::consensus::message::{ForwardAnswer, Greeting};
 use crate::consensus::submit::Outgoing;
 use crate::error::Result;
 use crate::network::RequestError;
-use crate::store::FlushDone;
+use crate::machine::FlushDone;
 
 /// A result that the member waits for.
 #[derive(Debug)]
@@ -88,7 +88,9 @@ impl Member {
             Report::Fetched(fetched) => self.on_fetched(now, fetched)?,
             Report::Flushed(done) => {
                 self.flushing = false;
-                self.seat.replica.machine().end_flush(done?)?;
+                let retired = self.seat.replica.machine().end_flush(done?)?;
+                // Freeing the rows takes milliseconds that nobody should wait for.
+                tokio::task::spawn_blocking(move || drop(retired));
             }
         }
         Ok(())
