@@ -9,3 +9,5 @@ mod network;
 mod testing;
 
 pub use error::{Error, Result};
+#[cfg(feature = "native")]
+pub use network::Identity;
