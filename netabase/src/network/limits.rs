@@ -23,6 +23,8 @@ pub(crate) const READ_BUFFER_BYTES: usize = 32 << 10;
 pub(crate) const WRITE_BUFFER_BYTES: usize = 64 << 10;
 /// A payload of at least this size is written from where it lies, not copied into the buffer.
 pub(crate) const WRITE_DIRECT_BYTES: usize = 16 << 10;
+/// Substreams of one connection, ours and the peer's, of all protocols.
+pub(crate) const YAMUX_STREAMS_MAX: usize = 64;
 /// Frames handled before other substreams and connections get their turn.
 pub(crate) const FRAMES_A_TURN: usize = 256;
 
@@ -35,7 +37,8 @@ pub(crate) struct NetworkLimits {
     pub(crate) heartbeat_bytes_max: usize,
     pub(crate) forward_bytes_max: usize,
     pub(crate) sync_bytes_max: usize,
-    /// Established connections of one peer: one each way, and room for a replacement of both.
+    /// Established connections of one peer: one each way, and room for their successors while dead ones
+    /// take their time to close.
     pub(crate) connections_per_peer_max: u32,
     pub(crate) connections_max: u32,
     /// Handshakes in progress. A stranger can hold one of them for `handshake_timeout`, not longer.
@@ -58,7 +61,7 @@ impl Default for NetworkLimits {
             heartbeat_bytes_max: 64 << 10,
             forward_bytes_max: 4 << 20,
             sync_bytes_max: 8 << 20,
-            connections_per_peer_max: 4,
+            connections_per_peer_max: 8,
             connections_max: 256,
             pending_incoming_max: 64,
             pending_outgoing_max: 64,

@@ -7,15 +7,34 @@
 //! ```
 //! Whatever a peer sends: no panic, no unbounded memory, no other peer kept waiting.
 
+mod address;
+mod behaviour;
+mod codec;
+mod dialer;
+mod directory;
+mod driver;
+mod gate;
 mod handle;
+mod handler;
+mod identity;
 mod inbound;
+mod inlet;
 mod limits;
+mod listen;
+mod outlet;
 mod protocol;
+mod start;
+mod substream;
+mod swarm;
 
+pub use identity::Identity;
+
+pub(crate) use address::parse_peer_address;
 pub(crate) use handle::{Network, RequestError};
 pub(crate) use inbound::{Inbound, NetworkEvent, Reply};
 pub(crate) use limits::NetworkLimits;
 pub(crate) use protocol::Channel;
+pub(crate) use start::{NetworkConfig, start};
 
 /// For other transports of this crate: the in-memory fabric.
 #[cfg(any(test, feature = "testing"))]
@@ -24,3 +43,6 @@ pub(crate) use {
     inbound::{Answer, ReplyPath},
     limits::EVENT_QUEUE_MAX,
 };
+
+#[cfg(test)]
+mod tests;
