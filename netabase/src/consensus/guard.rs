@@ -15,6 +15,8 @@ use crate::command::Entry;
 pub(crate) const WINDOWS_AHEAD: u64 = 4;
 /// How many rounds beyond the last applied one may be open anywhere.
 pub(crate) const ROUNDS_AHEAD: u64 = WINDOWS_AHEAD * WINDOW as u64;
+/// The same, as a number of rows: the longest promise.
+pub(crate) const OPEN_ROUNDS_MAX: usize = WINDOWS_AHEAD as usize * WINDOW;
 /// How far beyond the greatest known ballot another may jump. A ballot near the end of the numbers would end elections.
 pub(crate) const BALLOT_JUMP_MAX: u64 = 1 << 20;
 
@@ -84,8 +86,7 @@ impl Guard<'_> {
 
     /// What a peer's promise to `ballot`, asked from `round` on, may hold.
     pub(crate) fn promise(&self, round: Round, ballot: Ballot, rows: &[AcceptedRow]) -> Result<(), Refused> {
-        let rounds_max = usize::try_from(ROUNDS_AHEAD).unwrap_or(usize::MAX);
-        if rows.len() > rounds_max {
+        if rows.len() > OPEN_ROUNDS_MAX {
             return Err(Refused::PromiseTooLong);
         }
         let mut previous = None;

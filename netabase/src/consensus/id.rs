@@ -73,7 +73,7 @@ impl ClusterId {
             hasher.update(&(bytes.len() as u64).to_be_bytes());
             hasher.update(&bytes);
         }
-        hasher.update(schema.as_bytes());
+        hasher.update(&schema.0);
         let mut id = [0; 16];
         hasher.finalize_xof().fill(&mut id);
         ClusterId(id)

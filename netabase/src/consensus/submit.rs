@@ -34,7 +34,6 @@ pub(crate) struct Submitter {
     wake: Notify,
 }
 
-#[derive(Debug, Default)]
 #[derive(Default)]
 struct State {
     session: Session,

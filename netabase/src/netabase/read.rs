@@ -50,5 +50,5 @@ impl<S: Schema> Netabase<S> {
 
 fn get<S: Schema, R: Member<S>>(view: &View, key: &R::Key) -> Result<Option<R>> {
     let value = view.record(RecordId::of_member::<S, R>(), &key.to_bytes())?;
-    value.map(|value| R::__decode(&value)).transpose()
+    value.map(|(_round, value)| R::__decode(&value)).transpose()
 }

@@ -8,17 +8,17 @@ use std::sync::Arc;
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 
-use super::card::{Card, Renounced};
+use super::card::Card;
 use super::entropy;
 use super::options::{Limits, Tuning};
 use super::volume::{StoreKind, Volume};
 use crate::command::{EntryIds, entry_bytes_max};
 use crate::consensus::{
-    ClusterId, Epoch, Incarnation, Log, Member, Owner, Parts, Replica, Report, Round, Seat, Submitter, Terms, Voters,
+    ClusterId, Epoch, OPEN_ROUNDS_MAX, Incarnation, Log, Member, Owner, Parts, Replica, Report, Round, Seat, Submitter, Terms, Voters,
 };
 use crate::error::{Error, Result};
 use crate::machine::Machine;
-use crate::network::{self, Identity, Network, NetworkConfig, NetworkEvent};
+use crate::network::{self, Identity, Network, NetworkConfig, NetworkEvent, NetworkLimits};
 use crate::schema::Catalog;
 use crate::store::{Store, StoreError};
 
@@ -43,6 +43,9 @@ pub(crate) struct Assembly {
     pub(crate) limits: Limits,
     pub(crate) tuning: Tuning,
 }
+
+/// What a message adds to an entry, at most.
+const MESSAGE_OVERHEAD_BYTES: usize = 4 << 10;
 
 /// The one epoch of a cluster of founders.
 const EPOCH: Epoch = Epoch(0);
@@ -86,11 +89,12 @@ impl Assembly {
                 log
             }
             Ok(log) => log,
-            Err(Gone(reason)) => {
+            Err(Unusable::Gone(reason)) => {
                 self.renounce(&mut card, &reason)?;
                 self.volume.set_log_aside()?;
-                self.open_log(owner).map_err(|Gone(reason)| Error::DataDirectory { reason })?
+                self.new_log(owner)?
             }
+            Err(Unusable::Failed(error)) => return Err(error),
         };
         Ok(Opened { card, log, machine })
     }
@@ -100,17 +104,31 @@ impl Assembly {
         // Without a card no vote ever left: what an interrupted first start left behind is made anew.
         self.volume.set_log_aside()?;
         let incarnation = Incarnation::random();
-        let log = self
-            .open_log(Owner { cluster, incarnation })
-            .map_err(|Gone(reason)| Error::DataDirectory { reason })?;
+        let log = self.new_log(Owner { cluster, incarnation })?;
         let card = Card::new(cluster, incarnation, me.to_string(), founders);
         self.volume.write_card(&card.encode()?)?;
         Ok(Opened { card, log, machine })
     }
 
-    fn open_log(&self, owner: Owner) -> Result<Log, Gone> {
-        let database = self.volume.open_log().map_err(|error| Gone(Error::from(error).to_string()))?;
-        Log::open(database, owner, EPOCH).map_err(|error| Gone(error.to_string()))
+    fn new_log(&self, owner: Owner) -> Result<Log> {
+        Log::open(self.volume.open_log()?, owner, EPOCH)
+    }
+
+    /// Opens the log that this directory is known to have.
+    fn open_log(&self, owner: Owner) -> Result<Log, Unusable> {
+        if !self.volume.has_log() {
+            return Err(Unusable::Gone("its consensus log is gone".into()));
+        }
+        let database = self.volume.open_log().map_err(|error| match error {
+            StoreError::Damaged(what) | StoreError::Foreign(what) => {
+                Unusable::Gone(format!("its consensus log is damaged ({what})"))
+            }
+            other => Unusable::Failed(other.into()),
+        })?;
+        Log::open(database, owner, EPOCH).map_err(|error| match error {
+            Error::DataDirectory { reason } => Unusable::Gone(reason),
+            other => Unusable::Failed(other),
+        })
     }
 
     fn keeps(&self, kind: StoreKind) -> bool {
@@ -125,7 +143,7 @@ impl Assembly {
             });
         }
         tracing::error!(reason, "this node does not vote any more in this epoch; it follows");
-        card.renounced = Some(Renounced { epoch: EPOCH, reason: reason.to_owned() });
+        *card = card.clone().renouncing(EPOCH, reason);
         self.volume.write_card(&card.encode()?)
     }
 
@@ -161,12 +179,24 @@ impl Assembly {
             votes: card.renounced.is_none(),
             store_is_durable: self.keeps(self.store),
             renounce: Box::new(move |reason| {
-                let renounced = Some(Renounced { epoch: EPOCH, reason: reason.to_owned() });
-                volume.write_card(&Card { renounced, ..card_to_renounce.clone() }.encode()?)
+                volume.write_card(&card_to_renounce.clone().renouncing(EPOCH, reason).encode()?)
             }),
         };
         let (member, inbox, standing) = Member::new(parts);
         Ok(Built { member, inbox, events, standing, submitter, replica, views, network, volume: self.volume })
+    }
+
+    /// What the channels must carry, whatever the size of a record.
+    fn network_limits(&self) -> NetworkLimits {
+        let entry = entry_bytes_max(self.limits.record_bytes()) + MESSAGE_OVERHEAD_BYTES;
+        let defaults = NetworkLimits::default();
+        NetworkLimits {
+            // A promise may carry every round that is open.
+            paxos_bytes_max: defaults.paxos_bytes_max.max(OPEN_ROUNDS_MAX * entry),
+            forward_bytes_max: defaults.forward_bytes_max.max(2 * entry),
+            sync_bytes_max: defaults.sync_bytes_max.max(2 * entry),
+            ..defaults
+        }
     }
 
     async fn connect(&self) -> Result<(Network, mpsc::Receiver<NetworkEvent>)> {
@@ -176,7 +206,7 @@ impl Assembly {
                     keypair: self.identity.keypair().clone(),
                     listen: listen.clone(),
                     peers: self.peers.iter().filter(|(peer, _)| *peer != self.identity.peer_id()).cloned().collect(),
-                    limits: network::NetworkLimits::default(),
+                    limits: self.network_limits(),
                 };
                 let (network, events, driver) = network::start(config).await?;
                 tokio::task::spawn_local(driver);
@@ -188,8 +218,13 @@ impl Assembly {
     }
 }
 
-/// A log that cannot be used, and why.
-struct Gone(String);
+/// Why a log cannot be used.
+enum Unusable {
+    /// It is gone, damaged, or another's: what this node promised is forgotten (D9).
+    Gone(String),
+    /// It may be fine, but cannot be read now.
+    Failed(Error),
+}
 
 /// A member that is ready to run, with what the handle needs of it.
 pub(super) struct Built {
@@ -251,10 +286,4 @@ fn replay(replica: &Replica, log: &Log) -> Result<()> {
         }
     }
     Ok(())
-}
-
-impl From<StoreError> for Gone {
-    fn from(error: StoreError) -> Self {
-        Gone(Error::from(error).to_string())
-    }
 }

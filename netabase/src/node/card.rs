@@ -37,6 +37,12 @@ impl Card {
         Card { format: FORMAT, cluster, incarnation, peer, founders, renounced: None }
     }
 
+    /// The same card of a node that must not vote any more.
+    pub(crate) fn renouncing(mut self, epoch: Epoch, reason: &str) -> Self {
+        self.renounced = Some(Renounced { epoch, reason: reason.to_owned() });
+        self
+    }
+
     /// Magic, checksum of the rest, the rest.
     pub(crate) fn encode(&self) -> Result<Vec<u8>> {
         let body = codec::encode(self).map_err(|error| Error::storage("the node's card cannot be written", error))?;

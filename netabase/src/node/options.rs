@@ -138,7 +138,7 @@ impl Options {
         let Some(founders) = &self.founders else { return Ok(vec![(me, Vec::new())]) };
         let mut peers: Vec<(PeerId, Vec<Multiaddr>)> = Vec::new();
         for founder in founders {
-            let (peer, address) = crate::network::parse_peer_address(founder)?;
+            let (peer, address) = crate::network::parse_peer_address("founders", founder)?;
             // A founder may be named with several addresses.
             match peers.iter_mut().find(|(known, _)| *known == peer) {
                 Some((_, addresses)) => addresses.push(address),

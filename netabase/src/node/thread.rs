@@ -116,6 +116,13 @@ struct Ready {
     standing: watch::Receiver<Standing>,
 }
 
+/// Resolves when the node is to stop as in a crash; never when it is merely let go.
+async fn killed(kill: &mut watch::Receiver<bool>) {
+    if kill.wait_for(|killed| *killed).await.is_err() {
+        std::future::pending().await
+    }
+}
+
 fn run(
     assembly: Assembly,
     ready: oneshot::Sender<Result<Ready>>,
@@ -152,7 +159,7 @@ fn run(
                 tracing::error!(reason, "the node stopped");
                 stopping.close(|| Error::Storage { reason: reason.clone(), source: None });
             },
-            _ = kill.wait_for(|killed| *killed) => stopping.close(|| Error::ShutDown),
+            () = killed(&mut kill) => stopping.close(|| Error::ShutDown),
         }
     });
     drop(tasks);

@@ -121,6 +121,16 @@ impl Catalog {
         self.inner.records.iter().map(|(&id, &glue)| (id, glue))
     }
 
+    /// Each record's name with a short hash of all that is known of it, for a peer to compare.
+    #[cfg(feature = "native")]
+    pub(crate) fn summary(&self) -> Vec<(String, String)> {
+        let hash = |record: &super::descriptor::RecordDescriptor| {
+            let bytes = super::codec::encode(record).expect("plain data always encodes");
+            Fingerprint::of("netabase record summary v1", &bytes).short()
+        };
+        self.inner.descriptor.records().iter().map(|record| (record.name.clone(), hash(record))).collect()
+    }
+
     pub(crate) fn descriptor(&self) -> &Descriptor {
         &self.inner.descriptor
     }

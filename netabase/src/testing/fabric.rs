@@ -85,6 +85,12 @@ struct Pending {
 
 const SWEEP_MIN: usize = 1024;
 
+impl std::fmt::Debug for Fabric {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fabric").finish_non_exhaustive()
+    }
+}
+
 impl Fabric {
     /// A network without faults, whose losses and delays, once asked for, follow from `seed`.
     pub(crate) fn new(seed: u64) -> Self {
