@@ -10,7 +10,7 @@ use futures::future::poll_fn;
 use paxakos::append::{AppendArgs, AppendError, Importance, Peeryness};
 use paxakos::node::builder::NodeBuilderBlank;
 use paxakos::retry::DoNotRetry;
-use paxakos::{Event, Node, NodeHandle};
+use paxakos::{Event, NodeHandle};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 

@@ -76,7 +76,8 @@ impl Catalog {
         Catalog::new(S::__RECORDS)
     }
 
-    fn new(glues: &'static [RecordGlue]) -> Result<Catalog, Error> {
+    /// Of records that need no typed schema; `of` is the way for all others.
+    pub(crate) fn new(glues: &'static [RecordGlue]) -> Result<Catalog, Error> {
         let mut records = BTreeMap::new();
         let mut descriptors = Vec::with_capacity(glues.len());
         for glue in glues {

@@ -21,6 +21,8 @@ mod shape;
 
 pub(crate) use self::catalog::{Catalog, IndexId, RecordId};
 pub(crate) use self::descriptor::Descriptor;
+#[cfg(test)]
+pub(crate) use self::descriptor::IndexDescriptor;
 pub use self::descriptor::RecordDescriptor;
 pub(crate) use self::fingerprint::Fingerprint;
 pub use self::key::{IntoPart, Key, KeyError, KeyForm, KeyParts};

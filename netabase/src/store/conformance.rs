@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use super::layout::{self, META_FORMAT};
 use super::{Engine, Flush, MemoryEngine, RedbEngine, Row, Rows, Store, WriteSet};
 use crate::Error;
-use crate::schema::{After, IndexId, Plan, RecordId};
+use crate::schema::{After, IndexGlue, IndexId, KeyForm, Plan, RecordGlue, RecordId, RecordRows};
 
 type Oracle = BTreeMap<Bytes, Bytes>;
 
@@ -330,8 +330,25 @@ proptest! {
     }
 }
 
+/// A person's value is its key, three times.
+static GLUE: RecordGlue = RecordGlue {
+    name: "person",
+    indexes: &[IndexGlue {
+        name: "by_city",
+        unique: false,
+        form: || KeyForm::Bytes,
+    }],
+    rows: |value| match value {
+        [person, ..] => Ok(RecordRows {
+            key: vec![*person],
+            index_keys: vec![Some(city_of(*person))],
+        }),
+        [] => Err("empty".to_owned()),
+    },
+    describe: || Err("not asked for".to_owned()),
+};
+
 const PERSON: RecordId = RecordId(1);
-const BY_CITY: IndexId = IndexId(1);
 
 /// People 1 to 9 in three cities, of which one's name begins another's; with rows of neighbouring ids.
 fn people() -> Store {
@@ -345,7 +362,7 @@ fn people() -> Store {
                 layout::record_value(u64::from(round), &[round; 3]),
             );
             rows.put(
-                layout::index_key(record, BY_CITY, &city, &[round]),
+                layout::index_key(record, by_city(), &city, &[round]),
                 layout::index_value(&city),
             );
         }
@@ -369,6 +386,10 @@ fn city_of(person: u8) -> Vec<u8> {
     [&b"Paris\0"[..], b"Par\0", b"Rome\0"][usize::from(person % 3)].to_vec()
 }
 
+fn by_city() -> IndexId {
+    IndexId::named("by_city")
+}
+
 fn plan(index: Option<IndexId>) -> Plan {
     let (lower, upper) = (Bound::Unbounded, Bound::Unbounded);
     Plan {
@@ -385,7 +406,7 @@ fn plan(index: Option<IndexId>) -> Plan {
 fn selected(store: &Store, plan: &Plan) -> Vec<u8> {
     let view = store.view();
     let rows: Vec<Row> = view
-        .select(plan)
+        .select(plan, &GLUE)
         .expect("a plan")
         .collect::<Result<_, _>>()
         .expect("rows");
@@ -400,7 +421,7 @@ fn selected(store: &Store, plan: &Plan) -> Vec<u8> {
             plan.index.map(|_| city_of(person)).as_deref()
         );
     }
-    assert_eq!(view.count(plan).expect("a plan"), rows.len() as u64);
+    assert_eq!(view.count(plan, &GLUE).expect("a plan"), rows.len() as u64);
     rows.iter().map(|row| row.key[0]).collect()
 }
 
@@ -453,7 +474,7 @@ fn plans_over_keys() {
 #[test]
 fn plans_over_an_index() {
     let store = people();
-    let all = plan(Some(BY_CITY));
+    let all = plan(Some(by_city()));
     // "Par\0" < "Paris\0" < "Rome\0".
     assert_eq!(selected(&store, &all), [1, 4, 7, 3, 6, 9, 2, 5, 8]);
     assert_eq!(
@@ -536,12 +557,15 @@ fn plans_over_an_index() {
         ),
         [9]
     );
-    let unclear = Plan {
-        after: Some(After::Key(vec![6])),
-        ..all
+    // A key alone is the place of the record that has it now.
+    let after_key = |key: u8| Plan {
+        after: Some(After::Key(vec![key])),
+        ..all.clone()
     };
+    assert_eq!(selected(&store, &after_key(6)), [9, 2, 5, 8]);
+    let nobody = store.view().select(&after_key(10), &GLUE).map(drop);
     assert!(matches!(
-        store.view().select(&unclear),
+        nobody,
         Err(Error::Configuration {
             option: "after",
             ..
@@ -559,34 +583,34 @@ fn damaged_rows_are_errors_and_end_the_query() {
     );
     rows.remove(layout::record_key(PERSON, &[6]));
     rows.put(
-        layout::index_key(PERSON, BY_CITY, b"", &[0]),
+        layout::index_key(PERSON, by_city(), b"", &[0]),
         Bytes::from_static(&[0xff; 4]),
     );
     let mut draft = store.draft();
     draft.write(rows);
     draft.install(10);
     let view = store.view();
-    let mut by_key = view.select(&plan(None)).expect("a plan").skip(3);
+    let mut by_key = view.select(&plan(None), &GLUE).expect("a plan").skip(3);
     assert!(matches!(
         by_key.next(),
         Some(Err(Error::DataDirectory { .. }))
     ));
     assert!(by_key.next().is_none());
     let city = Bound::Included(b"Paris\0".to_vec());
-    let mut by_city = view
-        .select(&Plan {
-            lower: city.clone(),
-            upper: city,
-            ..plan(Some(BY_CITY))
-        })
-        .expect("a plan")
-        .skip(1);
+    let in_paris = Plan {
+        lower: city.clone(),
+        upper: city,
+        ..plan(Some(by_city()))
+    };
+    let mut in_paris = view.select(&in_paris, &GLUE).expect("a plan").skip(1);
     assert!(matches!(
-        by_city.next(),
+        in_paris.next(),
         Some(Err(Error::DataDirectory { .. }))
     ));
     assert!(matches!(
-        view.select(&plan(Some(BY_CITY))).expect("a plan").next(),
+        view.select(&plan(Some(by_city())), &GLUE)
+            .expect("a plan")
+            .next(),
         Some(Err(_))
     ));
     assert!(matches!(

@@ -13,7 +13,7 @@ use super::layout;
 use super::scan::Scan;
 use super::view::{Rows, View};
 use crate::Error;
-use crate::schema::{After, IndexId, Plan, RecordId};
+use crate::schema::{After, IndexId, Plan, RecordGlue, RecordId};
 
 /// A record that a plan selected, in its encoded form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,11 +42,11 @@ impl View {
             .ok_or_else(|| damaged("a record row is too short"))
     }
 
-    /// The records that the plan selects, in its order.
-    pub(crate) fn select(&self, plan: &Plan) -> Result<Select<'_>, Error> {
+    /// The records that the plan selects, in its order. `glue` is that of its record type.
+    pub(crate) fn select(&self, plan: &Plan, glue: &RecordGlue) -> Result<Select<'_>, Error> {
         Ok(Select {
             view: self,
-            rows: self.scan_plan(plan)?,
+            rows: self.scan_plan(plan, glue)?,
             record: plan.record,
             over_index: plan.index.is_some(),
             left: plan.limit.unwrap_or(usize::MAX),
@@ -54,22 +54,71 @@ impl View {
     }
 
     /// How many records the plan selects. Decodes nothing; an index is counted without its records.
-    pub(crate) fn count(&self, plan: &Plan) -> Result<u64, Error> {
+    pub(crate) fn count(&self, plan: &Plan, glue: &RecordGlue) -> Result<u64, Error> {
         let mut count = 0;
-        for row in self.scan_plan(plan)?.take(plan.limit.unwrap_or(usize::MAX)) {
+        for row in self
+            .scan_plan(plan, glue)?
+            .take(plan.limit.unwrap_or(usize::MAX))
+        {
             row?;
             count += 1;
         }
         Ok(count)
     }
 
-    fn scan_plan(&self, plan: &Plan) -> Result<Scan<'_>, Error> {
+    fn scan_plan(&self, plan: &Plan, glue: &RecordGlue) -> Result<Scan<'_>, Error> {
         let (lower, upper) = match plan.index {
             None => record_bounds(plan),
-            Some(index) => index_bounds(plan, index)?,
+            Some(index) => index_bounds(plan, index, self.row_before(plan, index, glue)?),
         };
         self.scan(as_slice(&lower), as_slice(&upper), plan.reverse)
     }
+
+    /// The index row behind which the plan goes on.
+    fn row_before(
+        &self,
+        plan: &Plan,
+        index: IndexId,
+        glue: &RecordGlue,
+    ) -> Result<Option<Bytes>, Error> {
+        let row = |index_key: &[u8], key: &[u8]| {
+            Some(layout::index_key(plan.record, index, index_key, key))
+        };
+        match &plan.after {
+            None => Ok(None),
+            Some(After::Row { index_key, key }) => Ok(row(index_key, key)),
+            Some(After::Key(key)) => {
+                let index_key = match self.record(plan.record, key)? {
+                    Some((_, value)) => index_key_of(glue, index, &value)?,
+                    None => None,
+                };
+                // Without the record, its key says nothing about a place in the index.
+                let index_key = index_key.ok_or_else(|| Error::Configuration {
+                    option: "after",
+                    reason: format!(
+                        "no `{}` with this key is in the index now, so the query cannot go on behind it: \
+                         use `after_record(&last)`",
+                        glue.name
+                    ),
+                })?;
+                Ok(row(&index_key, key))
+            }
+        }
+    }
+}
+
+fn index_key_of(glue: &RecordGlue, index: IndexId, value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    let rows = (glue.rows)(value).map_err(|reason| Error::Codec {
+        record: glue.name.to_owned(),
+        reason,
+    })?;
+    let position = glue
+        .indexes
+        .iter()
+        .position(|glue| IndexId::named(glue.name) == index);
+    Ok(position
+        .and_then(|position| rows.index_keys.into_iter().nth(position))
+        .flatten())
 }
 
 /// The records that a plan selects. Ends after the first error.
@@ -154,7 +203,7 @@ fn record_bounds(plan: &Plan) -> Bounds {
     (lower, upper)
 }
 
-fn index_bounds(plan: &Plan, index: IndexId) -> Result<Bounds, Error> {
+fn index_bounds(plan: &Plan, index: IndexId, after: Option<Bytes>) -> Bounds {
     let prefix = layout::index_prefix(plan.record, index);
     let rows_with = |index_key: &Vec<u8>| layout::index_key_prefix(plan.record, index, index_key);
     let mut lower = match &plan.lower {
@@ -168,22 +217,10 @@ fn index_bounds(plan: &Plan, index: IndexId) -> Result<Bounds, Error> {
         Bound::Included(index_key) => layout::successor(&rows_with(index_key)),
         Bound::Excluded(index_key) => Bound::Excluded(rows_with(index_key)),
     };
-    match &plan.after {
-        None => {}
-        Some(After::Row { index_key, key }) => {
-            let row = layout::index_key(plan.record, index, index_key, key);
-            start_after(row, plan.reverse, &mut lower, &mut upper);
-        }
-        // A primary key alone is no place in an index: the record may have moved there, or be gone.
-        Some(After::Key(_)) => {
-            return Err(Error::Configuration {
-                option: "after",
-                reason: "a query by an index continues after a record, not after a key: use `after_record(&last)`"
-                    .to_owned(),
-            });
-        }
+    if let Some(row) = after {
+        start_after(row, plan.reverse, &mut lower, &mut upper);
     }
-    Ok((lower, upper))
+    (lower, upper)
 }
 
 /// The lower bound that leaves out everything that begins with `prefix`.
