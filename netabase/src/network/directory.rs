@@ -133,11 +133,6 @@ impl Directory {
         self.refused.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    #[cfg(test)]
-    pub(super) fn refusals(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
-    }
-
     pub(super) fn set_listen_addresses(&self, addresses: Vec<Multiaddr>) {
         *self
             .listen_addresses
@@ -201,5 +196,9 @@ impl Transport for Directory {
         self.peers()
             .get(&peer)
             .is_some_and(|peer| peer.lines.iter().any(|(_, line)| line.is_open()))
+    }
+
+    fn refusals(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 }

@@ -46,6 +46,8 @@ pub(crate) trait Transport: Send + Sync {
     ) -> Result<oneshot::Receiver<RequestResult>, RequestError>;
     fn listen_addresses(&self) -> Vec<Multiaddr>;
     fn is_connected(&self, peer: PeerId) -> bool;
+    /// Connections that were refused because the peer is not a member.
+    fn refusals(&self) -> u64;
 }
 
 /// Sends requests to peers. Cheap to clone; usable from any thread of a tokio runtime.
@@ -91,6 +93,11 @@ impl Network {
 
     pub(crate) fn is_connected(&self, peer: PeerId) -> bool {
         self.transport.is_connected(peer)
+    }
+
+    /// How many connections of strangers were refused since the start.
+    pub(crate) fn refusals(&self) -> u64 {
+        self.transport.refusals()
     }
 }
 

@@ -386,6 +386,10 @@ impl Transport for FabricLink {
     fn is_connected(&self, peer: PeerId) -> bool {
         self.fabric.lock().connected(self.peer, peer)
     }
+
+    fn refusals(&self) -> u64 {
+        0
+    }
 }
 
 #[cfg(test)]
