@@ -127,11 +127,7 @@ pub enum KeyForm {
 /// Decodes a key that must take all of `input`.
 pub(crate) fn decode_all<K: Key>(mut input: &[u8]) -> Result<K, KeyError> {
     let key = K::decode(&mut input)?;
-    if input.is_empty() {
-        Ok(key)
-    } else {
-        Err(KeyError::Trailing(input.len()))
-    }
+    if input.is_empty() { Ok(key) } else { Err(KeyError::Trailing(input.len())) }
 }
 
 /// Takes `N` bytes off the front of `input`.
@@ -147,9 +143,7 @@ macro_rules! serde_key {
         fn serialize_key<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             ::serde::Serialize::serialize(self, serializer)
         }
-        fn deserialize_key<'de, D: ::serde::Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Self, D::Error> {
+        fn deserialize_key<'de, D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             ::serde::Deserialize::deserialize(deserializer)
         }
     };

@@ -21,6 +21,8 @@ mod shape;
 
 pub(crate) use self::catalog::{Catalog, IndexId, RecordId};
 pub(crate) use self::descriptor::Descriptor;
+#[cfg(test)]
+pub(crate) use self::descriptor::IndexDescriptor;
 pub use self::descriptor::RecordDescriptor;
 pub(crate) use self::fingerprint::Fingerprint;
 pub use self::key::{IntoPart, Key, KeyError, KeyForm, KeyParts};
@@ -28,9 +30,6 @@ pub use self::membership::{Agreed, Member, Schema};
 pub(crate) use self::plan::{After, Plan};
 pub use self::query::Query;
 pub use self::record::{
-    IndexGlue, Record, RecordClone, RecordDeserialize, RecordGlue, RecordRows, RecordSerialize,
-    describe, glue,
+    IndexGlue, Record, RecordClone, RecordDeserialize, RecordGlue, RecordRows, RecordSerialize, describe, glue,
 };
-pub use self::selection::{
-    Bounds, IndexField, IntoKey, IntoPrefix, IntoRange, IntoSelection, StartsWith, starts_with,
-};
+pub use self::selection::{Bounds, IndexField, IntoKey, IntoPrefix, IntoRange, IntoSelection, StartsWith, starts_with};

@@ -31,7 +31,7 @@ pub(crate) enum Form {
     Tuple(Vec<Form>),
     /// A nominal type, by its place in [`Shape::types`].
     Type(u32),
-    /// One of these, depending on a value before it (adjacently tagged enums).
+    /// One of these, depending on a value before it (a `Deserialize` written by hand).
     OneOf(Vec<Form>),
     /// Out of sight, because no sample of a value before it was accepted by a `Deserialize` written by hand.
     Unseen,
@@ -114,11 +114,9 @@ impl Kind {
     pub(crate) fn forms_mut(&mut self) -> Vec<&mut Form> {
         match self {
             Kind::Struct(fields) => fields.iter_mut().map(|field| &mut field.form).collect(),
-            Kind::Enum(variants) => variants
-                .iter_mut()
-                .flat_map(|variant| &mut variant.fields)
-                .map(|field| &mut field.form)
-                .collect(),
+            Kind::Enum(variants) => {
+                variants.iter_mut().flat_map(|variant| &mut variant.fields).map(|field| &mut field.form).collect()
+            }
         }
     }
 }

@@ -34,7 +34,8 @@ pub(crate) fn trace<T: DeserializeOwned>() -> Result<Shape, String> {
         let mut seen = Form::Unseen;
         let place = Place::root();
         let round = walk.borrow().round(&place, 0);
-        let outcome = T::deserialize(Tracer { walk: &walk, place: place.clone(), round, depth: 0, form: Some(&mut seen) });
+        let outcome =
+            T::deserialize(Tracer { walk: &walk, place: place.clone(), round, depth: 0, form: Some(&mut seen) });
         root.merge(seen);
         let mut state = walk.borrow_mut();
         if outcome.is_err() {

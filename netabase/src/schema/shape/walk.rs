@@ -158,7 +158,8 @@ impl Walk {
         variants.iter().enumerate().position(|(index, variant)| {
             let place = Place { owner: Some((id, index)), steps: Vec::new() };
             let mut passed: BTreeSet<usize> = self.tracing.iter().copied().chain([id]).collect();
-            !self.is_abandoned(true, &place) && variant.fields.iter().any(|field| self.leads_on(&field.form, &mut passed))
+            !self.is_abandoned(true, &place)
+                && variant.fields.iter().any(|field| self.leads_on(&field.form, &mut passed))
         })
     }
 
