@@ -10,5 +10,5 @@ pub use crate::error::Error;
 pub use crate::schema::{
     Agreed, Bounds, IndexField, IndexGlue, IntoPart, IntoSelection, Key, KeyError, KeyForm, KeyParts, Member, Query,
     Record, RecordClone, RecordDescriptor, RecordDeserialize, RecordGlue, RecordRows, RecordSerialize, Schema,
-    describe, glue,
+    describe, deserialize_parts, distinct, glue, named, serialize_parts, show_parts,
 };

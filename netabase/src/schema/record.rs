@@ -123,16 +123,53 @@ fn reason(error: Error) -> String {
     }
 }
 
+/// The glue of a record that has another stored name in a schema.
+#[doc(hidden)]
+#[must_use]
+pub const fn named(name: &'static str, glue: RecordGlue) -> RecordGlue {
+    RecordGlue { name, ..glue }
+}
+
+/// Refuses a stored name that an earlier variant of the schema has; evaluated when the user's crate is compiled.
+#[doc(hidden)]
+pub const fn distinct(earlier: &[&str], name: &str) {
+    let mut index = 0;
+    while index < earlier.len() {
+        assert!(
+            !same(earlier[index].as_bytes(), name.as_bytes()),
+            "an earlier record of this schema has the same stored name: write `#[netabase(name = \"…\")]` on one of the variants"
+        );
+        index += 1;
+    }
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < a.len() {
+        if a[index] != b[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
 /// Describes a record type: its key fields, its indexes and the shape of its value.
 #[doc(hidden)]
-pub fn describe<R: Record + RecordDeserialize>(key_fields: &[&str]) -> Result<RecordDescriptor, String> {
+pub fn describe<R: Record>(
+    key_fields: &[&str],
+    shape: Result<shape::Shape, String>,
+) -> Result<RecordDescriptor, String> {
     let indexes = R::__GLUE
         .indexes
         .iter()
         .map(|index| IndexDescriptor { name: index.name.to_owned(), unique: index.unique, form: (index.form)() })
         .collect();
     let key_fields = key_fields.iter().map(|&field| field.to_owned()).collect();
-    let version = VersionDescriptor::new(u32::from(RECORD_VERSION), key_fields, R::Key::form(), R::__shape()?);
+    let version = VersionDescriptor::new(u32::from(RECORD_VERSION), key_fields, R::Key::form(), shape?);
     Ok(RecordDescriptor { name: R::NAME.to_owned(), versions: vec![version], indexes })
 }
 
