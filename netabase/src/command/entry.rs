@@ -17,6 +17,10 @@ impl EntryId {
         self.0
     }
 
+    pub(crate) fn as_bytes(&self) -> &[u8; 24] {
+        &self.0
+    }
+
     pub(crate) fn from_bytes(bytes: [u8; 24]) -> Self {
         EntryId(bytes)
     }

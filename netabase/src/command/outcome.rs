@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{IndexId, RecordId};
+#[cfg(feature = "paxos")]
+use crate::{Error, schema::Catalog};
 
 /// Recorded for (session, number), and returned again to whoever repeats the command.
 pub(crate) type Outcome = Result<Applied, Refusal>;
@@ -41,6 +43,29 @@ impl Refusal {
             reason.truncate(end.unwrap_or(0));
         }
         Refusal::Undecodable { record, reason }
+    }
+
+    /// What the caller of the write is told.
+    #[cfg(feature = "paxos")]
+    pub(crate) fn into_error(self, catalog: &Catalog) -> Error {
+        let name = |record: RecordId| catalog.record(record).map_or_else(|| format!("{record:?}"), |r| r.name.to_owned());
+        match self {
+            Refusal::UniqueViolation { record, index } => {
+                let glue = catalog.record(record);
+                let indexes = glue.map_or(&[][..], |glue| glue.indexes);
+                let index_name = indexes.iter().find(|known| IndexId::named(known.name) == index);
+                Error::UniqueViolation {
+                    record: name(record),
+                    index: index_name.map_or_else(|| format!("{index:?}"), |index| index.name.to_owned()),
+                }
+            }
+            Refusal::AlreadyExists { record } => Error::AlreadyExists { record: name(record) },
+            Refusal::UnknownRecord { record } => Error::Codec {
+                record: name(record),
+                reason: "the cluster's schema has no record of this name".to_owned(),
+            },
+            Refusal::Undecodable { record, reason } => Error::Codec { record: name(record), reason },
+        }
     }
 
     /// What keeping it takes, the same on every node.

@@ -23,7 +23,7 @@ mod conformance;
 pub(crate) use engine::{Engine, Rows as EngineRows, Snapshot, StoreError};
 pub(crate) use flush::{Flush, FlushDone, Retired};
 pub(crate) use memory::MemoryEngine;
-pub(crate) use redb::RedbEngine;
+pub(crate) use redb::{RedbEngine, file_backend, open_database};
 pub(crate) use scan::Scan;
 pub(crate) use select::{Row, Select};
 pub(crate) use store::{Draft, Store, WriteSet};

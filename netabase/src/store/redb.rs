@@ -33,6 +33,16 @@ pub(crate) struct RedbEngine {
     database: Database,
 }
 
+/// The backend on a file; no other process may have it open.
+pub(crate) fn file_backend(file: File) -> Result<FileBackend, StoreError> {
+    FileBackend::new(file).map_err(from_database)
+}
+
+/// Opens a database for another use than rows, with the same fence against damage.
+pub(crate) fn open_database(backend: impl StorageBackend) -> Result<Database, StoreError> {
+    fenced("opening it", || Builder::new().create_with_backend(backend).map_err(from_database))
+}
+
 impl RedbEngine {
     /// Opens the database at `path`, or makes it there.
     pub(crate) fn open_file(path: &Path) -> Result<Self, StoreError> {
