@@ -25,11 +25,7 @@ pub(crate) const ENTRY_BYTES_MAX: usize = entry_bytes_max(1 << 20);
 /// The largest body while records may take `record_bytes_max`.
 pub(crate) const fn entry_bytes_max(record_bytes_max: usize) -> usize {
     let alone = 1 + COMMAND_OVERHEAD_BYTES + record_bytes_max;
-    if alone > BATCH_BYTES {
-        alone
-    } else {
-        BATCH_BYTES
-    }
+    if alone > BATCH_BYTES { alone } else { BATCH_BYTES }
 }
 
 /// What an entry says, decoded. Its commands share the entry's memory.
@@ -116,37 +112,19 @@ mod tests {
     use crate::schema::RecordId;
 
     fn put(value_bytes: usize) -> Command {
-        let write = Write::Put {
-            record: RecordId(5),
-            value: Bytes::from(vec![9; value_bytes]),
-        };
-        Command::Write {
-            session: SessionId {
-                round: 1,
-                position: 0,
-            },
-            number: 3,
-            floor: 2,
-            write,
-        }
+        let write = Write::Put { record: RecordId(5), value: Bytes::from(vec![9; value_bytes]) };
+        Command::Write { session: SessionId { round: 1, position: 0 }, number: 3, floor: 2, write }
     }
 
     #[test]
     fn a_body_holds_the_commands_in_order() {
         let commands = vec![Command::Open { nonce: [1; 16] }, put(0), put(300)];
         let mut builder = BatchBuilder::new();
-        assert!(
-            commands
-                .iter()
-                .all(|command| builder.push(&command.encode()))
-        );
+        assert!(commands.iter().all(|command| builder.push(&command.encode())));
         assert_eq!(builder.commands(), 3);
         let body = builder.finish();
         assert_eq!(Batch::decode(&body), Ok(Batch { commands }));
-        assert_eq!(
-            Batch::decode(&BatchBuilder::new().finish()),
-            Ok(Batch::default())
-        );
+        assert_eq!(Batch::decode(&BatchBuilder::new().finish()), Ok(Batch::default()));
     }
 
     #[test]
@@ -155,10 +133,7 @@ mod tests {
         let small = put(0).encode();
         assert!((0..COMMANDS_MAX).all(|_| builder.push(&small)));
         assert!(!builder.push(&small));
-        assert_eq!(
-            Batch::decode(&builder.finish()).map(|batch| batch.commands.len()),
-            Ok(COMMANDS_MAX)
-        );
+        assert_eq!(Batch::decode(&builder.finish()).map(|batch| batch.commands.len()), Ok(COMMANDS_MAX));
 
         let mut builder = BatchBuilder::new();
         let large = put(1 << 20).encode();
@@ -178,11 +153,7 @@ mod tests {
         assert!(builder.push(&Command::Open { nonce: [1; 16] }.encode()));
         let body = builder.finish();
         // The first byte alone is a no-op; nothing else that is shorter is a body.
-        assert!(
-            (2..body.len())
-                .chain([0])
-                .all(|length| Batch::decode(&body.slice(..length)).is_err())
-        );
+        assert!((2..body.len()).chain([0]).all(|length| Batch::decode(&body.slice(..length)).is_err()));
         let with = |tail: &[u8]| Batch::decode(&Bytes::from([&body[..], tail].concat()));
         assert!(with(&[0]).is_err());
         assert!(with(&[0, 0, 0, 0]).is_err());

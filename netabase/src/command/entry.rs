@@ -34,9 +34,7 @@ impl fmt::Display for EntryId {
 
 impl fmt::Debug for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[8..14]
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0[8..14].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -75,14 +73,9 @@ impl EntryIds {
 
     fn next_at(&mut self, now: SystemTime, body: &[u8]) -> EntryId {
         // A clock before 1970 or after 2554 is only shown wrong.
-        let nanos = now
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_nanos());
+        let nanos = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(&self.nonce)
-            .update(&self.count.to_be_bytes())
-            .update(body);
+        hasher.update(&self.nonce).update(&self.count.to_be_bytes()).update(body);
         self.count += 1;
         let mut id = [0; 24];
         id[..8].copy_from_slice(&u64::try_from(nanos).unwrap_or(u64::MAX).to_be_bytes());
@@ -105,9 +98,7 @@ mod tests {
             let mut ids = EntryIds::new([start; 16]);
             for nanos in [7, 7, 3, 0, 7] {
                 for body in [&b"a"[..], b"a", b"b", b""] {
-                    assert!(
-                        seen.insert(ids.next_at(UNIX_EPOCH + Duration::from_nanos(nanos), body))
-                    );
+                    assert!(seen.insert(ids.next_at(UNIX_EPOCH + Duration::from_nanos(nanos), body)));
                 }
             }
         }

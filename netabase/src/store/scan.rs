@@ -31,22 +31,13 @@ impl<'a> Scan<'a> {
         upper: Bound<&[u8]>,
         reverse: bool,
     ) -> Result<Self, Error> {
-        let mut scan = Scan {
-            overlays: [None, None, None],
-            base: None,
-            base_head: None,
-            reverse,
-        };
+        let mut scan = Scan { overlays: [None, None, None], base: None, base_head: None, reverse };
         if is_empty_range(lower, upper) {
             return Ok(scan);
         }
-        let overlay = |rows: &'a Overlay| {
-            Cursor::new(Run::Overlay(rows.range::<_, [u8]>((lower, upper))), reverse)
-        };
+        let overlay = |rows: &'a Overlay| Cursor::new(Run::Overlay(rows.range::<_, [u8]>((lower, upper))), reverse);
         scan.overlays = [
-            pending.and_then(|rows| {
-                Cursor::new(Run::Pending(rows.range::<[u8], _>((lower, upper))), reverse)
-            }),
+            pending.and_then(|rows| Cursor::new(Run::Pending(rows.range::<[u8], _>((lower, upper))), reverse)),
             overlay(&layers.active),
             layers.flushing.as_ref().and_then(overlay),
         ];
@@ -61,24 +52,14 @@ impl<'a> Scan<'a> {
     }
 
     fn order(&self, ours: &Bytes, theirs: &Bytes) -> Ordering {
-        if self.reverse {
-            theirs.cmp(ours)
-        } else {
-            ours.cmp(theirs)
-        }
+        if self.reverse { theirs.cmp(ours) } else { ours.cmp(theirs) }
     }
 
     /// The next row of the overlays, a removed one too.
     fn overlay_head(&self) -> Option<(&'a Bytes, &'a Option<Bytes>)> {
         let heads = self.overlays.iter().flatten().map(|cursor| cursor.head);
         // Of equal keys `reduce` keeps the first, which is the uppermost.
-        heads.reduce(|upper, lower| {
-            if self.order(lower.0, upper.0) == Ordering::Less {
-                lower
-            } else {
-                upper
-            }
-        })
+        heads.reduce(|upper, lower| if self.order(lower.0, upper.0) == Ordering::Less { lower } else { upper })
     }
 
     fn advance_overlays(&mut self, key: &Bytes) {
@@ -130,9 +111,7 @@ impl Iterator for Scan<'_> {
 
 impl fmt::Debug for Scan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Scan")
-            .field("reverse", &self.reverse)
-            .finish_non_exhaustive()
+        f.debug_struct("Scan").field("reverse", &self.reverse).finish_non_exhaustive()
     }
 }
 
@@ -161,11 +140,7 @@ impl<'a> Run<'a> {
 
 impl<'a> Cursor<'a> {
     fn new(mut rest: Run<'a>, reverse: bool) -> Option<Self> {
-        Some(Cursor {
-            head: rest.next(reverse)?,
-            rest,
-            reverse,
-        })
+        Some(Cursor { head: rest.next(reverse)?, rest, reverse })
     }
 
     fn advanced(mut self) -> Option<Self> {

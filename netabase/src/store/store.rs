@@ -48,17 +48,9 @@ impl Store {
     /// Opens the store on an engine: an empty one becomes a store at round 0.
     pub(crate) fn open(engine: Arc<dyn Engine>) -> Result<Store, Error> {
         let mut base = engine.snapshot()?;
-        if base
-            .scan(Bound::Unbounded, Bound::Unbounded, false)?
-            .next()
-            .transpose()?
-            .is_none()
-        {
+        if base.scan(Bound::Unbounded, Bound::Unbounded, false)?.next().transpose()?.is_none() {
             let rows = [
-                (
-                    layout::meta_key(layout::META_FORMAT),
-                    Some(Bytes::copy_from_slice(&layout::FORMAT.to_be_bytes())),
-                ),
+                (layout::meta_key(layout::META_FORMAT), Some(Bytes::copy_from_slice(&layout::FORMAT.to_be_bytes()))),
                 applied_row(0),
             ];
             engine.write(&mut rows.into_iter(), true)?;
@@ -69,31 +61,16 @@ impl Store {
             .ok_or_else(|| StoreError::Foreign("its rows are of another program".to_owned()))?;
         if format[..] != layout::FORMAT.to_be_bytes() {
             let ours = layout::FORMAT;
-            return Err(StoreError::Foreign(format!(
-                "its format is {format:?}, this version reads {ours}"
-            ))
-            .into());
+            return Err(StoreError::Foreign(format!("its format is {format:?}, this version reads {ours}")).into());
         }
         let applied = base
             .get(&layout::meta_key(layout::META_APPLIED))?
             .and_then(|row| Some(u64::from_be_bytes(row[..].try_into().ok()?)))
-            .ok_or_else(|| {
-                StoreError::Damaged("it does not say which round it holds".to_owned())
-            })?;
+            .ok_or_else(|| StoreError::Damaged("it does not say which round it holds".to_owned()))?;
 
-        let layers = Layers {
-            active: Overlay::new(),
-            flushing: None,
-            base,
-        };
+        let layers = Layers { active: Overlay::new(), flushing: None, base };
         let views = Views::new(View { layers, applied });
-        Ok(Store {
-            engine,
-            views,
-            active_bytes: 0,
-            flushing_bytes: 0,
-            durable: applied,
-        })
+        Ok(Store { engine, views, active_bytes: 0, flushing_bytes: 0, durable: applied })
     }
 
     pub(crate) fn view(&self) -> View {
@@ -122,12 +99,7 @@ impl Store {
     /// A round to be filled. Nothing of it is seen before it is installed; dropped, it never was.
     pub(crate) fn draft(&mut self) -> Draft<'_> {
         let below = self.views.read();
-        Draft {
-            views: &self.views,
-            below,
-            active_bytes: &mut self.active_bytes,
-            pending: Pending::new(),
-        }
+        Draft { views: &self.views, below, active_bytes: &mut self.active_bytes, pending: Pending::new() }
     }
 
     /// Moves what is applied and not durable into a flush. `None`: there is nothing, or a flush is out.
@@ -163,10 +135,7 @@ impl Store {
 
     /// Writes a meta row, durable when it returns. For opening; not while a flush is out.
     pub(crate) fn set_meta(&mut self, name: &str, value: Bytes) -> Result<(), Error> {
-        self.engine.write(
-            &mut std::iter::once((layout::meta_key(name), Some(value))),
-            true,
-        )?;
+        self.engine.write(&mut std::iter::once((layout::meta_key(name), Some(value))), true)?;
         self.views.write().layers.base = self.engine.snapshot()?;
         Ok(())
     }
@@ -184,10 +153,7 @@ impl fmt::Debug for Store {
 }
 
 pub(super) fn applied_row(round: u64) -> (Bytes, Option<Bytes>) {
-    (
-        layout::meta_key(layout::META_APPLIED),
-        Some(Bytes::copy_from_slice(&round.to_be_bytes())),
-    )
+    (layout::meta_key(layout::META_APPLIED), Some(Bytes::copy_from_slice(&round.to_be_bytes())))
 }
 
 /// A round being applied: sees what is installed and its own writes, and is seen by nobody.
@@ -207,12 +173,7 @@ impl Draft<'_> {
 
     /// Makes it what readers see, at once and whole.
     pub(crate) fn install(self, round: u64) {
-        let Draft {
-            views,
-            below,
-            pending,
-            active_bytes,
-        } = self;
+        let Draft { views, below, pending, active_bytes } = self;
         drop(below);
         let mut newest = views.write();
         debug_assert!(round > newest.applied, "rounds are installed in order");
@@ -236,26 +197,13 @@ impl Rows for Draft<'_> {
         }
     }
 
-    fn scan<'a>(
-        &'a self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        reverse: bool,
-    ) -> Result<Scan<'a>, Error> {
-        Scan::over(
-            Some(&self.pending),
-            &self.below.layers,
-            lower,
-            upper,
-            reverse,
-        )
+    fn scan<'a>(&'a self, lower: Bound<&[u8]>, upper: Bound<&[u8]>, reverse: bool) -> Result<Scan<'a>, Error> {
+        Scan::over(Some(&self.pending), &self.below.layers, lower, upper, reverse)
     }
 }
 
 impl fmt::Debug for Draft<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Draft")
-            .field("after", &self.below.applied)
-            .finish_non_exhaustive()
+        f.debug_struct("Draft").field("after", &self.below.applied).finish_non_exhaustive()
     }
 }

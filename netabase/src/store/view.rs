@@ -27,12 +27,7 @@ pub(crate) trait Rows {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error>;
 
     /// The rows between the bounds in key order, or in reverse.
-    fn scan<'a>(
-        &'a self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        reverse: bool,
-    ) -> Result<Scan<'a>, Error>;
+    fn scan<'a>(&'a self, lower: Bound<&[u8]>, upper: Bound<&[u8]>, reverse: bool) -> Result<Scan<'a>, Error>;
 
     /// The rows whose keys begin with `prefix`, in key order.
     fn scan_prefix<'a>(&'a self, prefix: &[u8]) -> Result<Scan<'a>, Error> {
@@ -60,12 +55,7 @@ impl Rows for Layers {
         Ok(self.base.get(key)?)
     }
 
-    fn scan<'a>(
-        &'a self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        reverse: bool,
-    ) -> Result<Scan<'a>, Error> {
+    fn scan<'a>(&'a self, lower: Bound<&[u8]>, upper: Bound<&[u8]>, reverse: bool) -> Result<Scan<'a>, Error> {
         Scan::over(None, self, lower, upper, reverse)
     }
 }
@@ -90,21 +80,14 @@ impl Rows for View {
         self.layers.get(key)
     }
 
-    fn scan<'a>(
-        &'a self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        reverse: bool,
-    ) -> Result<Scan<'a>, Error> {
+    fn scan<'a>(&'a self, lower: Bound<&[u8]>, upper: Bound<&[u8]>, reverse: bool) -> Result<Scan<'a>, Error> {
         self.layers.scan(lower, upper, reverse)
     }
 }
 
 impl fmt::Debug for View {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("View")
-            .field("applied", &self.applied)
-            .finish_non_exhaustive()
+        f.debug_struct("View").field("applied", &self.applied).finish_non_exhaustive()
     }
 }
 
@@ -120,9 +103,7 @@ pub(crate) struct Views {
 
 impl Views {
     pub(super) fn new(view: View) -> Self {
-        Views {
-            newest: Arc::new(RwLock::new(view)),
-        }
+        Views { newest: Arc::new(RwLock::new(view)) }
     }
 
     /// The newest view: everything up to the last applied round.
