@@ -12,7 +12,7 @@ use super::fabric::{Fabric, Separation};
 use super::volume::Disks;
 use super::{ForgetfulDisk, Unsynced};
 use crate::error::{Error, Result};
-use crate::netabase::{Netabase, StateHash};
+use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
 use crate::node::{Assembly, Limits, Node, StoreKind, Tuning, Wire};
 use crate::schema::{Catalog, Schema};
@@ -293,3 +293,6 @@ async fn until<T, F: Future<Output = Result<Option<T>>>>(mut look: impl FnMut() 
     };
     tokio::time::timeout(DEADLINE, waiting).await.unwrap_or(Err(Error::Timeout))
 }
+
+#[cfg(test)]
+mod tests;
