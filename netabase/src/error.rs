@@ -14,15 +14,21 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[non_exhaustive]
 pub enum Error {
     /// No majority of the voters can be reached. The write was not proposed and did not happen.
-    #[error("no majority of the cluster's voters answers; the operation did not happen: check that most nodes are up and can reach each other, then try again")]
+    #[error(
+        "no majority of the cluster's voters answers; the operation did not happen: check that most nodes are up and can reach each other, then try again"
+    )]
     NoQuorum,
 
     /// The outcome did not become known in time. A write may have happened.
-    #[error("the outcome did not become known in time; a write may have happened: read the record before you write it again")]
+    #[error(
+        "the outcome did not become known in time; a write may have happened: read the record before you write it again"
+    )]
     Timeout,
 
     /// The connection over which the operation was sent went away. A write may have happened.
-    #[error("the connection was lost before the outcome was known; a write may have happened: read the record before you write it again")]
+    #[error(
+        "the connection was lost before the outcome was known; a write may have happened: read the record before you write it again"
+    )]
     ConnectionLost,
 
     /// Another record holds the value of a unique index. The write did not happen.
@@ -54,7 +60,9 @@ pub enum Error {
     },
 
     /// A bounded queue is full. The operation did not happen.
-    #[error("the node has as many operations waiting as it may ({limit}); nothing was sent: wait for some to finish, then try again")]
+    #[error(
+        "the node has as many operations waiting as it may ({limit}); nothing was sent: wait for some to finish, then try again"
+    )]
     Overloaded {
         /// The bound of the queue that is full.
         limit: usize,
@@ -68,7 +76,9 @@ pub enum Error {
     },
 
     /// The schema of this program and that of the directory or of a peer differ.
-    #[error("the schemas differ: ours is {ours}, theirs is {theirs}; open it with the program that wrote it, or change the schema back")]
+    #[error(
+        "the schemas differ: ours is {ours}, theirs is {theirs}; open it with the program that wrote it, or change the schema back"
+    )]
     SchemaMismatch {
         /// Our schema: record name and fingerprint of the first difference.
         ours: String,
@@ -86,7 +96,9 @@ pub enum Error {
     },
 
     /// The record, with its key, is larger than the limit. It was not sent.
-    #[error("the `{record}` takes {bytes} bytes, more than the limit of {bytes_max}: make it smaller, or raise `Limits::record_bytes_max` on every node")]
+    #[error(
+        "the `{record}` takes {bytes} bytes, more than the limit of {bytes_max}: make it smaller, or raise `Limits::record_bytes_max` on every node"
+    )]
     RecordTooLarge {
         /// The stored name of the record type.
         record: String,
@@ -154,7 +166,13 @@ impl Error {
         }
     }
 
-    pub(crate) fn storage(reason: impl Into<String>, source: impl StdError + Send + Sync + 'static) -> Self {
-        Error::Storage { reason: reason.into(), source: Some(Box::new(source)) }
+    pub(crate) fn storage(
+        reason: impl Into<String>,
+        source: impl StdError + Send + Sync + 'static,
+    ) -> Self {
+        Error::Storage {
+            reason: reason.into(),
+            source: Some(Box::new(source)),
+        }
     }
 }

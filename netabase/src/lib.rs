@@ -1,7 +1,51 @@
 //! Netabase: a typed, persistent, replicated record store from one derive.
 
+#[cfg(test)]
+extern crate self as netabase;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
+mod command;
+#[cfg(feature = "paxos")]
+mod consensus;
 mod error;
+#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
+mod machine;
+#[cfg(feature = "paxos")]
+mod netabase;
+#[cfg(feature = "native")]
+#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
+mod network;
+#[cfg(feature = "paxos")]
+mod node;
+#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "the store and the network use the rest"))]
+mod schema;
+#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "the machine uses it"))]
+mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
 pub use error::{Error, Result};
+pub use netabase_macros::NetabaseSchema;
+pub use schema::{
+    Agreed, IntoKey, IntoPrefix, IntoRange, IntoSelection, Key, KeyError, Member, Query, Record, Schema, StartsWith,
+    starts_with,
+};
+
+#[cfg(feature = "paxos")]
+pub use crate::{
+    netabase::{Answer, Netabase, Receipt, Role, Start, StateHash, Status},
+    network::Identity,
+    node::{Limits, StoreKind, Tuning},
+};
+
+/// What most programs need: `use netabase::prelude::*;`.
+pub mod prelude {
+    #[cfg(feature = "paxos")]
+    pub use crate::{Limits, Netabase, Receipt, Role, StoreKind};
+
+    pub use crate::schema::{Record as _, Schema as _};
+    pub use crate::{Error, NetabaseSchema, Query, starts_with};
+}

@@ -1,0 +1,21 @@
+//! The closed set of things that a cluster can agree on, and their bytes.
+//!
+//! ```text
+//! handle --Command--> [EncodedCommand] --BatchBuilder--> body --EntryIds--> Entry --consensus--> machine
+//! ```
+//! A command is encoded once, by whoever issues it; a leader gathers the bytes, its own and forwarded ones,
+//! into a body without encoding them again.
+
+mod batch;
+#[expect(clippy::module_inception, reason = "the command itself, by its noun")]
+mod command;
+mod encoded;
+mod entry;
+mod outcome;
+
+pub(crate) use batch::{BATCH_BYTES, COMMANDS_MAX, ENTRY_BYTES_MAX};
+pub(crate) use batch::{Batch, BatchBuilder, entry_bytes_max};
+pub(crate) use command::{Command, SessionId, Write};
+pub(crate) use encoded::{COMMAND_OVERHEAD_BYTES, EncodedCommand, Undecodable};
+pub(crate) use entry::{Entry, EntryId, EntryIds};
+pub(crate) use outcome::{Applied, Outcome, Refusal};

@@ -1,0 +1,93 @@
+//! What became of a write: decided by `apply`, the same on every node, recorded in its session.
+
+use serde::{Deserialize, Serialize};
+
+use crate::schema::{IndexId, RecordId};
+#[cfg(feature = "paxos")]
+use crate::{Error, schema::Catalog};
+
+/// Recorded for (session, number), and returned again to whoever repeats the command.
+pub(crate) type Outcome = Result<Applied, Refusal>;
+
+/// The write happened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Applied {
+    /// The round in which it did.
+    pub(crate) round: u64,
+    /// Whether there was a record under its key before.
+    pub(crate) existed: bool,
+}
+
+/// The write did not happen and never will.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Refusal {
+    /// Another record has this key of a unique index.
+    UniqueViolation { record: RecordId, index: IndexId },
+    /// An insert found a record under its key.
+    AlreadyExists { record: RecordId },
+    /// No record type of this id in the schema.
+    UnknownRecord { record: RecordId },
+    /// The value of the write, or the one that it would replace, is not one of this record type.
+    Undecodable { record: RecordId, reason: String },
+}
+
+/// The longest reason that a refusal keeps: it is recorded, replicated state.
+const REASON_BYTES_MAX: usize = 200;
+
+impl Refusal {
+    pub(crate) fn undecodable(record: RecordId, mut reason: String) -> Self {
+        if reason.len() > REASON_BYTES_MAX {
+            let end = (0..=REASON_BYTES_MAX)
+                .rev()
+                .find(|at| reason.is_char_boundary(*at));
+            reason.truncate(end.unwrap_or(0));
+        }
+        Refusal::Undecodable { record, reason }
+    }
+
+    /// What the caller of the write is told.
+    #[cfg(feature = "paxos")]
+    pub(crate) fn into_error(self, catalog: &Catalog) -> Error {
+        let name = |record: RecordId| catalog.record(record).map_or_else(|| format!("{record:?}"), |r| r.name.to_owned());
+        match self {
+            Refusal::UniqueViolation { record, index } => {
+                let glue = catalog.record(record);
+                let indexes = glue.map_or(&[][..], |glue| glue.indexes);
+                let index_name = indexes.iter().find(|known| IndexId::named(known.name) == index);
+                Error::UniqueViolation {
+                    record: name(record),
+                    index: index_name.map_or_else(|| format!("{index:?}"), |index| index.name.to_owned()),
+                }
+            }
+            Refusal::AlreadyExists { record } => Error::AlreadyExists { record: name(record) },
+            Refusal::UnknownRecord { record } => Error::Codec {
+                record: name(record),
+                reason: "the cluster's schema has no record of this name".to_owned(),
+            },
+            Refusal::Undecodable { record, reason } => Error::Codec { record: name(record), reason },
+        }
+    }
+
+    /// What keeping it takes, the same on every node.
+    pub(crate) fn reason_bytes(&self) -> usize {
+        match self {
+            Refusal::Undecodable { reason, .. } => reason.len(),
+            _ => 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_cut_between_characters() {
+        let Refusal::Undecodable { reason, .. } =
+            Refusal::undecodable(RecordId(1), "€".repeat(100))
+        else {
+            panic!("another refusal")
+        };
+        assert_eq!(reason, "€".repeat(66));
+    }
+}

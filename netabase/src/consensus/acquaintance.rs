@@ -1,0 +1,110 @@
+//! Whether two nodes belong together: settled once a connection, before any vote passes between them.
+//!
+//! Must hold: a peer whose greeting does not fit is not answered and not counted; a node that a peer remembers voting
+//! under a greater ballot than its own log holds never votes again in this epoch (D9, D14).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use libp2p::PeerId;
+
+use super::id::Ballot;
+use super::log::Mirror;
+use super::message::Greeting;
+use super::seat::Seat;
+use super::submit::Trouble;
+use crate::error::Error;
+
+/// What a greeting leads to.
+pub(crate) enum Verdict {
+    /// The two belong together.
+    Welcome,
+    /// They do not, for as long as both stay as they are.
+    Stranger(Trouble),
+    /// They do, but this node's log is older than it was: it must not vote (D9).
+    Forgetful { counted: Ballot },
+}
+
+/// The peers that were greeted over the connection that is open now.
+#[derive(Debug, Default)]
+pub(crate) struct Acquaintances {
+    greeted: HashSet<PeerId>,
+}
+
+impl Acquaintances {
+    pub(crate) fn knows(&self, peer: &PeerId) -> bool {
+        self.greeted.contains(peer)
+    }
+
+    pub(crate) fn on_disconnected(&mut self, peer: &PeerId) {
+        self.greeted.remove(peer);
+    }
+
+    /// A greeting arrived, as a question or as the answer to ours.
+    pub(crate) fn on_greeting(&mut self, seat: &Seat, mine: &Greeting, from: PeerId, theirs: &Greeting) -> Verdict {
+        if let Some(trouble) = difference(mine, theirs) {
+            self.greeted.remove(&from);
+            return Verdict::Stranger(trouble);
+        }
+        self.greeted.insert(from);
+        seat.decide(theirs.applied);
+        let held = seat.log.durable(Mirror::ballot);
+        if theirs.counted > held {
+            return Verdict::Forgetful { counted: theirs.counted };
+        }
+        Verdict::Welcome
+    }
+}
+
+/// What this node says of itself to `peer`.
+pub(crate) fn greeting(seat: &Seat, founders: &[String], schema: &[(String, String)], peer: &PeerId) -> Greeting {
+    let counted = seat.log.durable(|log| log.peer(peer)).filter(|row| row.epoch == seat.terms.epoch);
+    Greeting {
+        cluster: seat.terms.cluster,
+        epoch: seat.terms.epoch,
+        incarnation: seat.terms.incarnation,
+        founders: founders.to_vec(),
+        schema: schema.to_vec(),
+        counted: counted.map_or(0, |row| row.counted),
+        applied: seat.replica.applied(),
+    }
+}
+
+/// Why two nodes do not belong together, as the error that tells what to do.
+fn difference(mine: &Greeting, theirs: &Greeting) -> Option<Trouble> {
+    if mine.founders != theirs.founders {
+        let reason = format!(
+            "the nodes name different founders: give every founder the same list. Here: {}. There: {}",
+            mine.founders.join(", "),
+            theirs.founders.join(", ")
+        );
+        return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
+    }
+    if mine.schema != theirs.schema {
+        let (ours, theirs) = first_difference(&mine.schema, &theirs.schema);
+        return Some(Arc::new(move || Error::SchemaMismatch { ours: ours.clone(), theirs: theirs.clone() }));
+    }
+    if mine.cluster != theirs.cluster || mine.epoch != theirs.epoch {
+        let reason = format!(
+            "a peer belongs to the cluster {} in epoch {}, this node to {} in epoch {}",
+            theirs.cluster, theirs.epoch.0, mine.cluster, mine.epoch.0
+        );
+        return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
+    }
+    None
+}
+
+fn first_difference(mine: &[(String, String)], theirs: &[(String, String)]) -> (String, String) {
+    let show = |record: Option<&(String, String)>| {
+        record.map_or_else(|| "nothing".to_owned(), |(name, fingerprint)| format!("`{name}` {fingerprint}"))
+    };
+    let names: std::collections::BTreeSet<&String> = mine.iter().chain(theirs).map(|(name, _)| name).collect();
+    for name in names {
+        let find = |records: &[(String, String)]| records.iter().find(|(other, _)| other == name).cloned();
+        let (ours, other) = (find(mine), find(theirs));
+        if ours != other {
+            return (show(ours.as_ref()), show(other.as_ref()));
+        }
+    }
+    (show(mine.first()), show(theirs.first()))
+}

@@ -1,0 +1,316 @@
+//! How this node's keeper speaks to the other voters.
+//!
+//! ```text
+//! send_prepare / send_proposal ──┬─▶ own log ─────────────┐
+//!                                └─▶ peer ─▶ guard ─▶ count ┴─▶ the answer counts
+//! ```
+//!
+//! Must hold: no answer of a peer counts before this node's own promise or acceptance is durable (D2); of a single voter
+//! the second node is its disk (D3); a proposal that the election does not allow never leaves (D12); `decided` is raised
+//! before a commit leaves; a message is encoded once for all receivers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::future::{BoxFuture, FutureExt, Shared};
+use paxakos::communicator::{Acceptance, Committed, Vote};
+use paxakos::{Condition, Conflict, Promise};
+
+use super::guard::Refused;
+use super::id::{Ballot, Incarnation, Round};
+use super::log::{Accepted, Durable, Mirror, NotLogged};
+use super::mandate::Overreach;
+use super::message::{AcceptedRow, Envelope, PaxosAnswer, PaxosRequest};
+use super::paxakos_types::{Base, Position};
+use super::seat::Seat;
+use crate::command::{Entry, EntryId};
+use crate::network::{Channel, RequestError};
+use crate::schema::codec::CodecError;
+
+/// Why a voter's answer does not count.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum Unanswered {
+    #[error(transparent)]
+    NotLogged(#[from] NotLogged),
+    #[error("{0}")]
+    Network(Arc<RequestError>),
+    #[error("{0}")]
+    Codec(Arc<CodecError>),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error(transparent)]
+    Overreach(#[from] Overreach),
+    #[error("another cluster or epoch answered")]
+    Foreign,
+    #[error("the peer's directory was replaced since its votes were first counted")]
+    OtherLife,
+    #[error("the quorum was complete without this promise")]
+    Surplus,
+    #[error("ballot 0 is not used")]
+    Poll,
+}
+
+impl From<RequestError> for Unanswered {
+    fn from(error: RequestError) -> Self {
+        Unanswered::Network(Arc::new(error))
+    }
+}
+
+impl From<CodecError> for Unanswered {
+    fn from(error: CodecError) -> Self {
+        Unanswered::Codec(Arc::new(error))
+    }
+}
+
+type Own = Shared<BoxFuture<'static, Result<(), NotLogged>>>;
+type VoteOf = Vote<u64, u64, Entry, std::convert::Infallible>;
+type AcceptanceOf = Acceptance<u64, Entry, (), std::convert::Infallible>;
+
+/// The voters as one life of the keeper sees them.
+#[derive(Debug)]
+pub(crate) struct Communicator {
+    seat: Arc<Seat>,
+    base: Base,
+}
+
+impl Communicator {
+    pub(crate) fn new(seat: Arc<Seat>, base: Base) -> Self {
+        Communicator { seat, base }
+    }
+
+    fn payload(&self, request: PaxosRequest) -> Result<Bytes, Unanswered> {
+        Ok(self.seat.envelope(request).encode()?)
+    }
+
+    /// One future a receiver; the disk of a single voter is answered for by `disk`.
+    fn each<'a, T, F>(
+        receivers: &'a [Position],
+        mut to: impl FnMut(Position) -> F,
+    ) -> Vec<(&'a Position, BoxFuture<'static, Result<T, Unanswered>>)>
+    where
+        F: Future<Output = Result<T, Unanswered>> + Send + 'static,
+    {
+        receivers.iter().map(|receiver| (receiver, to(*receiver).boxed())).collect()
+    }
+
+    /// A commit: nobody's answer matters.
+    fn tell<'a>(
+        &self,
+        receivers: &'a [Position],
+        request: PaxosRequest,
+        round: Round,
+    ) -> Vec<(&'a Position, BoxFuture<'static, Result<Committed, Unanswered>>)> {
+        self.seat.decide(round);
+        let payload = self.payload(request);
+        Self::each(receivers, |to| {
+            let (seat, payload) = (Arc::clone(&self.seat), payload.clone());
+            async move {
+                if !is_disk(&seat, to) {
+                    ask(&seat, to, payload?).await?;
+                }
+                Ok(Committed)
+            }
+        })
+    }
+}
+
+fn own(durable: Durable) -> Own {
+    durable.boxed().shared()
+}
+
+/// D3: in a cluster of one the second node is the voter's disk.
+fn is_disk(seat: &Seat, to: Position) -> bool {
+    seat.terms.voters.len() == 1 && to.0 == 1
+}
+
+async fn ask(seat: &Seat, to: Position, payload: Bytes) -> Result<(PaxosAnswer, Incarnation), Unanswered> {
+    let peer = *seat.terms.voters.iter().nth(to.0).ok_or(Refused::NotAVoter)?;
+    let answer = seat.network.request(peer, Channel::Paxos, payload, seat.terms.vote_timeout).await?;
+    let envelope = Envelope::<PaxosAnswer>::decode(&answer)?;
+    if !seat.belongs(&envelope) {
+        return Err(Unanswered::Foreign);
+    }
+    Ok((envelope.body, envelope.incarnation))
+}
+
+/// What a refusal tells: the ballot that stands in the way, or the entry that the round was decided for.
+fn conflict(seat: &Seat, ballot: Ballot, entry: Option<Entry>) -> Result<Conflict<u64, Entry>, Unanswered> {
+    let guard = seat.guard();
+    guard.ballot(ballot)?;
+    seat.observe(ballot);
+    Ok(match entry {
+        None => Conflict::Supplanted { coord_num: ballot },
+        Some(entry) => {
+            guard.entry(&entry)?;
+            Conflict::Converged { coord_num: ballot, log_entry: Some((ballot.max(1), Arc::new(entry))) }
+        }
+    })
+}
+
+async fn prepare(
+    seat: Arc<Seat>,
+    base: Base,
+    to: Position,
+    (round, ballot): (Round, Ballot),
+    own: Own,
+    payload: Result<Bytes, Unanswered>,
+) -> Result<VoteOf, Unanswered> {
+    let (answer, durable) = if is_disk(&seat, to) {
+        (Ok((PaxosAnswer::Promise(Vec::new()), seat.terms.incarnation)), own.await)
+    } else {
+        futures::future::join(ask(&seat, to, payload?), own).await
+    };
+    durable?;
+    let (answer, incarnation) = answer?;
+    match answer {
+        PaxosAnswer::Promise(rows) => {
+            seat.guard().promise(round, ballot, &rows)?;
+            if let Some(peer) = seat.terms.voters.iter().nth(to.0).copied() {
+                seat.count(peer, incarnation, ballot).await?;
+            }
+            let rows: Vec<Accepted> = rows.into_iter().map(Accepted::from).collect();
+            match seat.mandate().admit(ballot, &rows) {
+                Ok(true) => Ok(Vote::Given(promise(base, rows))),
+                Ok(false) => Err(Unanswered::Surplus),
+                Err(overreach) => {
+                    seat.stop(overreach.clone());
+                    Err(overreach.into())
+                }
+            }
+        }
+        PaxosAnswer::Supplanted { ballot } => Ok(Vote::Conflicted(conflict(&seat, ballot, None)?)),
+        PaxosAnswer::Converged { ballot, entry } => {
+            seat.decide(round);
+            Ok(Vote::Conflicted(conflict(&seat, ballot, entry)?))
+        }
+        _ => Err(Refused::WrongAnswer.into()),
+    }
+}
+
+fn promise(base: Base, rows: Vec<Accepted>) -> Promise<u64, u64, Entry> {
+    let conditions: Vec<Condition<u64, u64, Entry>> = rows
+        .into_iter()
+        .filter_map(|row| {
+            base.local(row.round).map(|round| Condition { round_num: round, coord_num: row.ballot, log_entry: Arc::new(row.entry) })
+        })
+        .collect();
+    Promise::from(conditions)
+}
+
+async fn propose(
+    seat: Arc<Seat>,
+    to: Position,
+    (round, ballot): (Round, Ballot),
+    own: Own,
+    payload: Result<Bytes, Unanswered>,
+) -> Result<AcceptanceOf, Unanswered> {
+    let (answer, durable) = if is_disk(&seat, to) {
+        (Ok((PaxosAnswer::Accepted, seat.terms.incarnation)), own.await)
+    } else {
+        futures::future::join(ask(&seat, to, payload?), own).await
+    };
+    durable?;
+    let (answer, incarnation) = answer?;
+    match answer {
+        PaxosAnswer::Accepted => {
+            if let Some(peer) = seat.terms.voters.iter().nth(to.0).copied() {
+                seat.count(peer, incarnation, ballot).await?;
+            }
+            Ok(Acceptance::Given(()))
+        }
+        PaxosAnswer::Supplanted { ballot } => Ok(Acceptance::Conflicted(conflict(&seat, ballot, None)?)),
+        PaxosAnswer::Converged { ballot, entry } => {
+            seat.decide(round);
+            Ok(Acceptance::Conflicted(conflict(&seat, ballot, entry)?))
+        }
+        _ => Err(Refused::WrongAnswer.into()),
+    }
+}
+
+impl paxakos::communicator::Communicator for Communicator {
+    type Node = Position;
+    type RoundNum = u64;
+    type CoordNum = u64;
+    type LogEntry = Entry;
+    type Error = Unanswered;
+    type SendPrepare = BoxFuture<'static, Result<VoteOf, Unanswered>>;
+    type Abstain = std::convert::Infallible;
+    type SendProposal = BoxFuture<'static, Result<AcceptanceOf, Unanswered>>;
+    type Yea = ();
+    type Nay = std::convert::Infallible;
+    type SendCommit = BoxFuture<'static, Result<Committed, Unanswered>>;
+    type SendCommitById = BoxFuture<'static, Result<Committed, Unanswered>>;
+
+    fn send_prepare<'a>(
+        &mut self,
+        receivers: &'a [Position],
+        round: u64,
+        ballot: u64,
+    ) -> Vec<(&'a Position, Self::SendPrepare)> {
+        if ballot == 0 {
+            return Self::each(receivers, |_| async { Err(Unanswered::Poll) });
+        }
+        let round = self.base.global(round);
+        let voters = self.seat.terms.voters.len().max(2);
+        self.seat.observe(ballot);
+        let accepted: Vec<Accepted> = self.seat.log.durable(|log: &Mirror| log.accepted_from(round).collect());
+        self.seat.mandate().begin(ballot, voters / 2, accepted.into_iter());
+        self.seat.open_gate();
+        let own = own(self.seat.log.promise(ballot));
+        let payload = self.payload(PaxosRequest::Prepare { round, ballot });
+        Self::each(receivers, |to| {
+            prepare(Arc::clone(&self.seat), self.base, to, (round, ballot), own.clone(), payload.clone())
+        })
+    }
+
+    fn send_proposal<'a>(
+        &mut self,
+        receivers: &'a [Position],
+        round: u64,
+        ballot: u64,
+        entry: Arc<Entry>,
+    ) -> Vec<(&'a Position, Self::SendProposal)> {
+        let round = self.base.global(round);
+        let checked = self.seat.mandate().check(round, ballot, entry.id);
+        if let Err(overreach) = checked {
+            self.seat.stop(overreach.clone());
+            return Self::each(receivers, |_| futures::future::ready(Err(overreach.clone().into())));
+        }
+        let own = own(self.seat.log.accept(round, ballot, Entry::clone(&entry)));
+        let payload = self.payload(PaxosRequest::Propose { round, ballot, entry: Entry::clone(&entry) });
+        Self::each(receivers, |to| {
+            propose(Arc::clone(&self.seat), to, (round, ballot), own.clone(), payload.clone())
+        })
+    }
+
+    fn send_commit<'a>(
+        &mut self,
+        receivers: &'a [Position],
+        round: u64,
+        ballot: u64,
+        entry: Arc<Entry>,
+    ) -> Vec<(&'a Position, Self::SendCommit)> {
+        let round = self.base.global(round);
+        self.tell(receivers, PaxosRequest::Commit { round, ballot, entry: Entry::clone(&entry) }, round)
+    }
+
+    fn send_commit_by_id<'a>(
+        &mut self,
+        receivers: &'a [Position],
+        round: u64,
+        ballot: u64,
+        id: EntryId,
+    ) -> Vec<(&'a Position, Self::SendCommitById)> {
+        let round = self.base.global(round);
+        self.tell(receivers, PaxosRequest::CommitById { round, ballot, id }, round)
+    }
+}
+
+/// The row as paxakos hands it out, with its global round.
+pub(crate) fn row(base: Base, condition: Condition<u64, u64, Entry>) -> AcceptedRow {
+    AcceptedRow {
+        round: base.global(condition.round_num),
+        ballot: condition.coord_num,
+        entry: Entry::clone(&condition.log_entry),
+    }
+}

@@ -1,0 +1,59 @@
+//! From the campaign to the moment this node may serve (DESIGN, "Leadership"): campaign, close what was left open, and
+//! decide a no-op.
+//!
+//! Must hold: every append is driven to its end; nothing is served before every round that the election demands
+//! something of is applied here.
+
+use std::time::Duration;
+
+use super::id::{Ballot, Round};
+use super::keeper::{Appended, Appender};
+use super::seat::Seat;
+use super::entries::Entries;
+
+/// A won election.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Elected {
+    pub(crate) ballot: Ballot,
+}
+
+/// How long a chosen round may take to be applied here before the election is given up.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Campaigns at the round after the last applied one; `Err` says what stood in the way.
+pub(crate) async fn run(seat: &Seat, appender: &Appender, entries: &Entries) -> Result<Elected, Appended> {
+    let round = seat.replica.applied() + 1;
+    let mut no_op_round = match appender.campaign(round, entries.no_op()).await {
+        Appended::Chosen(round) => Some(round),
+        Appended::Railroaded => None,
+        lost => return Err(lost),
+    };
+    let (ballot, greatest_demand) = {
+        let mandate = seat.mandate();
+        (mandate.ballot(), mandate.greatest_demand())
+    };
+    applied(seat, round).await?;
+    // What others accepted before stands in the rounds up to the greatest demand; appending drives each to its end.
+    loop {
+        let done = seat.replica.applied() >= greatest_demand && no_op_round.is_some_and(|round| round >= greatest_demand);
+        if done {
+            return Ok(Elected { ballot });
+        }
+        match appender.append(entries.no_op()).await {
+            Appended::Chosen(round) => {
+                applied(seat, round).await?;
+                no_op_round = Some(round);
+            }
+            Appended::Railroaded | Appended::Converged => {}
+            lost => return Err(lost),
+        }
+    }
+}
+
+async fn applied(seat: &Seat, round: Round) -> Result<(), Appended> {
+    let mut follow = seat.replica.follow();
+    match tokio::time::timeout(APPLY_TIMEOUT, follow.wait_for(|applied| *applied >= round)).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(Appended::Gone),
+    }
+}

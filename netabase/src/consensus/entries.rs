@@ -1,0 +1,27 @@
+//! Makes the entries that this node proposes: a batch with an id that was never used before.
+
+use std::sync::{Mutex, PoisonError};
+
+use crate::command::{BatchBuilder, Entry, EntryIds};
+
+/// Shared by everything that proposes on this node.
+#[derive(Debug)]
+pub(crate) struct Entries(Mutex<EntryIds>);
+
+impl Entries {
+    pub(crate) fn new(ids: EntryIds) -> Self {
+        Entries(Mutex::new(ids))
+    }
+
+    /// The entry of these commands.
+    pub(crate) fn of(&self, batch: BatchBuilder) -> Entry {
+        let body = batch.finish();
+        let id = self.0.lock().unwrap_or_else(PoisonError::into_inner).next(&body);
+        Entry { id, body }
+    }
+
+    /// An entry that changes nothing.
+    pub(crate) fn no_op(&self) -> Entry {
+        self.of(BatchBuilder::new())
+    }
+}

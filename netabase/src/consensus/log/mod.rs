@@ -1,0 +1,154 @@
+//! The acceptor log: what this node promised, accepted and knows to be chosen, in a redb file of its own.
+//!
+//! ```text
+//! Promise, Accept, Chosen, Count ──▶ bounded queue ──▶ one writer thread ──▶ one synced commit a group ──▶ waiters
+//!                                                                        └─▶ mirror (memory, after the commit)
+//! ```
+//!
+//! Must hold: a waiter hears `Ok` only when its record is fsynced (D1, D2); requests become durable in the order in
+//! which they were made; the mirror never runs ahead of the file (D4); after a failed commit nothing is ever answered
+//! again (D13); a chosen row never changes (D10). Used by the acceptor, the communicator, catch-up and the node's start.
+
+mod layout;
+mod mirror;
+mod open;
+mod writer;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use libp2p::PeerId;
+use redb::{Database, ReadableDatabase};
+use tokio::sync::oneshot;
+
+pub(crate) use self::layout::{Accepted, PeerRow};
+pub(crate) use self::mirror::Mirror;
+use self::writer::{Op, Queue};
+use crate::command::Entry;
+use crate::consensus::id::{Ballot, ClusterId, Epoch, Incarnation, Round};
+use crate::error::{Error, Result};
+
+/// The log did not take the record: it failed, was closed, or its queue is full. The vote must not leave the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the acceptor log did not take the record")]
+pub(crate) struct NotLogged;
+
+/// What a log belongs to; checked whenever it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Owner {
+    pub(crate) cluster: ClusterId,
+    pub(crate) incarnation: Incarnation,
+}
+
+/// The acceptor log of one epoch. Cheap to clone; every clone feeds the same writer.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    epoch: Epoch,
+    queue: Queue,
+    mirror: Arc<Mutex<Mirror>>,
+    database: Arc<Database>,
+}
+
+impl Log {
+    /// Opens the log of `owner` in this database and starts its writer thread.
+    ///
+    /// # Errors
+    /// [`Error::DataDirectory`] when the log is damaged, of another format, or belongs to another cluster or directory.
+    pub(crate) fn open(database: Database, owner: Owner, epoch: Epoch) -> Result<Self> {
+        let mirror = open::prepare(&database, owner, epoch)?;
+        let database = Arc::new(database);
+        let mirror = Arc::new(Mutex::new(mirror));
+        let queue = writer::spawn(Arc::clone(&database), Arc::clone(&mirror), epoch)?;
+        Ok(Log { epoch, queue, mirror, database })
+    }
+
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Looks at what is durable.
+    pub(crate) fn durable<T>(&self, look: impl FnOnce(&Mirror) -> T) -> T {
+        look(&self.mirror.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Resolves when a promise to vote under no lower ballot than this one is durable.
+    pub(crate) fn promise(&self, ballot: Ballot) -> Durable {
+        self.submit(|done| Op::Promise { ballot, done })
+    }
+
+    /// Resolves when this acceptance is durable. A round keeps the acceptance with the higher ballot.
+    pub(crate) fn accept(&self, round: Round, ballot: Ballot, entry: Entry) -> Durable {
+        self.submit(|done| Op::Accept { round, ballot, entry, done })
+    }
+
+    /// Notes that `entry` is chosen in `round`, which must follow the last round noted. It becomes durable with the next
+    /// group, or soon after.
+    pub(crate) fn chosen(&self, round: Round, entry: Entry) -> Result<(), NotLogged> {
+        self.queue.send_blocking(Op::Chosen { round, entry })
+    }
+
+    /// Resolves when everything submitted before is durable.
+    pub(crate) fn barrier(&self) -> Durable {
+        self.submit(|done| Op::Barrier { done })
+    }
+
+    /// Resolves when it is durable that a vote of `peer` may be counted.
+    pub(crate) fn count(&self, peer: PeerId, row: PeerRow) -> Durable {
+        self.submit(|done| Op::Count { peer, row, done })
+    }
+
+    /// Drops the chosen rows at or below `through`; the caller knows that nobody needs them.
+    pub(crate) fn prune(&self, through: Round) -> Result<(), NotLogged> {
+        self.queue.send(Op::Prune { through })
+    }
+
+    /// Chosen rows from `from` on, as many as fit into `bytes_max` (at least one), without a gap.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the file cannot be read.
+    pub(crate) fn read_chosen(&self, from: Round, bytes_max: usize) -> Result<Vec<Accepted>> {
+        let through = self.durable(Mirror::chosen);
+        if from > through {
+            return Ok(Vec::new());
+        }
+        open::read_rows(&self.database, self.epoch, from, through, bytes_max)
+    }
+
+    /// How long the writer has been busy with the group in hand (D13: a stuck disk must not look alive).
+    pub(crate) fn busy_for(&self) -> Duration {
+        self.queue.busy_for()
+    }
+
+    /// Why the writer stopped, once it has.
+    pub(crate) fn failure(&self) -> Option<Arc<Error>> {
+        self.queue.failure()
+    }
+
+    fn submit(&self, op: impl FnOnce(oneshot::Sender<()>) -> Op) -> Durable {
+        let (done, durable) = oneshot::channel();
+        match self.queue.send(op(done)) {
+            Ok(()) => Durable(Some(durable)),
+            Err(NotLogged) => Durable(None),
+        }
+    }
+}
+
+/// Resolves when a record is durable, or with [`NotLogged`] when it never will be.
+#[derive(Debug)]
+pub(crate) struct Durable(Option<oneshot::Receiver<()>>);
+
+impl Future for Durable {
+    type Output = Result<(), NotLogged>;
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut std::task::Context<'_>) -> std::task::Poll<Self::Output> {
+        match &mut self.0 {
+            Some(done) => std::pin::Pin::new(done).poll(cx).map(|done| done.map_err(|_| NotLogged)),
+            None => std::task::Poll::Ready(Err(NotLogged)),
+        }
+    }
+}
+
+/// Begins a read transaction, with the error a caller of Netabase understands.
+fn read(database: &Database) -> Result<redb::ReadTransaction> {
+    database.begin_read().map_err(|source| Error::storage("the consensus log cannot be read", source))
+}

@@ -1,0 +1,265 @@
+//! The one thread that commits the acceptor log: it gathers whatever is waiting into one synced transaction (D4).
+//!
+//! Must hold: nobody hears of a record before its commit returned; after one failed commit the thread ends, and every
+//! waiter, present and future, hears that its record was not logged (D13).
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use libp2p::PeerId;
+use redb::{Database, Durability, ReadableTable};
+use tokio::sync::oneshot;
+
+use super::NotLogged;
+use super::layout::{BALLOTS, CHOSEN, ENTRIES, PEERS, PeerRow, entry_row, read_entry_head};
+use super::mirror::Mirror;
+use crate::command::Entry;
+use crate::consensus::id::{Ballot, Epoch, Round};
+use crate::error::{Error, Result};
+use crate::schema::codec;
+
+/// Records that may wait for the disk. A full queue refuses: not voting is always safe.
+const QUEUE_RECORDS: usize = 16_384;
+/// Records gathered into one commit.
+const GROUP_RECORDS: usize = 4_096;
+/// Bytes of entries gathered into one commit.
+const GROUP_BYTES: usize = 8 << 20;
+/// How long a note that nobody waits for may stay in memory.
+const LAZY: Duration = Duration::from_millis(10);
+
+/// One request to the writer.
+#[derive(Debug)]
+pub(super) enum Op {
+    Promise { ballot: Ballot, done: oneshot::Sender<()> },
+    Accept { round: Round, ballot: Ballot, entry: Entry, done: oneshot::Sender<()> },
+    Chosen { round: Round, entry: Entry },
+    Count { peer: PeerId, row: PeerRow, done: oneshot::Sender<()> },
+    Barrier { done: oneshot::Sender<()> },
+    Prune { through: Round },
+}
+
+/// The sending side: bounded, and never blocks its caller.
+#[derive(Clone, Debug)]
+pub(super) struct Queue {
+    sender: SyncSender<Op>,
+    watch: Arc<Watch>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    started: Instant,
+    /// Milliseconds after `started` at which the group in hand was begun, plus one; 0 when idle.
+    busy_since: AtomicU64,
+    failure: OnceLock<Arc<Error>>,
+}
+
+impl Queue {
+    pub(super) fn send(&self, op: Op) -> Result<(), NotLogged> {
+        self.sender.try_send(op).map_err(|_| NotLogged)
+    }
+
+    /// Waits for room: a chosen round must not be left out, and a node whose disk is this far behind must not look alive.
+    pub(super) fn send_blocking(&self, op: Op) -> Result<(), NotLogged> {
+        self.sender.send(op).map_err(|_| NotLogged)
+    }
+
+    pub(super) fn busy_for(&self) -> Duration {
+        match self.watch.busy_since.load(Ordering::Relaxed) {
+            0 => Duration::ZERO,
+            since => self.watch.started.elapsed().saturating_sub(Duration::from_millis(since - 1)),
+        }
+    }
+
+    pub(super) fn failure(&self) -> Option<Arc<Error>> {
+        self.watch.failure.get().cloned()
+    }
+}
+
+pub(super) fn spawn(database: Arc<Database>, mirror: Arc<Mutex<Mirror>>, epoch: Epoch) -> Result<Queue> {
+    let (sender, receiver) = sync_channel(QUEUE_RECORDS);
+    let watch =
+        Arc::new(Watch { started: Instant::now(), busy_since: AtomicU64::new(0), failure: OnceLock::new() });
+    let writer = Writer { database, mirror, epoch: epoch.0, watch: Arc::clone(&watch) };
+    std::thread::Builder::new()
+        .name("netabase-log".into())
+        .spawn(move || writer.run(&receiver))
+        .map_err(|source| Error::storage("the thread of the consensus log cannot be started", source))?;
+    Ok(Queue { sender, watch })
+}
+
+struct Writer {
+    database: Arc<Database>,
+    mirror: Arc<Mutex<Mirror>>,
+    epoch: u64,
+    watch: Arc<Watch>,
+}
+
+impl Writer {
+    fn run(self, receiver: &Receiver<Op>) {
+        let mut group = Vec::new();
+        while gather(receiver, &mut group) {
+            let began = u64::try_from(self.watch.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
+            self.watch.busy_since.store(began + 1, Ordering::Relaxed);
+            if let Err(error) = self.commit(&group) {
+                tracing::error!(%error, "the consensus log failed; this node stops voting");
+                let _ = self.watch.failure.set(Arc::new(error));
+                // Dropping the group and the receiver tells every waiter that its record was not logged.
+                return;
+            }
+            self.watch.busy_since.store(0, Ordering::Relaxed);
+            self.publish(&mut group);
+        }
+    }
+
+    /// One transaction, one fsync.
+    fn commit(&self, group: &[Op]) -> Result<()> {
+        let failed = |source: redb::Error| {
+            Error::storage(
+                "the consensus log cannot be written: check the disk, free space if it is full, then start this node again",
+                source,
+            )
+        };
+        let mut transaction = self.database.begin_write().map_err(|e| failed(e.into()))?;
+        transaction.set_durability(Durability::Immediate).map_err(|e| failed(e.into()))?;
+        self.write(&transaction, group).map_err(failed)?;
+        transaction.commit().map_err(|e| failed(e.into()))
+    }
+
+    fn write(&self, transaction: &redb::WriteTransaction, group: &[Op]) -> Result<(), redb::Error> {
+        let mut entries = transaction.open_table(ENTRIES)?;
+        let chosen = self.mirror.lock().unwrap_or_else(PoisonError::into_inner).chosen;
+        let mut greatest = 0;
+        let mut through = 0;
+        for op in group {
+            match op {
+                Op::Promise { ballot, .. } => greatest = greatest.max(*ballot),
+                Op::Accept { round, ballot, entry, .. } => {
+                    greatest = greatest.max(*ballot);
+                    if *round <= chosen.max(through) {
+                        continue; // A chosen row never changes (D10).
+                    }
+                    let stored = entries.get((self.epoch, *round))?.and_then(|row| read_entry_head(row.value()));
+                    if stored.is_none_or(|(stored, _)| stored < *ballot) {
+                        entries.insert((self.epoch, *round), entry_row(*ballot, entry).as_slice())?;
+                    }
+                }
+                Op::Chosen { round, entry } => {
+                    through = through.max(*round);
+                    let stored = entries.get((self.epoch, *round))?.and_then(|row| read_entry_head(row.value()));
+                    // What was learned without having been accepted, or replaces what was accepted but not chosen.
+                    if stored.is_none_or(|(_, id)| id != entry.id) {
+                        let ballot = stored.map_or(0, |(ballot, _)| ballot);
+                        entries.insert((self.epoch, *round), entry_row(ballot, entry).as_slice())?;
+                    }
+                }
+                Op::Count { peer, row, .. } => {
+                    let row = codec::encode(row).map_err(|e| redb::Error::Corrupted(e.to_string()))?;
+                    transaction.open_table(PEERS)?.insert(peer.to_bytes().as_slice(), row.as_slice())?;
+                }
+                Op::Barrier { .. } => {}
+                Op::Prune { through } => {
+                    entries.retain_in((self.epoch, 0)..=(self.epoch, *through), |_, _| false)?;
+                }
+            }
+        }
+        raise(&mut transaction.open_table(BALLOTS)?, self.epoch, greatest)?;
+        raise(&mut transaction.open_table(CHOSEN)?, self.epoch, through)?;
+        Ok(())
+    }
+
+    /// The commit is done: memory follows, then the waiters hear of it.
+    fn publish(&self, group: &mut Vec<Op>) {
+        let mut waiters = Vec::with_capacity(group.len());
+        {
+            let mut mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut through = 0;
+            for op in group.drain(..) {
+                match op {
+                    Op::Promise { ballot, done } => {
+                        mirror.ballot = mirror.ballot.max(ballot);
+                        waiters.push(done);
+                    }
+                    Op::Accept { round, ballot, entry, done } => {
+                        mirror.accept(round, ballot, entry);
+                        waiters.push(done);
+                    }
+                    Op::Chosen { round, .. } => through = round.max(through),
+                    Op::Count { peer, row, done } => {
+                        mirror.peers.insert(peer, row);
+                        waiters.push(done);
+                    }
+                    Op::Barrier { done } => waiters.push(done),
+                    Op::Prune { .. } => {}
+                }
+            }
+            if through > 0 {
+                mirror.choose(through);
+            }
+        }
+        for waiter in waiters {
+            let _ = waiter.send(());
+        }
+    }
+}
+
+/// Fills `group` with what is waiting; `false` when every sender is gone and nothing is left.
+///
+/// A group of which nobody waits for any record is held back for a moment, so that notes of chosen rounds ride on the
+/// next commit instead of costing an fsync of their own.
+fn gather(receiver: &Receiver<Op>, group: &mut Vec<Op>) -> bool {
+    let mut bytes = 0;
+    let mut hold_until: Option<Instant> = None;
+    loop {
+        while group.len() < GROUP_RECORDS && bytes < GROUP_BYTES {
+            match receiver.try_recv() {
+                Ok(op) => {
+                    bytes += op.bytes();
+                    group.push(op);
+                }
+                Err(_) => break,
+            }
+        }
+        let full = group.len() >= GROUP_RECORDS || bytes >= GROUP_BYTES;
+        if full || group.iter().any(Op::is_awaited) {
+            return true;
+        }
+        let received = if group.is_empty() {
+            receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+        } else {
+            let until = *hold_until.get_or_insert_with(|| Instant::now() + LAZY);
+            receiver.recv_timeout(until.saturating_duration_since(Instant::now()))
+        };
+        match received {
+            Ok(op) => {
+                bytes += op.bytes();
+                group.push(op);
+            }
+            Err(RecvTimeoutError::Timeout) => return true,
+            Err(RecvTimeoutError::Disconnected) => return !group.is_empty(),
+        }
+    }
+}
+
+impl Op {
+    fn is_awaited(&self) -> bool {
+        !matches!(self, Op::Chosen { .. } | Op::Prune { .. })
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Op::Accept { entry, .. } | Op::Chosen { entry, .. } => entry.body.len(),
+            _ => 0,
+        }
+    }
+}
+
+/// Numbers of the log only ever grow.
+fn raise(table: &mut redb::Table<'_, u64, u64>, epoch: u64, number: u64) -> Result<(), redb::Error> {
+    let stored = table.get(epoch)?.map_or(0, |stored| stored.value());
+    if number > stored {
+        table.insert(epoch, number)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! This node as a member of the cluster: one task that owns the keeper, the leadership and the way of commands.
+//!
+//! ```text
+//! peers ──▶ greeting, votes, beats, forwarded commands, catch-up ─┐
+//! handle ─▶ submitter ────────────────────────────────────────────┼─▶ Member ─▶ keeper / proposer / fetch / flush
+//! time ───▶ leadership ───────────────────────────────────────────┘
+//! ```
+//!
+//! Must hold: everything that decides runs in this one task; what takes time runs beside it and reports back, with the
+//! life of the keeper it belongs to; a campaign starts only when no append of this node is under way (D12); a node that
+//! must not vote has no keeper (D9). Run by the node on its own thread.
+
+mod answer;
+mod fetch;
+mod lead;
+mod report;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libp2p::PeerId;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub(crate) use self::report::Report;
+use super::acquaintance::Acquaintances;
+use super::entries::Entries;
+use super::id::Round;
+use super::keeper::{Death, Life};
+use super::leadership::{Leadership, Role, Timing};
+use super::proposer::Proposer;
+use super::seat::Seat;
+use super::submit::{Submitter, Trouble};
+use crate::command::EntryIds;
+use crate::error::{Error, Result};
+use crate::network::NetworkEvent;
+
+/// Reports of what runs beside the member that may wait for it.
+const REPORTS_MAX: usize = 4_096;
+/// How often is looked after what no event announces: greetings that failed, commands to send again, rows to flush.
+const HOUSEKEEPING: Duration = Duration::from_millis(100);
+/// A leader whose oldest append or log commit is older than this must not look alive (D13).
+const STUCK: Duration = Duration::from_secs(2);
+/// Pause before a keeper that died is woken again.
+const REVIVE: Duration = Duration::from_millis(50);
+
+/// What the node may ask of its member.
+#[derive(Debug)]
+pub(crate) enum Control {
+    /// Make everything durable and stop.
+    ShutDown(oneshot::Sender<()>),
+}
+
+/// What a member tells about itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Whether this node leads, follows, or only follows without a vote.
+    pub(crate) leads: bool,
+    pub(crate) votes: bool,
+    pub(crate) leader: Option<PeerId>,
+    pub(crate) applied: Round,
+    pub(crate) durable: Round,
+    /// How often the keeper was woken again.
+    pub(crate) revived: u64,
+}
+
+/// Records durably that this node must not vote in this epoch any more; the reason is kept for the user.
+pub(crate) type Renounce = Box<dyn Fn(&str) -> Result<()> + Send>;
+
+/// What a member is made of.
+pub(crate) struct Parts {
+    pub(crate) seat: Arc<Seat>,
+    pub(crate) submitter: Arc<Submitter>,
+    pub(crate) timing: Timing,
+    pub(crate) ids: EntryIds,
+    /// The founders and the records, as a greeting names them.
+    pub(crate) founders: Vec<String>,
+    pub(crate) schema: Vec<(String, String)>,
+    pub(crate) votes: bool,
+    /// Whether what the store holds survives a restart; otherwise the log has to keep everything.
+    pub(crate) store_is_durable: bool,
+    pub(crate) renounce: Renounce,
+}
+
+/// The running member.
+pub(crate) struct Member {
+    seat: Arc<Seat>,
+    submitter: Arc<Submitter>,
+    leadership: Leadership,
+    proposer: Proposer,
+    acquaintances: Acquaintances,
+    troubles: HashMap<PeerId, Trouble>,
+    entries: Arc<Entries>,
+    founders: Arc<[String]>,
+    schema: Arc<[(String, String)]>,
+    renounce: Renounce,
+    store_is_durable: bool,
+    /// Through which round every voter's store is durable, as the leader counts it.
+    held: Round,
+    /// Whether this node may vote in this epoch.
+    votes: bool,
+    life: Option<Life>,
+    /// Counts the lives of the keeper, so that reports of an earlier one are not taken for this one's.
+    lives: u64,
+    electing: bool,
+    forwarding: usize,
+    /// Not before this time are commands forwarded again, after the leader did not take some.
+    forward_after: Option<Instant>,
+    pruned: Round,
+    fetch: fetch::Fetch,
+    flushing: bool,
+    /// What each voter last said about how far its store is.
+    durable: HashMap<PeerId, Round>,
+    reports: mpsc::Sender<Report>,
+    standing: watch::Sender<Standing>,
+}
+
+impl Member {
+    /// Makes the member and the channel on which it tells about itself.
+    pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Report>, watch::Receiver<Standing>) {
+        let Parts { seat, submitter, timing, ids, founders, schema, votes, store_is_durable, renounce } = parts;
+        let (reports, inbox) = mpsc::channel(REPORTS_MAX);
+        let applied = seat.replica.applied();
+        let (standing, watching) =
+            watch::channel(Standing { leads: false, votes, leader: None, applied, durable: 0, revived: 0 });
+        let leadership = Leadership::new(
+            timing,
+            seat.terms.me,
+            seat.terms.voters.clone(),
+            Instant::now(),
+            crate::node::entropy::fraction,
+        );
+        let member = Member {
+            seat,
+            submitter,
+            leadership,
+            proposer: Proposer::default(),
+            acquaintances: Acquaintances::default(),
+            troubles: HashMap::new(),
+            entries: Arc::new(Entries::new(ids)),
+            founders: founders.into(),
+            schema: schema.into(),
+            renounce,
+            store_is_durable,
+            held: 0,
+            votes,
+            life: None,
+            lives: 0,
+            electing: false,
+            forwarding: 0,
+            forward_after: None,
+            pruned: 0,
+            fetch: fetch::Fetch::default(),
+            flushing: false,
+            durable: HashMap::new(),
+            reports,
+            standing,
+        };
+        (member, inbox, watching)
+    }
+
+    /// Runs until the node is shut down or cannot go on.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the log or the store failed.
+    pub(crate) async fn run(
+        mut self,
+        mut inbox: mpsc::Receiver<Report>,
+        mut events: mpsc::Receiver<NetworkEvent>,
+        mut control: mpsc::Receiver<Control>,
+    ) -> Result<()> {
+        let seat = Arc::clone(&self.seat);
+        let submitter = Arc::clone(&self.submitter);
+        let mut applied = seat.replica.follow();
+        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
+        housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.revive().await?;
+        loop {
+            self.act();
+            self.pump();
+            self.publish();
+            let due = self.due();
+            let ended = async {
+                match &mut self.life {
+                    Some(life) => life.ended().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                asked = control.recv() => {
+                    let done = match asked {
+                        Some(Control::ShutDown(done)) => Some(done),
+                        None => None,
+                    };
+                    let result = self.stop().await;
+                    drop(done);
+                    return result;
+                }
+                death = ended => self.on_death(death).await?,
+                overreach = seat.stopped() => {
+                    tracing::warn!(%overreach, "the keeper is woken again from its log");
+                    self.on_death(Death::Panicked).await?;
+                }
+                Some(report) = inbox.recv() => self.on_report(report)?,
+                Some(event) = events.recv() => self.on_event(event)?,
+                _ = applied.changed() => self.fetch.on_progress(seat.replica.applied(), seat.decided(), Instant::now()),
+                () = submitter.woken() => {}
+                () = sleep_until(due) => {}
+                _ = housekeeping.tick() => self.keep_house()?,
+            }
+        }
+    }
+
+    /// Wakes the keeper, if this node may vote.
+    async fn revive(&mut self) -> Result<()> {
+        if !self.votes {
+            return Ok(());
+        }
+        self.lives += 1;
+        match Life::begin(&self.seat).await {
+            Ok(life) => {
+                self.life = Some(life);
+                Ok(())
+            }
+            Err(death) => Err(error_of(death)),
+        }
+    }
+
+    /// The keeper ended: it is woken again from the log, unless the node cannot go on.
+    async fn on_death(&mut self, death: Death) -> Result<()> {
+        self.life = None;
+        self.electing = false;
+        self.proposer.reset();
+        if let Role::Leading { .. } | Role::Campaigning | Role::Asking = self.leadership.role() {
+            self.leadership.on_lost(Instant::now());
+        }
+        if let Death::Failed(failed) = death {
+            return Err(error_of(Death::Failed(failed)));
+        }
+        self.seat.open_gate();
+        self.standing.send_modify(|standing| standing.revived += 1);
+        tokio::time::sleep(REVIVE).await;
+        self.revive().await
+    }
+
+    /// This node must never vote again in this epoch (D9).
+    fn renounce(&mut self, reason: &str) -> Result<()> {
+        tracing::error!(reason, "this node does not vote any more in this epoch; it follows");
+        self.seat.mute();
+        self.life = None;
+        self.votes = false;
+        self.electing = false;
+        self.proposer.reset();
+        self.leadership.on_lost(Instant::now());
+        (self.renounce)(reason)
+    }
+
+    fn keep_house(&mut self) -> Result<()> {
+        if let Some(failure) = self.seat.log.failure() {
+            return Err(copy(&failure));
+        }
+        self.greet_again();
+        self.flush();
+        self.prune();
+        Ok(())
+    }
+
+    fn publish(&self) {
+        let now = Instant::now();
+        let leads = matches!(self.leadership.role(), Role::Leading { .. });
+        let (leader, applied) = (self.leadership.leader(now), self.seat.replica.applied());
+        let durable = self.durable_round();
+        self.standing.send_if_modified(|standing| {
+            let news = Standing { leads, votes: self.votes, leader, applied, durable, revived: standing.revived };
+            std::mem::replace(standing, news) != news
+        });
+    }
+
+    /// The round through which this node needs nothing of its log after a restart.
+    fn durable_round(&self) -> Round {
+        if self.store_is_durable { self.seat.replica.machine().durable_round() } else { 0 }
+    }
+
+    /// When something is due that no event announces.
+    fn due(&self) -> Option<Instant> {
+        let leadership = if self.life.is_some() { self.leadership.next() } else { None };
+        [leadership, self.proposer.retry_at(), self.fetch.due(), self.forward_after].into_iter().flatten().min()
+    }
+
+    /// Makes everything durable that is chosen.
+    async fn stop(mut self) -> Result<()> {
+        self.submitter.close(|| Error::ShutDown);
+        self.life = None;
+        let flush = self.seat.replica.machine().begin_flush();
+        if self.seat.log.barrier().await.is_err() {
+            return Err(self.seat.log.failure().map_or(Error::ShutDown, |failure| copy(&failure)));
+        }
+        if let Some(flush) = flush {
+            let done = tokio::task::spawn_blocking(move || flush.run())
+                .await
+                .map_err(|_| Error::ShutDown)??;
+            drop(self.seat.replica.machine().end_flush(done)?);
+        }
+        Ok(())
+    }
+}
+
+async fn sleep_until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due.into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn error_of(death: Death) -> Error {
+    match death {
+        Death::Failed(failed) => copy(&failed.0),
+        Death::Panicked => Error::Storage {
+            reason: "the consensus log cannot be read back: restore this node's directory, or remove it and let the node follow the others".into(),
+            source: None,
+        },
+    }
+}
+
+/// The same error for another listener; its source stays with the first.
+fn copy(error: &Arc<Error>) -> Error {
+    match &**error {
+        Error::Storage { reason, source } => Error::Storage {
+            reason: match source {
+                Some(source) => format!("{reason} ({source})"),
+                None => reason.clone(),
+            },
+            source: None,
+        },
+        Error::ShutDown => Error::ShutDown,
+        other => Error::Storage { reason: other.to_string(), source: None },
+    }
+}

@@ -1,0 +1,198 @@
+//! The member's answers to its peers.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Member;
+use super::report::Report;
+use crate::command::{COMMANDS_MAX, EncodedCommand};
+use crate::consensus::acquaintance;
+use crate::consensus::leadership::Role;
+use crate::consensus::log::Mirror;
+use crate::consensus::message::{
+    Envelope, ForwardAnswer, ForwardRequest, PaxosRequest, Pulse, PulseAnswer, PulseRequest, SyncAnswer, SyncRequest,
+};
+use crate::consensus::seat::Seat;
+use crate::error::Result;
+use crate::network::{Channel, Inbound, NetworkEvent, Reply};
+use crate::schema::codec;
+
+/// How long a greeting may take.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(2);
+/// Bytes of chosen rows in one answer.
+pub(super) const SYNC_BYTES_MAX: u64 = 1 << 20;
+
+impl Member {
+    pub(super) fn on_event(&mut self, event: NetworkEvent) -> Result<()> {
+        match event {
+            NetworkEvent::Connected(peer) => self.greet(peer),
+            NetworkEvent::Disconnected(peer) => {
+                self.acquaintances.on_disconnected(&peer);
+                self.leadership.on_disconnected(Instant::now(), peer);
+            }
+            NetworkEvent::Request(inbound) => self.on_request(inbound)?,
+        }
+        Ok(())
+    }
+
+    fn on_request(&mut self, inbound: Inbound) -> Result<()> {
+        let Inbound { from, channel, payload, reply } = inbound;
+        if channel == Channel::Heartbeat {
+            return self.on_pulse(from, &payload, reply);
+        }
+        if !self.acquaintances.knows(&from) {
+            reply.refuse("greet first");
+            return Ok(());
+        }
+        match channel {
+            Channel::Paxos => self.on_paxos(from, &payload, reply),
+            Channel::Forward => {
+                if let Some(request) = self.open::<ForwardRequest>(&payload) {
+                    let answer = self.on_forward(request);
+                    answer_with(&self.seat, reply, answer);
+                }
+            }
+            Channel::Sync => {
+                if let Some(request) = self.open::<SyncRequest>(&payload) {
+                    self.on_sync(&request, reply);
+                }
+            }
+            Channel::Heartbeat => {}
+        }
+        Ok(())
+    }
+
+    /// The body of a message of this cluster and epoch; nothing for any other, and for what cannot be read.
+    fn open<T: DeserializeOwned>(&self, payload: &[u8]) -> Option<T> {
+        Envelope::decode(payload).ok().filter(|envelope| self.seat.belongs(envelope)).map(|envelope| envelope.body)
+    }
+
+    fn on_paxos(&self, from: PeerId, payload: &[u8], reply: Reply) {
+        let Some(life) = &self.life else {
+            reply.refuse("this node does not vote");
+            return;
+        };
+        let Ok(request) = Envelope::<PaxosRequest>::decode(payload) else { return };
+        let acceptor = Arc::clone(&life.acceptor);
+        tokio::task::spawn_local(async move {
+            if let Some(answer) = acceptor.answer(from, request).await
+                && !acceptor.seat.is_muted()
+            {
+                answer_with(&acceptor.seat, reply, answer);
+            }
+        });
+    }
+
+    fn on_pulse(&mut self, from: PeerId, payload: &[u8], reply: Reply) -> Result<()> {
+        let envelope = match codec::decode::<Pulse<PulseRequest>>(payload) {
+            Ok(Pulse::Greeting(theirs)) => {
+                // They hear who we are also when we do not belong together, so that both can say why.
+                let mine = acquaintance::greeting(&self.seat, &self.founders, &self.schema, &from);
+                if let Ok(bytes) = codec::encode(&Pulse::<PulseAnswer>::Greeting(Box::new(mine))) {
+                    reply.send(Bytes::from(bytes));
+                }
+                return self.on_greeting(from, &theirs);
+            }
+            Ok(Pulse::Within(envelope)) if self.seat.belongs(&envelope) && self.acquaintances.knows(&from) => envelope,
+            _ => return Ok(()),
+        };
+        let now = Instant::now();
+        let answer = match envelope.body {
+            PulseRequest::Beat { ballot, decided, held } => {
+                let promised = self.seat.log.durable(Mirror::ballot);
+                let owner = self.seat.terms.voters.owner(ballot) == Some(&from);
+                if owner && self.seat.guard().ballot(ballot).is_ok() {
+                    let before = self.leadership.leader(now);
+                    if self.leadership.on_beat(now, from, ballot, promised) {
+                        self.seat.decide_if_sane(decided);
+                        self.held = self.held.max(held);
+                        self.fetch.on_progress(self.seat.replica.applied(), self.seat.decided(), now);
+                        if before != Some(from) {
+                            self.submitter.send_all_again();
+                        }
+                    }
+                }
+                let durable = self.durable_round();
+                PulseAnswer::Beat { promised, applied: self.seat.replica.applied(), durable }
+            }
+            PulseRequest::Suspect => {
+                PulseAnswer::Suspect { agrees: self.leadership.suspects(now), decided: self.seat.decided() }
+            }
+        };
+        if let Ok(bytes) = codec::encode(&Pulse::Within(self.seat.envelope(answer))) {
+            reply.send(Bytes::from(bytes));
+        }
+        Ok(())
+    }
+
+    fn on_forward(&mut self, request: ForwardRequest) -> ForwardAnswer {
+        let now = Instant::now();
+        if !matches!(self.leadership.role(), Role::Leading { .. }) {
+            return ForwardAnswer::not_leader(self.leadership.leader(now));
+        }
+        if !self.leadership.is_heard(now) {
+            return ForwardAnswer::NoQuorum;
+        }
+        let bytes_max = self.seat.terms.entry_bytes_max;
+        let fits = |command: &Bytes| command.len() <= bytes_max;
+        if request.commands.len() > COMMANDS_MAX || !request.commands.iter().all(fits) {
+            return ForwardAnswer::Overloaded;
+        }
+        // A command that does not decode would void the entry that it is put in.
+        let Ok(commands) = request.commands.into_iter().map(EncodedCommand::check).collect::<Result<Vec<_>, _>>() else {
+            return ForwardAnswer::Overloaded;
+        };
+        match self.proposer.push(commands.into_iter()) {
+            Ok(()) => ForwardAnswer::Taken,
+            Err(_) => ForwardAnswer::Overloaded,
+        }
+    }
+
+    fn on_sync(&self, request: &SyncRequest, reply: Reply) {
+        let bytes_max = usize::try_from(request.bytes_max.min(SYNC_BYTES_MAX)).unwrap_or(0);
+        match self.seat.log.read_chosen(request.from, bytes_max) {
+            Ok(rows) => {
+                let rows = rows.into_iter().map(Into::into).collect();
+                answer_with(&self.seat, reply, SyncAnswer { rows, through: self.seat.log.durable(Mirror::chosen) });
+            }
+            Err(error) => tracing::warn!(%error, "chosen rows cannot be served"),
+        }
+    }
+
+    /// Says who we are to a peer whose connection opened.
+    fn greet(&self, peer: PeerId) {
+        let mine = acquaintance::greeting(&self.seat, &self.founders, &self.schema, &peer);
+        let Ok(payload) = codec::encode(&Pulse::<PulseRequest>::Greeting(Box::new(mine))) else { return };
+        let answer = self.seat.network.request(peer, Channel::Heartbeat, payload.into(), GREETING_TIMEOUT);
+        let reports = self.reports.clone();
+        tokio::task::spawn_local(async move {
+            if let Ok(answer) = answer.await
+                && let Ok(Pulse::<PulseAnswer>::Greeting(greeting)) = codec::decode(&answer)
+            {
+                let _ = reports.send(Report::Greeted { peer, greeting }).await;
+            }
+        });
+    }
+
+    /// A greeting that got lost is said again.
+    pub(super) fn greet_again(&self) {
+        for peer in self.seat.terms.voters.iter() {
+            let missing = *peer != self.seat.terms.me && !self.acquaintances.knows(peer);
+            if missing && self.seat.network.is_connected(*peer) {
+                self.greet(*peer);
+            }
+        }
+    }
+}
+
+fn answer_with<T: Serialize>(seat: &Seat, reply: Reply, answer: T) {
+    match seat.envelope(answer).encode() {
+        Ok(bytes) => reply.send(bytes),
+        Err(error) => tracing::warn!(%error, "an answer cannot be encoded"),
+    }
+}

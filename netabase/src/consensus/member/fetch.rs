@@ -1,0 +1,210 @@
+//! Catch-up from the logs of peers: a node that misses chosen rounds asks for them, a page at a time.
+//!
+//! Must hold: rows are applied in order, through the keeper where there is one (D8: nothing is installed into a keeper
+//! that has voted); one fetch at a time; a peer that has nothing, or lies about how far it is, costs a pause, no more.
+//! What a voter says was chosen is trusted (see SAFETY in the crate's documentation).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use libp2p::PeerId;
+
+use super::Member;
+use super::answer::SYNC_BYTES_MAX;
+use super::report::Report;
+use crate::command::Entry;
+use crate::consensus::acceptor::Acceptor;
+use crate::consensus::id::Round;
+use crate::consensus::leadership::Role;
+use crate::consensus::message::{AcceptedRow, Envelope, SyncAnswer, SyncRequest};
+use crate::consensus::replica::ReplicaFailed;
+use crate::consensus::seat::Seat;
+use crate::error::Result;
+use crate::network::Channel;
+
+/// How long a known round may be missing before it is asked for: commits usually arrive by themselves.
+const PATIENCE: Duration = Duration::from_millis(20);
+/// Pause after a peer had nothing new.
+const PAUSE: Duration = Duration::from_millis(100);
+/// Rows are dropped from the log this many at a time.
+const PRUNE_STEP: Round = 1_024;
+/// How long a page may take.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the rows of a page may take to be applied.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is known of being behind.
+#[derive(Debug, Default)]
+pub(super) struct Fetch {
+    running: bool,
+    due: Option<Instant>,
+    /// The last applied round when lagging was noticed.
+    seen: Round,
+    /// Which peer to ask next.
+    turn: usize,
+    /// Peers asked since the last progress; once all were, a campaign need not wait.
+    fruitless: usize,
+}
+
+/// What came of asking a peer.
+#[derive(Debug)]
+pub(crate) struct Fetched {
+    /// How many rows were applied; `Err` when the replica failed.
+    applied: Result<usize, ReplicaFailed>,
+}
+
+impl Fetch {
+    /// When to ask, if nothing changes.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due.filter(|_| !self.running)
+    }
+
+    /// Something was applied, or a decided round became known.
+    pub(super) fn on_progress(&mut self, applied: Round, decided: Round, now: Instant) {
+        if applied >= decided {
+            self.due = None;
+            self.fruitless = 0;
+        } else if self.due.is_none() || applied > self.seen {
+            self.due = Some(now + PATIENCE);
+        }
+        self.seen = applied;
+    }
+
+    /// Whether a campaign should wait until the peers were asked for what is decided.
+    pub(super) fn is_needed_before_campaign(&self, applied: Round, decided: Round) -> bool {
+        applied < decided && self.fruitless == 0
+    }
+}
+
+impl Member {
+    pub(super) fn start_fetch_if_due(&mut self, now: Instant) {
+        if self.fetch.due().is_some_and(|due| due <= now) {
+            self.start_fetch(now);
+        }
+    }
+
+    /// Asks a peer for the rows after the last applied round.
+    pub(super) fn start_fetch(&mut self, now: Instant) {
+        if self.fetch.running {
+            return;
+        }
+        let Some(peer) = self.whom_to_ask(now) else {
+            self.fetch.fruitless += 1;
+            self.fetch.due = Some(now + PAUSE);
+            return;
+        };
+        self.fetch.running = true;
+        let seat = Arc::clone(&self.seat);
+        let acceptor = self.life.as_ref().map(|life| Arc::clone(&life.acceptor));
+        let reports = self.reports.clone();
+        tokio::task::spawn_local(async move {
+            let rows = ask(&seat, peer).await.unwrap_or_default();
+            let applied = apply(&seat, acceptor.as_deref(), rows).await;
+            let _ = reports.send(Report::Fetched(Fetched { applied })).await;
+        });
+    }
+
+    /// The leader, or else the greeted peers in turn.
+    fn whom_to_ask(&mut self, now: Instant) -> Option<PeerId> {
+        let greeted = |peer: &PeerId| self.acquaintances.knows(peer) && self.seat.network.is_connected(*peer);
+        let leader = self.leadership.leader(now).filter(|leader| *leader != self.seat.terms.me);
+        if let Some(leader) = leader.filter(greeted)
+            && self.fetch.fruitless == 0
+        {
+            return Some(leader);
+        }
+        let peers: Vec<PeerId> = self.seat.terms.voters.iter().copied().filter(greeted).collect();
+        self.fetch.turn = self.fetch.turn.wrapping_add(1);
+        (!peers.is_empty()).then(|| peers[self.fetch.turn % peers.len()])
+    }
+
+    pub(super) fn on_fetched(&mut self, now: Instant, fetched: Fetched) -> Result<()> {
+        self.fetch.running = false;
+        let rows = fetched.applied.map_err(|failed| super::error_of(super::Death::Failed(failed)))?;
+        self.fetch.due = None;
+        if rows > 0 {
+            self.fetch.fruitless = 0;
+            // A page: there may be more, so the next one is asked for without waiting.
+            if self.seat.replica.applied() < self.seat.decided() {
+                self.fetch.due = Some(now);
+            }
+        } else {
+            self.fetch.fruitless += 1;
+            if self.seat.replica.applied() < self.seat.decided() {
+                self.fetch.due = Some(now + PAUSE);
+            }
+        }
+        self.fetch.seen = self.seat.replica.applied();
+        if self.leadership.role() == Role::Campaigning {
+            self.start_election(now);
+        }
+        Ok(())
+    }
+
+    /// Syncs the store in the background: rows first noted as chosen in a durable log (D10).
+    pub(super) fn flush(&mut self) {
+        if self.flushing {
+            return;
+        }
+        let Some(flush) = self.seat.replica.machine().begin_flush() else { return };
+        self.flushing = true;
+        let durable = self.seat.log.barrier();
+        let reports = self.reports.clone();
+        tokio::task::spawn_local(async move {
+            // Without the log's word nothing is written; the log's failure ends the node.
+            if durable.await.is_err() {
+                return;
+            }
+            if let Ok(done) = tokio::task::spawn_blocking(move || flush.run()).await {
+                let _ = reports.send(Report::Flushed(done)).await;
+            }
+        });
+    }
+
+    /// Through which round every voter's store is durable, as far as this leader heard.
+    pub(super) fn count_held(&self) -> Round {
+        let others = self.seat.terms.voters.iter().filter(|peer| **peer != self.seat.terms.me);
+        let others = others.map(|peer| self.durable.get(peer).copied().unwrap_or(0)).min();
+        others.unwrap_or(Round::MAX).min(self.durable_round())
+    }
+
+    /// Drops rows of the log that every voter's store holds durably.
+    pub(super) fn prune(&mut self) {
+        let held = self.held.min(self.durable_round());
+        // What is worth a write is worth a page or so of rows; a few more rows kept do no harm.
+        if held >= self.pruned + PRUNE_STEP && self.seat.log.prune(held).is_ok() {
+            self.pruned = held;
+        }
+    }
+}
+
+/// A page of chosen rows of `peer`, from the first missing round on, without a gap.
+async fn ask(seat: &Seat, peer: PeerId) -> Option<Vec<AcceptedRow>> {
+    let from = seat.replica.applied() + 1;
+    let payload = seat.envelope(SyncRequest { from, bytes_max: SYNC_BYTES_MAX }).encode().ok()?;
+    let answer = seat.network.request(peer, Channel::Sync, payload, FETCH_TIMEOUT).await.ok()?;
+    let envelope = Envelope::<SyncAnswer>::decode(&answer).ok().filter(|envelope| seat.belongs(envelope))?;
+    let SyncAnswer { rows, through } = envelope.body;
+    seat.decide_if_sane(through);
+    let in_order = (from..).zip(&rows).all(|(round, row)| row.round == round && seat.guard().entry(&row.entry).is_ok());
+    in_order.then_some(rows)
+}
+
+async fn apply(seat: &Seat, acceptor: Option<&Acceptor>, rows: Vec<AcceptedRow>) -> Result<usize, ReplicaFailed> {
+    let Some(last) = rows.last().map(|row| row.round) else { return Ok(0) };
+    let before = seat.replica.applied();
+    for row in rows {
+        match acceptor {
+            Some(acceptor) => acceptor.learn(row).await,
+            None => apply_directly(seat, row.round, &row.entry)?,
+        }
+    }
+    let mut follow = seat.replica.follow();
+    let _ = tokio::time::timeout(APPLY_TIMEOUT, follow.wait_for(|applied| *applied >= last)).await;
+    Ok(usize::try_from(seat.replica.applied() - before).unwrap_or(usize::MAX))
+}
+
+/// Without a keeper nothing else applies entries.
+fn apply_directly(seat: &Seat, round: Round, entry: &Entry) -> Result<(), ReplicaFailed> {
+    if round == seat.replica.applied() + 1 { seat.replica.apply_next(entry) } else { Ok(()) }
+}

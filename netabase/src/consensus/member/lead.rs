@@ -1,0 +1,225 @@
+//! The member's part in leadership, and the way of commands to the leader.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+
+use super::Member;
+use super::report::Report;
+use super::STUCK;
+use crate::command::{COMMANDS_MAX, BATCH_BYTES};
+use crate::consensus::election::{self, Elected};
+use crate::consensus::keeper::Appended;
+use crate::consensus::leadership::{Act, Role};
+use crate::consensus::message::{Envelope, ForwardAnswer, ForwardRequest, Pulse, PulseAnswer, PulseRequest};
+use crate::network::{Channel, RequestError};
+use crate::schema::codec;
+
+/// How long a beat or a question may take to be answered.
+const PULSE_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long the leader may take to say whether it takes commands.
+const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
+/// Pause after the leader did not take commands.
+const FORWARD_PAUSE: Duration = Duration::from_millis(20);
+/// Frames of forwarded commands that may be under way; the next gathers meanwhile.
+const FORWARDS_MAX: usize = 4;
+
+impl Member {
+    /// Does what time demands.
+    pub(super) fn act(&mut self) {
+        if self.life.is_none() {
+            return;
+        }
+        let now = Instant::now();
+        match self.leadership.act(now) {
+            Some(Act::Ask) => self.ask(now),
+            Some(Act::Beat { ballot }) => {
+                let oldest = self.proposer.oldest(now);
+                if self.seat.log.busy_for() > STUCK || oldest > STUCK {
+                    tracing::warn!(?oldest, "this leader is stuck and lets another one lead");
+                    self.step_down(now);
+                } else {
+                    self.held = self.count_held();
+                    self.beat(PulseRequest::Beat { ballot, decided: self.seat.decided(), held: self.held });
+                }
+            }
+            None => {}
+        }
+    }
+
+    fn beat(&self, request: PulseRequest) {
+        let Ok(payload) = codec::encode(&Pulse::Within(self.seat.envelope(request))).map(Bytes::from) else { return };
+        for &peer in self.seat.terms.voters.iter().filter(|peer| **peer != self.seat.terms.me) {
+            let answer = self.seat.network.request(peer, Channel::Heartbeat, payload.clone(), PULSE_TIMEOUT);
+            let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());
+            tokio::task::spawn_local(async move {
+                if let Some(PulseAnswer::Beat { promised, durable, .. }) = pulse(&seat, answer.await) {
+                    let _ = reports.send(Report::Beaten { peer, promised, durable }).await;
+                }
+            });
+        }
+    }
+
+    /// Asks every voter whether it hears a leader.
+    fn ask(&mut self, now: Instant) {
+        if self.leadership.campaign_if_agreed() {
+            self.start_election(now);
+            return;
+        }
+        let Ok(payload) = codec::encode(&Pulse::Within(self.seat.envelope(PulseRequest::Suspect))).map(Bytes::from)
+        else {
+            return;
+        };
+        let mut asked = Vec::new();
+        for &peer in self.seat.terms.voters.iter().filter(|peer| **peer != self.seat.terms.me) {
+            let answer = self.seat.network.request(peer, Channel::Heartbeat, payload.clone(), PULSE_TIMEOUT);
+            let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());
+            asked.push(async move {
+                if let Some(PulseAnswer::Suspect { agrees, decided }) = pulse(&seat, answer.await) {
+                    seat.decide_if_sane(decided);
+                    let _ = reports.send(Report::Agreement { agrees }).await;
+                }
+            });
+        }
+        let reports = self.reports.clone();
+        tokio::task::spawn_local(async move {
+            futures::future::join_all(asked).await;
+            let _ = reports.send(Report::QuestionOver).await;
+        });
+    }
+
+    /// Campaigns, once nothing of this node is under way and it knows what the others know.
+    pub(super) fn start_election(&mut self, now: Instant) {
+        if self.electing || self.leadership.role() != Role::Campaigning || self.proposer.open() > 0 {
+            return;
+        }
+        if self.fetch.is_needed_before_campaign(self.seat.replica.applied(), self.seat.decided()) {
+            self.start_fetch(now);
+            return;
+        }
+        let Some(life) = &self.life else { return };
+        self.electing = true;
+        let (seat, appender, entries) = (Arc::clone(&self.seat), life.appender(), Arc::clone(&self.entries));
+        let (reports, life) = (self.reports.clone(), self.lives);
+        tokio::task::spawn_local(async move {
+            let outcome = election::run(&seat, &appender, &entries).await;
+            let _ = reports.send(Report::Elected { life, outcome }).await;
+        });
+    }
+
+    pub(super) fn on_elected(&mut self, now: Instant, outcome: Result<Elected, Appended>) {
+        self.electing = false;
+        match outcome {
+            Ok(Elected { ballot }) => {
+                tracing::info!(ballot, "this node leads");
+                self.leadership.on_elected(now, ballot);
+                self.submitter.send_all_again();
+            }
+            Err(lost) => {
+                tracing::debug!(?lost, "the campaign was lost");
+                self.leadership.on_lost(now);
+                self.fetch.on_progress(self.seat.replica.applied(), self.seat.decided(), now);
+            }
+        }
+    }
+
+    /// Leads no longer; what is under way returns in its own time.
+    pub(super) fn step_down(&mut self, now: Instant) {
+        if let Role::Leading { .. } = self.leadership.role() {
+            tracing::info!("this node no longer leads");
+            self.leadership.on_lost(now);
+            self.proposer.step_down();
+            self.submitter.send_all_again();
+        }
+    }
+
+    /// Moves commands on: from the handle to the leader, from the queue into rounds.
+    pub(super) fn pump(&mut self) {
+        let now = Instant::now();
+        if self.leadership.role() == Role::Campaigning {
+            self.start_election(now);
+        }
+        if let Role::Leading { .. } = self.leadership.role() {
+            self.pump_own(now);
+            self.propose(now);
+        } else {
+            self.pump_forward(now);
+        }
+        self.start_fetch_if_due(now);
+    }
+
+    fn pump_own(&mut self, now: Instant) {
+        let heard = self.leadership.is_heard(now);
+        loop {
+            let outgoing = self.submitter.take(now, COMMANDS_MAX, BATCH_BYTES);
+            if outgoing.is_empty() {
+                return;
+            }
+            if !heard {
+                self.submitter.not_taken(&outgoing, true);
+            } else if self.proposer.push(outgoing.iter().map(|outgoing| outgoing.command.clone())).is_err() {
+                self.submitter.not_taken(&outgoing, false);
+                return;
+            }
+        }
+    }
+
+    fn pump_forward(&mut self, now: Instant) {
+        let Some(leader) = self.leadership.leader(now) else { return };
+        while self.forwarding < FORWARDS_MAX && self.may_forward(now) {
+            let outgoing = self.submitter.take(now, COMMANDS_MAX, BATCH_BYTES);
+            if outgoing.is_empty() {
+                return;
+            }
+            let commands = outgoing.iter().map(|outgoing| outgoing.command.as_bytes().clone()).collect();
+            let Ok(payload) = self.seat.envelope(ForwardRequest { commands }).encode() else { return };
+            self.forwarding += 1;
+            let answer = self.seat.network.request(leader, Channel::Forward, payload, FORWARD_TIMEOUT);
+            let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());
+            tokio::task::spawn_local(async move {
+                let answer = answer.await.and_then(|bytes| match Envelope::<ForwardAnswer>::decode(&bytes) {
+                    Ok(envelope) if seat.belongs(&envelope) => Ok(envelope.body),
+                    // Whatever that was, the commands may have been taken.
+                    _ => Err(RequestError::ConnectionLost),
+                });
+                let _ = reports.send(Report::Forwarded { outgoing, answer }).await;
+            });
+        }
+    }
+
+    /// The leader did not take commands: they wait a moment, for it or for another one.
+    pub(super) fn hold_forwards(&mut self, now: Instant) {
+        self.forward_after = Some(now + FORWARD_PAUSE);
+    }
+
+    fn may_forward(&mut self, now: Instant) -> bool {
+        if self.forward_after.is_some_and(|after| after <= now) {
+            self.forward_after = None;
+        }
+        self.forward_after.is_none()
+    }
+
+    fn propose(&mut self, now: Instant) {
+        let Some(life) = &self.life else { return };
+        while let Some(ticket) = self.proposer.next(now, &self.entries) {
+            let appender = life.appender();
+            let (reports, life) = (self.reports.clone(), self.lives);
+            tokio::task::spawn_local(async move {
+                let appended = appender.append(ticket.entry).await;
+                let _ = reports.send(Report::Appended { life, ticket: ticket.number, appended }).await;
+            });
+        }
+    }
+}
+
+/// The answer inside a pulse of this cluster and epoch.
+fn pulse(
+    seat: &crate::consensus::seat::Seat,
+    answer: Result<Bytes, RequestError>,
+) -> Option<PulseAnswer> {
+    match codec::decode::<Pulse<PulseAnswer>>(&answer.ok()?).ok()? {
+        Pulse::Within(envelope) if seat.belongs(&envelope) => Some(envelope.body),
+        _ => None,
+    }
+}

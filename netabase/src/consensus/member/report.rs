@@ -1,0 +1,119 @@
+//! What runs beside the member reports to it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use libp2p::PeerId;
+
+use super::Member;
+use super::fetch::Fetched;
+use crate::consensus::acquaintance::Verdict;
+use crate::consensus::election::Elected;
+use crate::consensus::id::{Ballot, Round};
+use crate::consensus::keeper::Appended;
+use crate::consensus::message::{ForwardAnswer, Greeting};
+use crate::consensus::submit::Outgoing;
+use crate::error::Result;
+use crate::network::RequestError;
+use crate::machine::FlushDone;
+
+/// A result that the member waits for.
+#[derive(Debug)]
+pub(crate) enum Report {
+    /// The campaign of this life ended.
+    Elected { life: u64, outcome: Result<Elected, Appended> },
+    /// An append of this life returned.
+    Appended { life: u64, ticket: u64, appended: Appended },
+    /// A voter answered the beat.
+    Beaten { peer: PeerId, promised: Ballot, durable: Round },
+    /// A voter answered the question whether it hears a leader.
+    Agreement { agrees: bool },
+    /// Every answer to the question is in.
+    QuestionOver,
+    /// The leader took forwarded commands, or did not.
+    Forwarded { outgoing: Vec<Outgoing>, answer: Result<ForwardAnswer, RequestError> },
+    /// A peer's answer to our greeting.
+    Greeted { peer: PeerId, greeting: Box<Greeting> },
+    /// Chosen rows came from a peer and are applied.
+    Fetched(Fetched),
+    /// The store was synced.
+    Flushed(Result<FlushDone>),
+}
+
+impl Member {
+    pub(super) fn on_report(&mut self, report: Report) -> Result<()> {
+        let now = Instant::now();
+        match report {
+            Report::Elected { life, outcome } if life == self.lives => self.on_elected(now, outcome),
+            Report::Appended { life, ticket, appended } if life == self.lives => {
+                if !self.proposer.on_appended(now, ticket, appended) {
+                    self.step_down(now);
+                }
+            }
+            Report::Elected { .. } | Report::Appended { .. } => {}
+            Report::Beaten { peer, promised, durable } => {
+                self.durable.insert(peer, durable);
+                self.seat.observe_if_sane(promised);
+                if self.leadership.on_beat_answer(now, peer, promised) {
+                    // A voter promised somebody else: only a campaign under a greater ballot brings it back.
+                    self.step_down(now);
+                }
+            }
+            Report::Agreement { agrees } => {
+                if agrees && self.leadership.on_agreement() {
+                    self.start_election(now);
+                }
+            }
+            Report::QuestionOver => self.leadership.on_question_over(now),
+            Report::Forwarded { outgoing, answer } => {
+                self.forwarding = self.forwarding.saturating_sub(1);
+                match answer {
+                    Ok(ForwardAnswer::Taken) => {}
+                    Ok(ForwardAnswer::NoQuorum) => self.submitter.not_taken(&outgoing, true),
+                    Ok(ForwardAnswer::NotLeader { .. } | ForwardAnswer::Overloaded)
+                    | Err(
+                        RequestError::NotConnected
+                        | RequestError::TooLarge { .. }
+                        | RequestError::QueueFull
+                        | RequestError::Refused(_),
+                    ) => {
+                        self.submitter.not_taken(&outgoing, false);
+                        self.hold_forwards(now);
+                    }
+                    // It may have been taken: sent again when its time is over.
+                    Err(RequestError::Timeout | RequestError::ConnectionLost) => {}
+                }
+            }
+            Report::Greeted { peer, greeting } => self.on_greeting(peer, &greeting)?,
+            Report::Fetched(fetched) => self.on_fetched(now, fetched)?,
+            Report::Flushed(done) => {
+                self.flushing = false;
+                let retired = self.seat.replica.machine().end_flush(done?)?;
+                // Freeing the rows takes milliseconds that nobody should wait for.
+                tokio::task::spawn_blocking(move || drop(retired));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_greeting(&mut self, peer: PeerId, theirs: &Greeting) -> Result<()> {
+        let seat = Arc::clone(&self.seat);
+        let mine = crate::consensus::acquaintance::greeting(&seat, &self.founders, &self.schema, &peer);
+        match self.acquaintances.on_greeting(&seat, &mine, peer, theirs) {
+            Verdict::Welcome => {
+                self.troubles.remove(&peer);
+            }
+            Verdict::Stranger(trouble) => {
+                if self.troubles.insert(peer, Arc::clone(&trouble)).is_none() {
+                    tracing::error!(%peer, error = %trouble(), "a founder does not fit");
+                }
+            }
+            Verdict::Forgetful { counted } if self.votes => self.renounce(&format!(
+                "its consensus log is older than it was: a peer counted a vote under ballot {counted} that it does not hold"
+            ))?,
+            Verdict::Forgetful { .. } => {}
+        }
+        self.submitter.set_trouble(self.troubles.values().next().cloned());
+        Ok(())
+    }
+}

@@ -1,0 +1,163 @@
+//! What voters say to each other. Every message names the cluster, the epoch and the life of the sender's directory.
+//!
+//! All of it is codec bytes inside the network's frames; bounds on what may be in them are the guard's.
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round};
+use super::log;
+use crate::command::{Entry, EntryId};
+use crate::schema::codec::{self, CodecError};
+
+/// A message with what it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Envelope<T> {
+    pub(crate) cluster: ClusterId,
+    pub(crate) epoch: Epoch,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) body: T,
+}
+
+impl<T: Serialize> Envelope<T> {
+    pub(crate) fn encode(&self) -> Result<Bytes, CodecError> {
+        codec::encode(self).map(Bytes::from)
+    }
+}
+
+impl<T: DeserializeOwned> Envelope<T> {
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, CodecError> {
+        codec::decode(bytes)
+    }
+}
+
+/// Channel `Paxos`, to an acceptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PaxosRequest {
+    /// Phase 1a.
+    Prepare { round: Round, ballot: Ballot },
+    /// Phase 2a.
+    Propose { round: Round, ballot: Ballot, entry: Entry },
+    /// The entry is chosen.
+    Commit { round: Round, ballot: Ballot, entry: Entry },
+    /// The entry, which the receiver accepted, is chosen.
+    CommitById { round: Round, ballot: Ballot, id: EntryId },
+}
+
+/// Channel `Paxos`, from an acceptor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PaxosAnswer {
+    /// Phase 1b: what was accepted at or above the round of the prepare.
+    Promise(Vec<AcceptedRow>),
+    /// Phase 2b.
+    Accepted,
+    /// A greater ballot was promised.
+    Supplanted { ballot: Ballot },
+    /// The round is already decided; with its entry where it is still kept.
+    Converged { ballot: Ballot, entry: Option<Entry> },
+    /// The commit was taken.
+    Committed,
+    /// The receiver never accepted that entry: it will fetch the round.
+    Unknown,
+}
+
+/// One accepted entry in a promise, or one chosen entry in a catch-up answer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AcceptedRow {
+    pub(crate) round: Round,
+    pub(crate) ballot: Ballot,
+    pub(crate) entry: Entry,
+}
+
+impl From<AcceptedRow> for log::Accepted {
+    fn from(row: AcceptedRow) -> Self {
+        log::Accepted { round: row.round, ballot: row.ballot, entry: row.entry }
+    }
+}
+
+impl From<log::Accepted> for AcceptedRow {
+    fn from(row: log::Accepted) -> Self {
+        AcceptedRow { round: row.round, ballot: row.ballot, entry: row.entry }
+    }
+}
+
+/// Channel `Heartbeat`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PulseRequest {
+    /// "I lead under this ballot; rounds up to `decided` are decided, and every voter's store is durable through
+    /// `held`."
+    Beat { ballot: Ballot, decided: Round, held: Round },
+    /// "I have not heard from the leader of `ballot`: have you?"
+    Suspect,
+}
+
+/// Answers on channel `Heartbeat`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum PulseAnswer {
+    /// To a beat: how far this node is, and the greatest ballot it promised (greater than the beat's: not followed).
+    Beat { promised: Ballot, applied: Round, durable: Round },
+    /// To a suspicion: whether this node has not heard from a leader either.
+    Suspect { agrees: bool, decided: Round },
+}
+
+/// Channel `Heartbeat`, once a connection: who we are. Sent outside of [`Envelope`], since it is what settles whether two
+/// nodes belong together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Greeting {
+    pub(crate) cluster: ClusterId,
+    pub(crate) epoch: Epoch,
+    pub(crate) incarnation: Incarnation,
+    /// The founders, as text, so that a difference can be shown.
+    pub(crate) founders: Vec<String>,
+    /// The schema: its fingerprint is part of the cluster id, this tells which part differs.
+    pub(crate) schema: Vec<(String, String)>,
+    /// The greatest ballot of a vote of the receiver that the sender counted (D14).
+    pub(crate) counted: Ballot,
+    pub(crate) applied: Round,
+}
+
+/// What goes over channel `Heartbeat`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Pulse<T> {
+    Greeting(Box<Greeting>),
+    Within(Envelope<T>),
+}
+
+/// Channel `Forward`: commands for the leader, each already encoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ForwardRequest {
+    pub(crate) commands: Vec<Bytes>,
+}
+
+/// Answers on channel `Forward`: whether the commands will be proposed. Their outcomes come with the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ForwardAnswer {
+    Taken,
+    NotLeader { leader: Option<Vec<u8>> },
+    NoQuorum,
+    Overloaded,
+}
+
+impl ForwardAnswer {
+    pub(crate) fn not_leader(leader: Option<PeerId>) -> Self {
+        ForwardAnswer::NotLeader { leader: leader.map(|peer| peer.to_bytes()) }
+    }
+}
+
+/// Channel `Sync`: chosen rows from a round on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SyncRequest {
+    pub(crate) from: Round,
+    pub(crate) bytes_max: u64,
+}
+
+/// Answers on channel `Sync`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SyncAnswer {
+    /// Chosen rows from the asked round on, without a gap.
+    pub(crate) rows: Vec<AcceptedRow>,
+    /// How far the answering node's chosen rows reach.
+    pub(crate) through: Round,
+}

@@ -1,0 +1,159 @@
+//! The leader's queue: commands gather while rounds are open, and leave as one entry a round.
+//!
+//! Must hold: at most [`WINDOW`] appends at once; a command whose entry was not chosen in its round goes back to the
+//! front, in order; nothing is kept once this node no longer leads (its sender hears of it and sends again).
+
+use std::collections::{HashMap, VecDeque};
+use std::time::{Duration, Instant};
+
+use super::entries::Entries;
+use super::keeper::Appended;
+use super::paxakos_types::WINDOW;
+use crate::command::{BatchBuilder, EncodedCommand, Entry};
+
+/// Bytes of commands that may wait for a round.
+const QUEUE_BYTES: usize = 64 << 20;
+/// Commands that may wait for a round.
+const QUEUE_COMMANDS: usize = 65_536;
+/// The first pause before a failed round is tried again, doubled up to [`RETRY_MAX`].
+const RETRY: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(1);
+
+/// The queue is full: nothing was taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overloaded;
+
+/// One append to make.
+#[derive(Clone, Debug)]
+pub(crate) struct Ticket {
+    pub(crate) number: u64,
+    pub(crate) entry: Entry,
+}
+
+/// Commands on their way into the log, while this node leads.
+#[derive(Debug, Default)]
+pub(crate) struct Proposer {
+    queue: VecDeque<EncodedCommand>,
+    queue_bytes: usize,
+    open: HashMap<u64, Open>,
+    next: u64,
+    /// Rounds that failed and have to be closed with a no-op, at most; and when to try.
+    failed: usize,
+    retry: Option<Retry>,
+}
+
+#[derive(Debug)]
+struct Open {
+    commands: Vec<EncodedCommand>,
+    closing: bool,
+    since: Instant,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Retry {
+    at: Instant,
+    pause: Duration,
+}
+
+impl Proposer {
+    /// Queues commands, all or none.
+    pub(crate) fn push(&mut self, commands: impl ExactSizeIterator<Item = EncodedCommand> + Clone) -> Result<(), Overloaded> {
+        let bytes: usize = commands.clone().map(|command| command.as_bytes().len()).sum();
+        if self.queue.len() + commands.len() > QUEUE_COMMANDS || self.queue_bytes + bytes > QUEUE_BYTES {
+            return Err(Overloaded);
+        }
+        self.queue_bytes += bytes;
+        self.queue.extend(commands);
+        Ok(())
+    }
+
+    /// The next append to make, if a round is free and something waits for one.
+    pub(crate) fn next(&mut self, now: Instant, entries: &Entries) -> Option<Ticket> {
+        if self.open.len() >= WINDOW {
+            return None;
+        }
+        let closing = self.retry.is_some_and(|retry| retry.at <= now);
+        if closing {
+            // One append closes one failed round, the lowest; more follow if it fails again.
+            if let Some(retry) = &mut self.retry {
+                retry.at = now + retry.pause;
+                retry.pause = (retry.pause * 2).min(RETRY_MAX);
+            }
+        } else if self.queue.is_empty() {
+            return None;
+        }
+        let mut batch = BatchBuilder::new();
+        let mut commands = Vec::new();
+        if !closing {
+            while let Some(command) = self.queue.front() {
+                if !batch.push(command) {
+                    break;
+                }
+                self.queue_bytes -= command.as_bytes().len();
+                commands.extend(self.queue.pop_front());
+            }
+        }
+        let number = self.next;
+        self.next += 1;
+        self.open.insert(number, Open { commands, closing, since: now });
+        Some(Ticket { number, entry: entries.of(batch) })
+    }
+
+    /// An append returned; `true` as long as this node may go on leading.
+    pub(crate) fn on_appended(&mut self, now: Instant, number: u64, appended: Appended) -> bool {
+        let Some(open) = self.open.remove(&number) else { return true };
+        match appended {
+            // A no-op that found a fresh round: no failed one is left below it.
+            Appended::Chosen(_) if open.closing => self.closed(now, self.failed),
+            Appended::Chosen(_) => {}
+            Appended::Railroaded | Appended::Converged => {
+                self.closed(now, 1);
+                for command in open.commands.into_iter().rev() {
+                    self.queue_bytes += command.as_bytes().len();
+                    self.queue.push_front(command);
+                }
+            }
+            // The entry stays accepted here; closing its round chooses it.
+            Appended::NoQuorum => {
+                self.failed += 1;
+                self.retry.get_or_insert(Retry { at: now, pause: RETRY });
+            }
+            Appended::Lost | Appended::Gone => return false,
+        }
+        true
+    }
+
+    fn closed(&mut self, now: Instant, rounds: usize) {
+        self.failed = self.failed.saturating_sub(rounds);
+        self.retry = (self.failed > 0).then_some(Retry { at: now, pause: RETRY });
+    }
+
+    /// When a failed round is due to be closed.
+    pub(crate) fn retry_at(&self) -> Option<Instant> {
+        self.retry.map(|retry| retry.at)
+    }
+
+    /// How many appends have not returned.
+    pub(crate) fn open(&self) -> usize {
+        self.open.len()
+    }
+
+    /// How long the oldest append has been under way.
+    pub(crate) fn oldest(&self, now: Instant) -> Duration {
+        self.open.values().map(|open| now.saturating_duration_since(open.since)).max().unwrap_or_default()
+    }
+
+    /// This node no longer leads: what waits is dropped, what is open returns in its own time.
+    pub(crate) fn step_down(&mut self) {
+        self.queue.clear();
+        self.queue_bytes = 0;
+        self.failed = 0;
+        self.retry = None;
+    }
+
+    /// The keeper is gone, and every append with it.
+    pub(crate) fn reset(&mut self) {
+        self.step_down();
+        self.open.clear();
+    }
+}

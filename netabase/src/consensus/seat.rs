@@ -1,0 +1,176 @@
+//! This node's seat among the voters of an epoch: what its acceptor, its communicator and its leadership share.
+//!
+//! Must hold: `observed` and `decided` only grow; a vote is counted only after it is durable whose it was, in which life
+//! of that peer's directory (D14).
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use libp2p::PeerId;
+use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock};
+
+use super::communicator::Unanswered;
+use super::guard::Guard;
+use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round, Voters};
+use super::log::{Log, Mirror, PeerRow};
+use super::mandate::{Mandate, Overreach};
+use super::message::Envelope;
+use super::replica::Replica;
+use crate::network::Network;
+
+/// What is fixed for the life of the node in this epoch.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms {
+    pub(crate) cluster: ClusterId,
+    pub(crate) epoch: Epoch,
+    pub(crate) incarnation: Incarnation,
+    pub(crate) me: PeerId,
+    pub(crate) voters: Voters,
+    pub(crate) entry_bytes_max: usize,
+    /// How long a voter may take to answer.
+    pub(crate) vote_timeout: Duration,
+}
+
+/// This node's seat. Shared by reference; all of it is used from the node's own thread.
+#[derive(Debug)]
+pub(crate) struct Seat {
+    pub(crate) terms: Terms,
+    pub(crate) network: Network,
+    pub(crate) log: Log,
+    pub(crate) replica: Arc<Replica>,
+    /// Held shared while a proposal of a peer is on its way through paxakos and the log; held alone while a campaign
+    /// collects what this node itself has accepted (D12).
+    pub(crate) gate: Arc<RwLock<()>>,
+    closed: Mutex<Option<OwnedRwLockWriteGuard<()>>>,
+    mandate: Mutex<Mandate>,
+    /// The greatest ballot seen in a message that passed the guard.
+    observed: AtomicU64,
+    /// The greatest round known to be decided, by anyone.
+    decided: AtomicU64,
+    muted: AtomicBool,
+    fault: Mutex<Option<Overreach>>,
+    faulted: Notify,
+}
+
+impl Seat {
+    pub(crate) fn new(terms: Terms, network: Network, log: Log, replica: Arc<Replica>) -> Self {
+        let observed = log.durable(Mirror::ballot);
+        let decided = replica.applied();
+        Seat {
+            terms,
+            network,
+            log,
+            replica,
+            gate: Arc::new(RwLock::new(())),
+            closed: Mutex::default(),
+            mandate: Mutex::default(),
+            observed: AtomicU64::new(observed),
+            decided: AtomicU64::new(decided),
+            muted: AtomicBool::new(false),
+            fault: Mutex::default(),
+            faulted: Notify::new(),
+        }
+    }
+
+    /// The bounds on messages, as of now.
+    pub(crate) fn guard(&self) -> Guard<'_> {
+        Guard {
+            voters: &self.terms.voters,
+            applied: self.replica.applied(),
+            ballot: self.observed(),
+            entry_bytes_max: self.terms.entry_bytes_max,
+        }
+    }
+
+    pub(crate) fn envelope<T>(&self, body: T) -> Envelope<T> {
+        let Terms { cluster, epoch, incarnation, .. } = self.terms;
+        Envelope { cluster, epoch, incarnation, body }
+    }
+
+    /// Whether an envelope is of this cluster and epoch.
+    pub(crate) fn belongs<T>(&self, envelope: &Envelope<T>) -> bool {
+        envelope.cluster == self.terms.cluster && envelope.epoch == self.terms.epoch
+    }
+
+    pub(crate) fn mandate(&self) -> MutexGuard<'_, Mandate> {
+        self.mandate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until no proposal of a peer is on its way through this node, and lets none in.
+    pub(crate) async fn close_gate(&self) {
+        let closed = Arc::clone(&self.gate).write_owned().await;
+        *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(closed);
+    }
+
+    /// Lets proposals of peers in again.
+    pub(crate) fn open_gate(&self) {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).take();
+    }
+
+    pub(crate) fn observed(&self) -> Ballot {
+        self.observed.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn observe(&self, ballot: Ballot) {
+        self.observed.fetch_max(ballot, Ordering::Relaxed);
+    }
+
+    pub(crate) fn decided(&self) -> Round {
+        self.decided.load(Ordering::Relaxed).max(self.replica.applied())
+    }
+
+    pub(crate) fn decide(&self, round: Round) {
+        self.decided.fetch_max(round, Ordering::Relaxed);
+    }
+
+    /// A ballot that a peer mentions, if it can be true.
+    pub(crate) fn observe_if_sane(&self, ballot: Ballot) {
+        if self.guard().ballot(ballot).is_ok() {
+            self.observe(ballot);
+        }
+    }
+
+    /// A decided round that a peer mentions. It is only a reason to ask for rows.
+    pub(crate) fn decide_if_sane(&self, round: Round) {
+        if round < Round::MAX / 2 {
+            self.decide(round);
+        }
+    }
+
+    /// No vote leaves this node any more.
+    pub(crate) fn mute(&self) {
+        self.muted.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_muted(&self) -> bool {
+        self.muted.load(Ordering::Relaxed)
+    }
+
+    /// Resolves when a vote of `peer` under `ballot` may be counted.
+    pub(crate) async fn count(&self, peer: PeerId, incarnation: Incarnation, ballot: Ballot) -> Result<(), Unanswered> {
+        let epoch = self.terms.epoch;
+        match self.log.durable(|log| log.peer(&peer)).filter(|row| row.epoch == epoch) {
+            Some(row) if row.incarnation != incarnation => Err(Unanswered::OtherLife),
+            Some(row) if row.counted >= ballot => Ok(()),
+            _ => Ok(self.log.count(peer, PeerRow { epoch, incarnation, counted: ballot }).await?),
+        }
+    }
+
+    /// Stops the keeper: this node was about to say something that its election does not allow.
+    pub(crate) fn stop(&self, overreach: Overreach) {
+        tracing::error!(%overreach, "the keeper is stopped before it contradicts an election");
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(overreach);
+        self.faulted.notify_one();
+    }
+
+    /// Resolves when the keeper has to be stopped.
+    pub(crate) async fn stopped(&self) -> Overreach {
+        loop {
+            if let Some(overreach) = self.fault.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                return overreach;
+            }
+            self.faulted.notified().await;
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The commands of this node's handle on their way: numbered, sent, sent again, answered once (DESIGN, "Exactly once").
+//!
+//! ```text
+//! submit ─▶ pending ─▶ take ─▶ leader (here or elsewhere) ─▶ log ─▶ apply here ─▶ on_answers ─▶ the caller
+//!              └───── sent again when the leader changes or nothing is heard ◀──┘
+//! ```
+//!
+//! Must hold: a command keeps its number however often it is sent, so it applies once; a number is given out once; the
+//! floor never passes a number that is still awaited; a command that may have been proposed never ends in an error that
+//! says it did not happen.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+use crate::command::{Applied, Command, EncodedCommand, SessionId, Write};
+use crate::error::{Error, Result};
+use crate::machine::{Answer, Reply};
+use crate::schema::Catalog;
+
+/// Commands of one session that may be awaited at once; the machine refuses numbers farther from the floor.
+pub(crate) const OUTSTANDING_MAX: usize = 1_024;
+/// After this long without an answer a command is sent again.
+const SEND_AGAIN: Duration = Duration::from_secs(2);
+
+/// The node's session and its commands that are not answered yet.
+pub(crate) struct Submitter {
+    catalog: Catalog,
+    timeout: Duration,
+    permits: Arc<Semaphore>,
+    state: Mutex<State>,
+    wake: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    session: Session,
+    next: u64,
+    pending: BTreeMap<u64, Pending>,
+    closed: bool,
+    /// Why new commands are not taken, while they are not.
+    refusal: Option<Trouble>,
+    /// Why nothing can be done, where that is known better than "no quorum".
+    trouble: Option<Trouble>,
+}
+
+/// A lasting reason why this node finds no quorum, as the error to give.
+pub(crate) type Trouble = Arc<dyn Fn() -> Error + Send + Sync>;
+
+#[derive(Debug, Default)]
+enum Session {
+    #[default]
+    None,
+    Opening {
+        nonce: [u8; 16],
+        sent: Option<Instant>,
+    },
+    Open(SessionId),
+}
+
+#[derive(Debug)]
+struct Pending {
+    write: Write,
+    sent: Option<Instant>,
+    /// How many times it was handed over without a definite "not taken".
+    handed_over: u32,
+    answer: oneshot::Sender<Result<Applied>>,
+}
+
+/// One command to hand to the leader: its number, none for the opening of the session.
+#[derive(Clone, Debug)]
+pub(crate) struct Outgoing {
+    pub(crate) number: Option<u64>,
+    pub(crate) command: EncodedCommand,
+}
+
+impl std::fmt::Debug for Submitter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Submitter").field("pending", &self.state().pending.len()).finish_non_exhaustive()
+    }
+}
+
+impl Submitter {
+    pub(crate) fn new(catalog: Catalog, timeout: Duration) -> Self {
+        Submitter {
+            catalog,
+            timeout,
+            permits: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
+            state: Mutex::default(),
+            wake: Notify::new(),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has `write` agreed on and applied here.
+    ///
+    /// Waits its turn while as many commands as may be are outstanding. Dropping the future gives up waiting; the write
+    /// may then have happened.
+    pub(crate) async fn submit(self: Arc<Self>, write: Write) -> Result<Applied> {
+        let _permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::ShutDown)?;
+        let (answer, answered) = oneshot::channel();
+        let number = {
+            let mut state = self.state();
+            if state.closed {
+                return Err(Error::ShutDown);
+            }
+            if let Some(refusal) = &state.refusal {
+                return Err(refusal());
+            }
+            let number = state.next;
+            state.next += 1;
+            state.pending.insert(number, Pending { write, sent: None, handed_over: 0, answer });
+            number
+        };
+        let waiting = Waiting { submitter: &self, number };
+        self.wake.notify_one();
+        match tokio::time::timeout(self.timeout, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Error::ShutDown),
+            Err(_) => Err(waiting.give_up()),
+        }
+    }
+
+    /// Resolves when something may be waiting to be sent.
+    pub(crate) async fn woken(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Whether any command waits for its outcome.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.state().pending.is_empty()
+    }
+
+    /// Commands to hand to the leader now: never sent, or without an answer for too long.
+    pub(crate) fn take(&self, now: Instant, commands_max: usize, bytes_max: usize) -> Vec<Outgoing> {
+        let mut state = self.state();
+        let due = |sent: Option<Instant>| sent.is_none_or(|sent| now.duration_since(sent) >= SEND_AGAIN);
+        if state.pending.is_empty() {
+            return Vec::new();
+        }
+        let session = match &mut state.session {
+            Session::Open(session) => *session,
+            opening => {
+                if let Session::None = opening {
+                    *opening = Session::Opening { nonce: crate::node::entropy::bytes(), sent: None };
+                }
+                let Session::Opening { nonce, sent } = opening else { return Vec::new() };
+                if !due(*sent) {
+                    return Vec::new();
+                }
+                *sent = Some(now);
+                return vec![Outgoing { number: None, command: Command::Open { nonce: *nonce }.encode() }];
+            }
+        };
+        let floor = state.floor();
+        let mut bytes = 0;
+        let mut outgoing = Vec::new();
+        for (&number, pending) in &mut state.pending {
+            if outgoing.len() >= commands_max || bytes >= bytes_max {
+                // More is waiting: come back at once.
+                self.wake.notify_one();
+                break;
+            }
+            if !due(pending.sent) {
+                continue;
+            }
+            let command = Command::Write { session, number, floor, write: pending.write.clone() }.encode();
+            bytes += command.as_bytes().len();
+            pending.sent = Some(now);
+            pending.handed_over += 1;
+            outgoing.push(Outgoing { number: Some(number), command });
+        }
+        outgoing
+    }
+
+    /// These were definitely not taken: they go out again, or, when `no_quorum`, end if they never were.
+    pub(crate) fn not_taken(&self, outgoing: &[Outgoing], no_quorum: bool) {
+        let mut state = self.state();
+        for number in outgoing.iter().map(|outgoing| outgoing.number) {
+            let Some(number) = number else {
+                if let Session::Opening { sent, .. } = &mut state.session {
+                    *sent = None;
+                }
+                continue;
+            };
+            let Some(pending) = state.pending.get_mut(&number) else { continue };
+            pending.sent = None;
+            pending.handed_over = pending.handed_over.saturating_sub(1);
+            if no_quorum && pending.handed_over == 0 {
+                let error = state.no_quorum();
+                if let Some(pending) = state.pending.remove(&number) {
+                    let _ = pending.answer.send(Err(error));
+                }
+            }
+        }
+    }
+
+    /// The leader changed or the way to it broke: everything goes out again.
+    pub(crate) fn send_all_again(&self) {
+        let mut state = self.state();
+        if let Session::Opening { sent, .. } = &mut state.session {
+            *sent = None;
+        }
+        for pending in state.pending.values_mut() {
+            pending.sent = None;
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// What an applied entry says to this session.
+    pub(crate) fn on_answers(&self, answers: Vec<Answer>) {
+        if answers.is_empty() {
+            return;
+        }
+        let mut state = self.state();
+        for answer in answers {
+            match answer {
+                Answer::Opened { nonce, session } => {
+                    if matches!(&state.session, Session::Opening { nonce: ours, .. } if *ours == nonce) {
+                        state.session = Session::Open(session);
+                        self.wake.notify_one();
+                    }
+                }
+                Answer::Write { session, number, reply } => {
+                    if !matches!(&state.session, Session::Open(ours) if *ours == session) {
+                        continue;
+                    }
+                    match reply {
+                        Reply::Done(outcome) => {
+                            if let Some(pending) = state.pending.remove(&number) {
+                                let outcome = outcome.map_err(|refusal| refusal.into_error(&self.catalog));
+                                let _ = pending.answer.send(outcome);
+                            }
+                        }
+                        // Below the floor: nobody awaits it any more.
+                        // Beyond the window of the floor that went with it: it goes out again with a newer floor.
+                        Reply::TooFarAhead => state.send_again(number),
+                        Reply::Stale => {}
+                        Reply::SessionGone => state.session_gone(),
+                    }
+                }
+            }
+        }
+    }
+
+    /// What to say instead of "no quorum" as long as it lasts.
+    pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
+        self.state().trouble = trouble;
+    }
+
+    /// New commands are refused with this, until it is taken back.
+    pub(crate) fn refuse(&self, refusal: Option<Trouble>) {
+        self.state().refusal = refusal;
+    }
+
+    /// Ends every command; `error` says why, those that may have been proposed end in [`Error::ConnectionLost`].
+    pub(crate) fn close(&self, error: impl Fn() -> Error) {
+        self.permits.close();
+        let mut state = self.state();
+        state.closed = true;
+        for (_, pending) in std::mem::take(&mut state.pending) {
+            let error = if pending.handed_over > 0 { Error::ConnectionLost } else { error() };
+            let _ = pending.answer.send(Err(error));
+        }
+    }
+}
+
+impl State {
+    /// The lowest number that is still awaited.
+    fn floor(&self) -> u64 {
+        self.pending.keys().next().copied().unwrap_or(self.next)
+    }
+
+    fn send_again(&mut self, number: u64) {
+        if let Some(pending) = self.pending.get_mut(&number) {
+            pending.sent = None;
+        }
+    }
+
+    fn no_quorum(&self) -> Error {
+        self.trouble.as_ref().map_or(Error::NoQuorum, |trouble| trouble())
+    }
+
+    /// The cluster forgot the session: what was sent under it may have been applied and must not be sent anew.
+    fn session_gone(&mut self) {
+        self.session = Session::None;
+        let sent: Vec<u64> =
+            self.pending.iter().filter(|(_, pending)| pending.handed_over > 0).map(|(&number, _)| number).collect();
+        for number in sent {
+            if let Some(pending) = self.pending.remove(&number) {
+                let _ = pending.answer.send(Err(Error::Timeout));
+            }
+        }
+    }
+}
+
+/// Removes the command when its caller stops waiting, however it stops.
+struct Waiting<'a> {
+    submitter: &'a Submitter,
+    number: u64,
+}
+
+impl Waiting<'_> {
+    fn give_up(self) -> Error {
+        let mut state = self.submitter.state();
+        match state.pending.remove(&self.number) {
+            Some(pending) if pending.handed_over == 0 => state.no_quorum(),
+            _ => Error::Timeout,
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.submitter.state().pending.remove(&self.number);
+    }
+}

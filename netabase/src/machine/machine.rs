@@ -1,0 +1,238 @@
+//! The state machine of one node: applies rounds in order, answers, flushes.
+//!
+//! What must hold: every round is applied once, whole, in order; nothing of a round is seen before all of
+//! it; a flush takes rows and sessions as of the same round. After an error of `apply` the machine takes
+//! nothing more, since its sessions may be ahead of its rows: open it anew.
+
+use std::fmt;
+
+use super::hash::{State, StateHash};
+use super::rule::Rule;
+use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions};
+use crate::Error;
+use crate::command::{Batch, Command, Entry, SessionId};
+use crate::schema::{Catalog, Descriptor, codec};
+use crate::store::{self, Retired, Store, StoreError, Views, layout};
+
+/// What a command is answered with, for whoever issued it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Opened {
+        nonce: [u8; 16],
+        session: SessionId,
+    },
+    Write {
+        session: SessionId,
+        number: u64,
+        reply: Reply,
+    },
+}
+
+/// The replicated state and the rule that changes it.
+pub(crate) struct Machine {
+    store: Store,
+    rule: Rule,
+    sessions: Sessions,
+    failed: bool,
+}
+
+impl Machine {
+    /// Opens the state at the round at which the store is durable. A new store takes the schema's descriptor;
+    /// one with another is refused.
+    pub(crate) fn open(store: Store, catalog: Catalog) -> Result<Machine, Error> {
+        Machine::open_with(store, catalog, Limits::default())
+    }
+
+    pub(super) fn open_with(
+        mut store: Store,
+        catalog: Catalog,
+        limits: Limits,
+    ) -> Result<Machine, Error> {
+        let ours = catalog.descriptor();
+        let stored = match store.meta(layout::META_DESCRIPTOR)? {
+            Some(stored) => {
+                let theirs: Descriptor = codec::decode(&stored).map_err(|error| {
+                    StoreError::Damaged(format!("the stored schema does not decode: {error}"))
+                })?;
+                ours.check(&theirs)?;
+                Some(theirs)
+            }
+            None if store.applied() > 0 => {
+                return Err(StoreError::Damaged("it has records and no schema".to_owned()).into());
+            }
+            None => None,
+        };
+        let all = all_records(ours, stored.as_ref());
+        if stored.as_ref() != Some(&all) {
+            let all = codec::encode(&all).map_err(|error| {
+                StoreError::Failed(format!("the schema cannot be written: {error}"))
+            })?;
+            store.set_meta(layout::META_DESCRIPTOR, all.into())?;
+        }
+        let sessions = Sessions::load(&store.view(), limits)?;
+        Ok(Machine {
+            store,
+            rule: Rule::new(&catalog),
+            sessions,
+            failed: false,
+        })
+    }
+
+    /// The last applied round.
+    pub(crate) fn applied(&self) -> u64 {
+        self.store.applied()
+    }
+
+    /// The round at which a restart would open.
+    pub(crate) fn durable_round(&self) -> u64 {
+        self.store.durable_round()
+    }
+
+    /// The memory that rounds not yet durable take, about.
+    pub(crate) fn overlay_bytes(&self) -> usize {
+        self.store.overlay_bytes()
+    }
+
+    /// Where readers find the newest view.
+    pub(crate) fn views(&self) -> Views {
+        self.store.views()
+    }
+
+    /// Applies a round and gives its answers, in the order of its commands. A body that does not decode
+    /// does nothing. Errs if `round` is not the next one, which is the caller's fault and changes nothing, or
+    /// if the store cannot be read, after which the node is down.
+    pub(crate) fn apply(&mut self, round: u64, entry: &Entry) -> Result<Vec<Answer>, Error> {
+        if self.failed {
+            return Err(StoreError::Failed("the state could not be read before".to_owned()).into());
+        }
+        let applied = self.applied();
+        if applied.checked_add(1) != Some(round) {
+            return Err(StoreError::Failed(format!(
+                "round {round} was to be applied after round {applied}"
+            ))
+            .into());
+        }
+        let batch = Batch::decode(&entry.body).unwrap_or_default();
+        let mut answers = Vec::with_capacity(batch.commands.len());
+        let mut draft = self.store.draft();
+        for (position, command) in (0_u32..).zip(batch.commands) {
+            let place = Place { round, position };
+            match command {
+                Command::Open { nonce } => {
+                    answers.push(Answer::Opened {
+                        nonce,
+                        session: self.sessions.open(place),
+                    });
+                }
+                Command::Close { session } => self.sessions.close(session),
+                Command::Write {
+                    session,
+                    number,
+                    floor,
+                    write,
+                } => {
+                    let reply = match self.sessions.admit(session, number, floor, place) {
+                        Admission::Answer(reply) => reply,
+                        Admission::Execute => match self.rule.apply(&draft, &write, round) {
+                            Ok((changes, outcome)) => {
+                                draft.write(changes);
+                                self.sessions.record(session, number, outcome.clone());
+                                Reply::Done(outcome)
+                            }
+                            Err(error) => {
+                                self.failed = true;
+                                return Err(error);
+                            }
+                        },
+                    };
+                    answers.push(Answer::Write {
+                        session,
+                        number,
+                        reply,
+                    });
+                }
+            }
+        }
+        draft.install(round);
+        Ok(answers)
+    }
+
+    /// The state as of the last applied round, to be hashed elsewhere.
+    pub(crate) fn state(&self) -> State {
+        State::new(self.store.view(), self.sessions.capture())
+    }
+
+    /// The hash of the state as of the last applied round. Reads all of it.
+    pub(crate) fn state_hash(&self) -> Result<StateHash, Error> {
+        self.state().hash()
+    }
+
+    /// Takes what is applied and not durable, to be written on another thread while rounds go on being
+    /// applied. `None`: there is nothing, or a flush is out.
+    pub(crate) fn begin_flush(&mut self) -> Option<Flush> {
+        if self.failed {
+            return None;
+        }
+        let store = self.store.begin_flush()?;
+        Some(Flush {
+            store,
+            sessions: self.sessions.take_dirty(),
+        })
+    }
+
+    /// Lets readers go on to what a flush wrote. Drop what it returns where nobody waits.
+    pub(crate) fn end_flush(&mut self, done: FlushDone) -> Result<Retired, Error> {
+        self.store.end_flush(done.store)
+    }
+}
+
+/// Our record types, and those that only the directory knows: what is stored once stays compared.
+fn all_records(ours: &Descriptor, stored: Option<&Descriptor>) -> Descriptor {
+    let is_ours = |name: &str| ours.records().iter().any(|record| record.name == name);
+    let theirs = stored
+        .map_or(&[][..], Descriptor::records)
+        .iter()
+        .filter(|record| !is_ours(&record.name));
+    Descriptor::new(ours.records().iter().chain(theirs).cloned().collect())
+}
+
+impl fmt::Debug for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Machine")
+            .field("store", &self.store)
+            .field("sessions", &self.sessions)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Rows and sessions as of one round, on their way to the disk.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    store: store::Flush,
+    sessions: Vec<Captured>,
+}
+
+impl Flush {
+    /// The round that will be durable.
+    pub(crate) fn round(&self) -> u64 {
+        self.store.round()
+    }
+
+    /// Writes them in one synced transaction. After an error the store must be opened anew.
+    pub(crate) fn run(self) -> Result<FlushDone, Error> {
+        let rows = self
+            .sessions
+            .iter()
+            .map(sessions::row)
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(FlushDone {
+            store: self.store.run(rows)?,
+        })
+    }
+}
+
+/// A flush that is durable, for `end_flush`.
+#[derive(Debug)]
+pub(crate) struct FlushDone {
+    store: store::FlushDone,
+}

@@ -1,0 +1,113 @@
+//! The handle: what a user holds of a running node.
+//!
+//! Local reads are answered at once, from the newest view of this node's records; writes go through the submitter and
+//! return when they are applied here, so a handle always sees its own writes. Methods with a bound on a record type are
+//! plain functions that return [`Answer`], so that an unmet bound is reported once.
+
+mod answer;
+mod read;
+mod receipt;
+mod start;
+mod status;
+mod write;
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use libp2p::PeerId;
+
+pub use self::answer::Answer;
+pub use self::receipt::Receipt;
+pub use self::start::Start;
+pub use self::status::{Role, StateHash, Status};
+use crate::error::Result;
+use crate::node::Node;
+use crate::schema::Schema;
+
+/// A handle to a running node of the schema `S`. Cheap to clone; every clone is the same node.
+///
+/// The node stops when [`Netabase::shutdown`] is called, or when the last handle is dropped.
+///
+/// ```
+/// use netabase::prelude::*;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+/// struct Account {
+///     #[netabase(key)]
+///     id: u64,
+///     #[netabase(index)]
+///     city: String,
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> netabase::Result<()> {
+/// # let directory = tempfile::tempdir().expect("a temporary directory");
+/// let db = Netabase::<Account>::start().data_dir(directory.path()).await?;
+/// db.put_record(Account { id: 7, city: "Paris".into() }).await?;
+/// assert_eq!(db.query(Account::by_city("Paris")).await?.len(), 1);
+/// db.shutdown().await
+/// # }
+/// ```
+pub struct Netabase<S: Schema> {
+    node: Arc<Node>,
+    schema: PhantomData<fn() -> S>,
+}
+
+impl<S: Schema> Clone for Netabase<S> {
+    fn clone(&self) -> Self {
+        Netabase { node: Arc::clone(&self.node), schema: PhantomData }
+    }
+}
+
+impl<S: Schema> std::fmt::Debug for Netabase<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Netabase").field("peer_id", &self.node.peer_id).finish_non_exhaustive()
+    }
+}
+
+impl<S: Schema> Netabase<S> {
+    /// Starts a node: awaited as it is, a cluster of one in `./netabase-data`.
+    pub fn start() -> Start<S> {
+        Start::new()
+    }
+
+    pub(crate) fn of(node: Arc<Node>) -> Self {
+        Netabase { node, schema: PhantomData }
+    }
+
+    /// The id of this node: that of its key.
+    #[must_use]
+    pub fn peer_id(&self) -> PeerId {
+        self.node.peer_id
+    }
+
+    /// What this node knows of itself and its cluster.
+    ///
+    /// # Errors
+    /// [`Error::Storage`](crate::Error::Storage) with the reason, when the node has failed.
+    pub async fn status(&self) -> Result<Status> {
+        status::of(&self.node)
+    }
+
+    /// A hash over everything that is agreed on, with the round up to which it reaches: equal rounds, equal hashes, on
+    /// every node and whatever the store. It reads every record.
+    ///
+    /// # Errors
+    /// [`Error::Storage`](crate::Error::Storage) when the records cannot be read.
+    pub async fn state_hash(&self) -> Result<StateHash> {
+        let state = self.node.replica.machine().state();
+        let round = state.applied();
+        let hash = tokio::task::spawn_blocking(move || state.hash()).await.map_err(|_| crate::Error::ShutDown)??;
+        Ok(StateHash::new(round, hash.to_bytes()))
+    }
+
+    /// Makes everything durable and stops the node; every clone of this handle is then shut down.
+    ///
+    /// # Errors
+    /// [`Error::Storage`](crate::Error::Storage) when the node had failed, or could not write the last rows; what was
+    /// acknowledged is in the log all the same.
+    pub async fn shutdown(self) -> Result<()> {
+        self.node.shut_down().await
+    }
+}

@@ -1,0 +1,86 @@
+//! What a node tells about itself.
+
+use std::fmt;
+
+use libp2p::{Multiaddr, PeerId};
+use serde::{Deserialize, Serialize};
+
+use crate::error::Result;
+use crate::node::Node;
+
+/// What a node is to its cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Role {
+    /// Holds a full copy and votes.
+    Voter,
+    /// Holds a full copy and does not vote.
+    Learner,
+}
+
+/// What a node knows of itself and its cluster, now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Status {
+    /// This node.
+    pub peer_id: PeerId,
+    /// What it is to the cluster.
+    pub role: Role,
+    /// Who leads, as far as this node knows.
+    pub leader: Option<PeerId>,
+    /// The voters, sorted as the cluster counts them.
+    pub members: Vec<PeerId>,
+    /// The addresses that this node listens on.
+    pub listen_addresses: Vec<Multiaddr>,
+    /// The last round applied here: reads see everything up to it.
+    pub applied_round: u64,
+    /// The last round that is in this node's synced store; later ones are in its log.
+    pub durable_round: u64,
+    /// How often the consensus engine was restarted from its log since the node started. More than a few is a fault.
+    pub keeper_restarts: u64,
+}
+
+pub(super) fn of(node: &Node) -> Result<Status> {
+    if let Some(failure) = node.failure() {
+        return Err(failure);
+    }
+    let standing = node.standing();
+    Ok(Status {
+        peer_id: node.peer_id,
+        role: if standing.votes { Role::Voter } else { Role::Learner },
+        leader: standing.leader,
+        members: node.members.clone(),
+        listen_addresses: node.network.listen_addresses(),
+        applied_round: standing.applied.max(node.replica.applied()),
+        durable_round: standing.durable,
+        keeper_restarts: standing.revived,
+    })
+}
+
+/// A hash over everything that is agreed on, and the round up to which it reaches.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StateHash {
+    /// The last round that the hash covers.
+    pub round: u64,
+    /// blake3 over records, indexes and sessions, in order.
+    pub hash: [u8; 32],
+}
+
+impl StateHash {
+    pub(super) fn new(round: u64, hash: [u8; 32]) -> Self {
+        StateHash { round, hash }
+    }
+}
+
+impl fmt::Display for StateHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:", self.round)?;
+        self.hash.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for StateHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,204 @@
+//! Who may talk to us, and over which connections they do now: shared by handle, behaviour and driver.
+//!
+//! The handle queues a request straight into the connection that will write it, past the swarm's task:
+//! a hand-off less a message. A connection is listed from its establishment to its end.
+
+use std::{
+    array,
+    collections::HashMap,
+    sync::{
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
+
+use super::{
+    gate::{Gate, Pass},
+    handle::{RequestError, RequestResult, Transport},
+    limits::{
+        NetworkLimits, OUTBOUND_QUEUE_BYTES_MAX, OUTBOUND_QUEUE_MAX, UNANSWERED_BYTES_MAX,
+        UNANSWERED_MAX,
+    },
+    protocol::Channel,
+};
+
+/// One value a channel.
+pub(super) type PerChannel<T> = [T; Channel::COUNT];
+
+/// A request on its way to the substream that will carry it.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) payload: Bytes,
+    pub(super) deadline: Instant,
+    pub(super) requester: oneshot::Sender<RequestResult>,
+    /// Its place in the queue, left when it is written.
+    _queued: Pass,
+}
+
+/// The receiving ends of one connection's queues; its handler has them.
+pub(super) type Queues = PerChannel<mpsc::Receiver<Outgoing>>;
+
+/// The sending ends.
+#[derive(Debug)]
+pub(super) struct Line {
+    queues: PerChannel<(mpsc::Sender<Outgoing>, Arc<Gate>)>,
+}
+
+impl Line {
+    pub(super) fn open() -> (Line, Queues) {
+        let mut receivers = array::from_fn(|_| None);
+        let queues = array::from_fn(|channel| {
+            let (sender, receiver) = mpsc::channel(OUTBOUND_QUEUE_MAX);
+            receivers[channel] = Some(receiver);
+            (
+                sender,
+                Gate::new(OUTBOUND_QUEUE_MAX, OUTBOUND_QUEUE_BYTES_MAX),
+            )
+        });
+        let receivers =
+            receivers.map(|receiver| receiver.expect("every channel was given a queue above"));
+        (Line { queues }, receivers)
+    }
+
+    fn is_open(&self) -> bool {
+        !self.queues[0].0.is_closed()
+    }
+}
+
+/// What is known of an allowed peer.
+#[derive(Debug)]
+struct Peer {
+    /// Oldest first. The newest carries our requests: that a peer connects anew says that it is there,
+    /// while an older connection may have died without a word.
+    lines: Vec<(ConnectionId, Line)>,
+    gates: PerChannel<Arc<Gate>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Directory {
+    limits: NetworkLimits,
+    /// Allowed peers, and no others: a stranger leaves no entry.
+    peers: RwLock<HashMap<PeerId, Peer>>,
+    listen_addresses: RwLock<Vec<Multiaddr>>,
+    refused: AtomicU64,
+}
+
+impl Directory {
+    pub(super) fn new(
+        limits: NetworkLimits,
+        allowed: impl IntoIterator<Item = PeerId>,
+    ) -> Arc<Self> {
+        let peer = || Peer {
+            lines: Vec::new(),
+            gates: array::from_fn(|_| Gate::new(UNANSWERED_MAX, UNANSWERED_BYTES_MAX)),
+        };
+        Arc::new(Directory {
+            limits,
+            peers: RwLock::new(allowed.into_iter().map(|id| (id, peer())).collect()),
+            listen_addresses: RwLock::default(),
+            refused: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn limits(&self) -> &NetworkLimits {
+        &self.limits
+    }
+
+    /// The gates that bound what the peer may ask of us at a time; `None` for a stranger.
+    pub(super) fn gates(&self, peer: PeerId) -> Option<PerChannel<Arc<Gate>>> {
+        self.peers().get(&peer).map(|peer| peer.gates.clone())
+    }
+
+    pub(super) fn add_line(&self, peer: PeerId, connection: ConnectionId, line: Line) {
+        if let Some(peer) = self.peers_mut().get_mut(&peer) {
+            peer.lines.push((connection, line));
+        }
+    }
+
+    pub(super) fn remove_line(&self, peer: PeerId, connection: ConnectionId) {
+        if let Some(peer) = self.peers_mut().get_mut(&peer) {
+            peer.lines.retain(|(id, _)| *id != connection);
+        }
+    }
+
+    /// Counts a connection that was refused; returns how many have been.
+    pub(super) fn count_refusal(&self) -> u64 {
+        self.refused.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    pub(super) fn set_listen_addresses(&self, addresses: Vec<Multiaddr>) {
+        *self
+            .listen_addresses
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
+
+    fn peers(&self) -> RwLockReadGuard<'_, HashMap<PeerId, Peer>> {
+        self.peers.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn peers_mut(&self) -> RwLockWriteGuard<'_, HashMap<PeerId, Peer>> {
+        self.peers.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Transport for Directory {
+    fn send(
+        &self,
+        to: PeerId,
+        channel: Channel,
+        payload: Bytes,
+        deadline: Instant,
+    ) -> Result<oneshot::Receiver<RequestResult>, RequestError> {
+        let (bytes, bytes_max) = (payload.len(), self.limits.payload_bytes_max(channel));
+        if bytes > bytes_max {
+            return Err(RequestError::TooLarge { bytes, bytes_max });
+        }
+        let peers = self.peers();
+        let lines = peers.get(&to).map_or(&[][..], |peer| &peer.lines);
+        let (_, line) = lines
+            .iter()
+            .rev()
+            .find(|(_, line)| line.is_open())
+            .ok_or(RequestError::NotConnected)?;
+        let (queue, gate) = &line.queues[channel.index()];
+        let queued = gate.try_enter(bytes).ok_or(RequestError::QueueFull)?;
+        let (requester, response) = oneshot::channel();
+        queue
+            .try_send(Outgoing {
+                payload,
+                deadline,
+                requester,
+                _queued: queued,
+            })
+            .map_err(|error| match error {
+                mpsc::error::TrySendError::Full(_) => RequestError::QueueFull,
+                mpsc::error::TrySendError::Closed(_) => RequestError::NotConnected,
+            })?;
+        Ok(response)
+    }
+
+    fn listen_addresses(&self) -> Vec<Multiaddr> {
+        self.listen_addresses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn is_connected(&self, peer: PeerId) -> bool {
+        self.peers()
+            .get(&peer)
+            .is_some_and(|peer| peer.lines.iter().any(|(_, line)| line.is_open()))
+    }
+
+    fn refusals(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}

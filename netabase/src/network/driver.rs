@@ -1,0 +1,221 @@
+//! Owns the swarm: listens, dials, notices who came and went. Requests do not pass through here.
+//!
+//! Must be polled for the network to live; ends when the node has dropped its receiver of events.
+
+use std::{
+    collections::{BTreeSet, HashMap},
+    hash::{BuildHasher, Hasher, RandomState},
+    sync::Arc,
+};
+
+use futures::StreamExt;
+use libp2p::{
+    Multiaddr, PeerId, Swarm,
+    core::transport::ListenerId,
+    ping,
+    swarm::{
+        SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+use tokio::{sync::mpsc, time::Instant};
+
+use super::{
+    behaviour::Expelled,
+    dialer::Dialer,
+    directory::Directory,
+    handle::Transport,
+    inbound::NetworkEvent,
+    listen,
+    swarm::{Behaviour, BehaviourEvent},
+};
+use crate::Error;
+
+pub(super) struct Driver {
+    swarm: Swarm<Behaviour>,
+    directory: Arc<Directory>,
+    dialer: Dialer,
+    peers: Vec<PeerId>,
+    /// Whom the node was told to be connected to.
+    announced: BTreeSet<PeerId>,
+    events: mpsc::Sender<NetworkEvent>,
+}
+
+impl Driver {
+    pub(super) fn new(
+        swarm: Swarm<Behaviour>,
+        directory: Arc<Directory>,
+        peers: Vec<(PeerId, Vec<Multiaddr>)>,
+        events: mpsc::Sender<NetworkEvent>,
+    ) -> Self {
+        let limits = directory.limits();
+        let ids = peers.iter().map(|(peer, _)| *peer).collect();
+        let dialer = Dialer::new(peers, limits.redial_min, limits.redial_max, Instant::now());
+        Driver {
+            swarm,
+            directory,
+            dialer,
+            peers: ids,
+            announced: BTreeSet::new(),
+            events,
+        }
+    }
+
+    /// Returns when all the addresses are bound, or with what is wrong with one of them.
+    pub(super) async fn listen(&mut self, addresses: &[Multiaddr]) -> Result<(), Error> {
+        let mut unbound: HashMap<ListenerId, Multiaddr> = HashMap::new();
+        for address in addresses {
+            listen::probe(address)?;
+            let id = self
+                .swarm
+                .listen_on(address.clone())
+                .map_err(|error| listen::failed(address, &error))?;
+            unbound.insert(id, address.clone());
+        }
+        while !unbound.is_empty() {
+            match self.swarm.select_next_some().await {
+                SwarmEvent::NewListenAddr { listener_id, .. } => {
+                    unbound.remove(&listener_id);
+                }
+                SwarmEvent::ListenerError { listener_id, error } => {
+                    if let Some(address) = unbound.get(&listener_id) {
+                        return Err(listen::failed(address, &error));
+                    }
+                }
+                SwarmEvent::ListenerClosed {
+                    listener_id,
+                    reason: Err(error),
+                    ..
+                } => {
+                    if let Some(address) = unbound.get(&listener_id) {
+                        return Err(listen::failed(address, &error));
+                    }
+                }
+                other => self.on_event(other),
+            }
+        }
+        self.note_listeners();
+        Ok(())
+    }
+
+    pub(super) async fn run(mut self) {
+        let events = self.events.clone();
+        loop {
+            let news = self.news();
+            let due = self.dialer.next_due();
+            tokio::select! {
+                event = self.swarm.select_next_some() => self.on_event(event),
+                () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => self.dial(),
+                permit = events.reserve(), if news.is_some() => match (permit, news) {
+                    (Ok(permit), Some(news)) => {
+                        match news {
+                            NetworkEvent::Connected(peer) => self.announced.insert(peer),
+                            NetworkEvent::Disconnected(peer) => self.announced.remove(&peer),
+                            NetworkEvent::Request(_) => false,
+                        };
+                        permit.send(news);
+                    }
+                    _ => return,
+                },
+                () = events.closed() => return,
+            }
+        }
+    }
+
+    /// The next change of who is connected that the node has not been told of. Computed, not queued: a
+    /// node that is behind costs no memory, and sees the newest.
+    fn news(&self) -> Option<NetworkEvent> {
+        self.peers.iter().find_map(|peer| {
+            match (
+                self.announced.contains(peer),
+                self.directory.is_connected(*peer),
+            ) {
+                (false, true) => Some(NetworkEvent::Connected(*peer)),
+                (true, false) => Some(NetworkEvent::Disconnected(*peer)),
+                _ => None,
+            }
+        })
+    }
+
+    fn dial(&mut self) {
+        let now = Instant::now();
+        while let Some((peer, addresses)) = self.dialer.take_due(now) {
+            // From a port of its own: were it the listening one, as is libp2p's habit, two nodes that
+            // dial each other would collide on the same pair of addresses. Unconditionally: a dead
+            // connection that takes its time to close must not stand in the way of a new one.
+            let opts = DialOpts::peer_id(peer)
+                .condition(PeerCondition::Always)
+                .addresses(addresses)
+                .allocate_new_port()
+                .build();
+            if let Err(error) = self.swarm.dial(opts) {
+                tracing::debug!(%peer, %error, "cannot dial");
+                self.dialer.on_dial_failed(peer, now, jitter());
+            }
+        }
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::ConnectionEstablished { peer_id, .. } => {
+                self.dialer.on_connected(peer_id, Instant::now())
+            }
+            SwarmEvent::ConnectionClosed { peer_id, cause, .. } => {
+                tracing::debug!(peer = %peer_id, ?cause, "a connection closed");
+                self.on_lost(peer_id);
+            }
+            SwarmEvent::OutgoingConnectionError {
+                peer_id: Some(peer),
+                error,
+                ..
+            } => {
+                tracing::debug!(%peer, %error, "a dial failed");
+                self.dialer.on_dial_failed(peer, Instant::now(), jitter());
+            }
+            SwarmEvent::IncomingConnectionError { error, .. } => {
+                tracing::debug!(%error, "an incoming connection failed");
+            }
+            SwarmEvent::NewListenAddr { .. } | SwarmEvent::ExpiredListenAddr { .. } => {
+                self.note_listeners()
+            }
+            SwarmEvent::ListenerClosed {
+                addresses, reason, ..
+            } => {
+                tracing::error!(?addresses, ?reason, "stopped listening");
+                self.note_listeners();
+            }
+            SwarmEvent::Behaviour(BehaviourEvent::Paxos(Expelled(peer))) => self.on_lost(peer),
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
+                peer,
+                connection,
+                result: Err(error),
+            })) => {
+                if !matches!(error, ping::Failure::Unsupported) {
+                    tracing::info!(%peer, %error, "a connection no longer answers; closing it");
+                    // Closing may hang as long as the kernel tries; for us it is closed now.
+                    self.directory.remove_line(peer, connection);
+                    self.swarm.close_connection(connection);
+                    self.on_lost(peer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn on_lost(&mut self, peer: PeerId) {
+        if !self.directory.is_connected(peer) {
+            self.dialer.on_disconnected(peer, Instant::now(), jitter());
+        }
+    }
+
+    fn note_listeners(&self) {
+        self.directory
+            .set_listen_addresses(self.swarm.listeners().cloned().collect());
+    }
+}
+
+/// From 0 to 1. The standard library's hasher is seeded at random, which is random enough here.
+fn jitter() -> f64 {
+    let bits = RandomState::new().build_hasher().finish();
+    (bits >> 11) as f64 / (1_u64 << 53) as f64
+}

@@ -1,0 +1,142 @@
+//! Builds the libp2p swarm: transports, security, limits and the behaviours that go with ours.
+
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+
+use libp2p::{
+    Multiaddr, Swarm, SwarmBuilder,
+    connection_limits::{self, ConnectionLimits},
+    identify,
+    identity::Keypair,
+    multiaddr::Protocol,
+    noise, ping,
+    swarm::NetworkBehaviour,
+    tcp, tls, yamux,
+};
+use tokio::sync::mpsc;
+
+use super::{
+    behaviour::PaxosBehaviour,
+    directory::Directory,
+    inbound::NetworkEvent,
+    limits::{NetworkLimits, YAMUX_STREAMS_MAX},
+    protocol::IDENTIFY_PROTOCOL,
+};
+use crate::Error;
+
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    /// First: a stranger is denied before anything else looks at it.
+    paxos: PaxosBehaviour,
+    limits: connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+}
+
+impl Behaviour {
+    fn new(
+        keypair: &Keypair,
+        directory: Arc<Directory>,
+        events: mpsc::Sender<NetworkEvent>,
+    ) -> Self {
+        let limits = directory.limits().clone();
+        let connections = ConnectionLimits::default()
+            .with_max_pending_incoming(Some(limits.pending_incoming_max))
+            .with_max_pending_outgoing(Some(limits.pending_outgoing_max))
+            .with_max_established_per_peer(Some(limits.connections_per_peer_max))
+            .with_max_established(Some(limits.connections_max));
+        let identify = identify::Config::new(IDENTIFY_PROTOCOL.into(), keypair.public())
+            .with_agent_version(concat!("netabase/", env!("CARGO_PKG_VERSION")).into())
+            // Peers' addresses come from the configuration, not from what peers say.
+            .with_cache_size(0);
+        let ping = ping::Config::new()
+            .with_interval(limits.ping_interval)
+            .with_timeout(limits.ping_timeout);
+        Behaviour {
+            paxos: PaxosBehaviour::new(directory, events),
+            limits: connection_limits::Behaviour::new(connections),
+            identify: identify::Behaviour::new(identify),
+            ping: ping::Behaviour::new(ping),
+        }
+    }
+}
+
+/// `dialled`: all addresses that may be dialled. The system's resolver is read only if one is a name.
+pub(super) fn build<'a>(
+    keypair: Keypair,
+    dialled: impl IntoIterator<Item = &'a Multiaddr>,
+    directory: Arc<Directory>,
+    events: mpsc::Sender<NetworkEvent>,
+) -> Result<Swarm<Behaviour>, Error> {
+    let NetworkLimits {
+        handshake_timeout, ..
+    } = *directory.limits();
+    let network = |error: &dyn std::fmt::Display, hint: &str| Error::Network {
+        reason: format!("{error}; {hint}"),
+    };
+    let behaviour = |keypair: &Keypair| Behaviour::new(keypair, directory, events);
+    let config = |config: libp2p::swarm::Config| {
+        config
+            // Connections are kept alive by our handler; this is for the moment before it has a say.
+            .with_idle_connection_timeout(Duration::from_secs(60))
+            .with_max_negotiating_inbound_streams(YAMUX_STREAMS_MAX)
+            .with_notify_handler_buffer_size(NonZeroUsize::MIN)
+    };
+    let transports = SwarmBuilder::with_existing_identity(keypair)
+        .with_tokio()
+        .with_tcp(
+            tcp::Config::new().nodelay(true),
+            (tls::Config::new, noise::Config::new),
+            || {
+                let mut config = yamux::Config::default();
+                config.set_max_num_streams(YAMUX_STREAMS_MAX);
+                config
+            },
+        )
+        .map_err(|error| {
+            network(
+                &error,
+                "the node's identity key cannot be used for TLS or noise",
+            )
+        })?
+        .with_quic_config(|mut config| {
+            config.handshake_timeout = handshake_timeout;
+            config.max_concurrent_stream_limit = YAMUX_STREAMS_MAX as u32;
+            config
+        });
+    let built = if dialled.into_iter().any(is_name) {
+        transports
+            .with_dns()
+            .map_err(|error| {
+                network(
+                    &error,
+                    "give the peers' addresses as /ip4 or /ip6, or fix /etc/resolv.conf",
+                )
+            })?
+            .with_behaviour(behaviour)
+            .map(|builder| {
+                builder
+                    .with_swarm_config(config)
+                    .with_connection_timeout(handshake_timeout)
+                    .build()
+            })
+    } else {
+        transports.with_behaviour(behaviour).map(|builder| {
+            builder
+                .with_swarm_config(config)
+                .with_connection_timeout(handshake_timeout)
+                .build()
+        })
+    };
+    Ok(match built {
+        Ok(swarm) => swarm,
+    })
+}
+
+fn is_name(address: &Multiaddr) -> bool {
+    address.iter().any(|part| {
+        matches!(
+            part,
+            Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)
+        )
+    })
+}

@@ -1,0 +1,23 @@
+//! One node: what it is made of, in which order it starts and stops.
+//!
+//! ```text
+//! options ─▶ card, log, store (volume) ─▶ replay ─▶ network ─▶ member ─▶ ready
+//! ```
+//!
+//! Must hold: nothing speaks to a peer before the card is durable and the chosen rows are replayed; a node that fails
+//! says why to everybody who waits for it, and its records stay readable. Used by the handle and by `testing`.
+
+mod assemble;
+mod card;
+pub(crate) mod entropy;
+mod options;
+mod space;
+mod thread;
+mod volume;
+
+pub(crate) use self::assemble::{Assembly, Wire};
+pub(crate) use self::options::Options;
+pub use self::options::{Limits, Tuning};
+pub(crate) use self::thread::Node;
+pub use self::volume::StoreKind;
+pub(crate) use self::volume::{Directory, Volume};

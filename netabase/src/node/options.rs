@@ -1,0 +1,159 @@
+//! What `start()` can be told, with what it does when told nothing.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+
+use super::volume::StoreKind;
+use crate::consensus::Timing;
+use crate::error::{Error, Result};
+use crate::network::Identity;
+
+/// Bounds on what a node takes. The same on every node of a cluster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    record_bytes_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { record_bytes_max: 1 << 20 }
+    }
+}
+
+impl Limits {
+    /// The largest record, in bytes of its stored form; 1 MiB unless set. At most 16 MiB.
+    #[must_use]
+    pub fn record_bytes_max(mut self, bytes: usize) -> Self {
+        self.record_bytes_max = bytes;
+        self
+    }
+
+    pub(crate) fn record_bytes(self) -> usize {
+        self.record_bytes_max
+    }
+
+    fn check(self) -> Result<()> {
+        if (1..=RECORD_BYTES_CEILING).contains(&self.record_bytes_max) {
+            Ok(())
+        } else {
+            Err(Error::Configuration {
+                option: "limits",
+                reason: format!(
+                    "`record_bytes_max` is {}, it must be from 1 to {RECORD_BYTES_CEILING}",
+                    self.record_bytes_max
+                ),
+            })
+        }
+    }
+}
+
+/// A promise may have to carry every open round, and has to fit into a frame.
+const RECORD_BYTES_CEILING: usize = 16 << 20;
+
+/// Times that decide how fast a node notices and how long it waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    pub(crate) timing: Timing,
+    pub(crate) request_timeout: Duration,
+    pub(crate) vote_timeout: Duration,
+}
+
+impl Default for Tuning {
+    fn default() -> Self {
+        Tuning {
+            timing: Timing::default(),
+            request_timeout: Duration::from_secs(10),
+            vote_timeout: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Tuning {
+    /// How long a write waits for its outcome before it ends in an error; 10 s unless set.
+    #[must_use]
+    pub fn request_timeout(mut self, timeout: Duration) -> Self {
+        self.request_timeout = timeout;
+        self
+    }
+
+    /// How often a leader shows that it is alive, and after how much silence it is suspected; 50 ms and 250 ms unless set.
+    #[must_use]
+    pub fn heartbeat(mut self, every: Duration, silence: Duration) -> Self {
+        self.timing.beat = every;
+        self.timing.silence = silence;
+        self
+    }
+}
+
+/// Everything that `start()` was told.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: Vec<String>,
+    pub(crate) founders: Option<Vec<String>>,
+    pub(crate) identity: Option<Identity>,
+    pub(crate) store: StoreKind,
+    pub(crate) limits: Limits,
+    pub(crate) tuning: Tuning,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            data_dir: PathBuf::from("netabase-data"),
+            listen: Vec::new(),
+            founders: None,
+            identity: None,
+            store: StoreKind::default(),
+            limits: Limits::default(),
+            tuning: Tuning::default(),
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn check(&self) -> Result<()> {
+        self.limits.check()
+    }
+
+    /// The addresses to listen on; a node alone on its machine needs none.
+    pub(crate) fn listen_addresses(&self) -> Result<Vec<Multiaddr>> {
+        self.listen
+            .iter()
+            .map(|address| {
+                address.parse().map_err(|error| Error::Configuration {
+                    option: "listen",
+                    reason: format!(
+                        "`{address}` is not an address ({error}): write it like `/ip4/127.0.0.1/tcp/4001` or `/ip4/127.0.0.1/udp/4001/quic-v1`"
+                    ),
+                })
+            })
+            .collect()
+    }
+
+    /// The founders with their addresses, oneself included; alone without the option.
+    pub(crate) fn founder_peers(&self, me: PeerId) -> Result<Vec<(PeerId, Vec<Multiaddr>)>> {
+        let Some(founders) = &self.founders else { return Ok(vec![(me, Vec::new())]) };
+        let mut peers: Vec<(PeerId, Vec<Multiaddr>)> = Vec::new();
+        for founder in founders {
+            let (peer, address) = crate::network::parse_peer_address("founders", founder)?;
+            // A founder may be named with several addresses.
+            match peers.iter_mut().find(|(known, _)| *known == peer) {
+                Some((_, addresses)) => addresses.push(address),
+                None => peers.push((peer, vec![address])),
+            }
+        }
+        if peers.iter().any(|(peer, _)| *peer == me) {
+            Ok(peers)
+        } else {
+            Err(Error::Configuration {
+                option: "founders",
+                reason: format!(
+                    "the list does not name this node, {me}: add its address, and give every founder the same list"
+                ),
+            })
+        }
+    }
+}

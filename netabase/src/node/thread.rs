@@ -1,0 +1,167 @@
+//! The node's own thread: everything that decides runs there, one task set, one runtime.
+//!
+//! Must hold: whoever holds the node can stop it; when the last one lets go, it stops by itself, in order; a node that
+//! failed keeps its reason.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::JoinHandle;
+
+use libp2p::PeerId;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::LocalSet;
+
+use super::assemble::{Assembly, Built};
+use super::space;
+use crate::consensus::{Control, Replica, Standing, Submitter};
+use crate::error::{Error, Result};
+use crate::network::Network;
+use crate::store::Views;
+
+/// Requests to the member that may wait.
+const CONTROL_MAX: usize = 16;
+
+/// A running node.
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) peer_id: PeerId,
+    pub(crate) members: Vec<PeerId>,
+    pub(crate) submitter: Arc<Submitter>,
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) views: Views,
+    pub(crate) network: Network,
+    pub(crate) record_bytes_max: usize,
+    standing: watch::Receiver<Standing>,
+    control: mpsc::Sender<Control>,
+    failure: Arc<OnceLock<String>>,
+    killed: watch::Sender<bool>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Node {
+    /// Starts a node and waits until it has listened and replayed; not until it finds its peers.
+    pub(crate) async fn start(assembly: Assembly) -> Result<Arc<Node>> {
+        let (ready, started) = oneshot::channel();
+        let (control, asked) = mpsc::channel(CONTROL_MAX);
+        let (killed, kill) = watch::channel(false);
+        let failure = Arc::new(OnceLock::new());
+        let peer_id = assembly.identity.peer_id();
+        let members = assembly.peers.iter().map(|(peer, _)| *peer).collect();
+        let record_bytes_max = assembly.limits.record_bytes();
+        let reason = Arc::clone(&failure);
+        let thread = std::thread::Builder::new()
+            .name("netabase-node".into())
+            .spawn(move || run(assembly, ready, asked, kill, &reason))
+            .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
+        let Ready { submitter, replica, views, network, standing } =
+            started.await.map_err(|_| Error::ShutDown)??;
+        Ok(Arc::new(Node {
+            peer_id,
+            members,
+            submitter,
+            replica,
+            views,
+            network,
+            record_bytes_max,
+            standing,
+            control,
+            failure,
+            killed,
+            thread: Mutex::new(Some(thread)),
+        }))
+    }
+
+    pub(crate) fn standing(&self) -> Standing {
+        *self.standing.borrow()
+    }
+
+    /// Follows what the member tells about itself.
+    pub(crate) fn follow(&self) -> watch::Receiver<Standing> {
+        self.standing.clone()
+    }
+
+    /// Why the node stopped by itself, once it has.
+    pub(crate) fn failure(&self) -> Option<Error> {
+        self.failure.get().map(|reason| Error::Storage { reason: reason.clone(), source: None })
+    }
+
+    /// Makes everything durable and stops; resolves when the node's thread has ended.
+    pub(crate) async fn shut_down(&self) -> Result<()> {
+        let (done, stopped) = oneshot::channel();
+        let _ = self.control.send(Control::ShutDown(done)).await;
+        let _ = stopped.await;
+        self.join().await;
+        self.failure().map_or(Ok(()), Err)
+    }
+
+    /// Stops at once, as a crash does: nothing is made durable.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) async fn kill(&self) {
+        self.killed.send_replace(true);
+        self.join().await;
+    }
+
+    async fn join(&self) {
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread {
+            let _ = tokio::task::spawn_blocking(move || thread.join()).await;
+        }
+    }
+}
+
+struct Ready {
+    submitter: Arc<Submitter>,
+    replica: Arc<Replica>,
+    views: Views,
+    network: Network,
+    standing: watch::Receiver<Standing>,
+}
+
+/// Resolves when the node is to stop as in a crash; never when it is merely let go.
+async fn killed(kill: &mut watch::Receiver<bool>) {
+    if kill.wait_for(|killed| *killed).await.is_err() {
+        std::future::pending().await
+    }
+}
+
+fn run(
+    assembly: Assembly,
+    ready: oneshot::Sender<Result<Ready>>,
+    asked: mpsc::Receiver<Control>,
+    mut kill: watch::Receiver<bool>,
+    failure: &OnceLock<String>,
+) {
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(source) => {
+            let _ = ready.send(Err(Error::storage("the node's runtime cannot be started", source)));
+            return;
+        }
+    };
+    let tasks = LocalSet::new();
+    tasks.block_on(&runtime, async {
+        let built = match assembly.open() {
+            Ok(opened) => assembly.member(opened).await,
+            Err(error) => Err(error),
+        };
+        let Built { member, inbox, events, standing, submitter, replica, views, network, volume } = match built {
+            Ok(built) => built,
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
+        let stopping = Arc::clone(&submitter);
+        tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter)));
+        let _ = ready.send(Ok(Ready { submitter, replica, views, network, standing }));
+        tokio::select! {
+            ended = member.run(inbox, events, asked) => if let Err(error) = ended {
+                let reason = failure.get_or_init(|| error.to_string()).clone();
+                tracing::error!(reason, "the node stopped");
+                stopping.close(|| Error::Storage { reason: reason.clone(), source: None });
+            },
+            () = killed(&mut kill) => stopping.close(|| Error::ShutDown),
+        }
+    });
+    drop(tasks);
+    runtime.shutdown_background();
+}

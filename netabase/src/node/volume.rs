@@ -1,0 +1,151 @@
+//! Where a node keeps its files: a directory, or, in tests, disks that lose power.
+//!
+//! ```text
+//! identity.key   the node's key
+//! node           the card: whose directory this is
+//! log.redb       the acceptor log
+//! store.redb     the records
+//! ```
+//!
+//! Must hold: every file that is made or renamed is synced, and its directory with it, before the first vote (D14).
+
+use std::fmt::Debug;
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::Database;
+
+use crate::error::{Error, Result};
+use crate::store::{Engine, MemoryEngine, RedbEngine, StoreError, file_backend, open_database};
+
+/// How records are stored on a node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreKind {
+    /// redb, a copy-on-write B-tree in one file. The default.
+    #[default]
+    Redb,
+    /// In memory: rebuilt from the consensus log at every start, which is therefore never shortened.
+    Memory,
+}
+
+/// What a node needs of its disk.
+pub(crate) trait Volume: Debug + Send + Sync {
+    fn read_card(&self) -> Result<Option<Vec<u8>>>;
+    /// Replaces the card, atomically and durably.
+    fn write_card(&self, card: &[u8]) -> Result<()>;
+    fn has_log(&self) -> bool;
+    /// Opens the log, or makes it.
+    fn open_log(&self) -> Result<Database, StoreError>;
+    /// Puts a log that cannot be used out of the way.
+    fn set_log_aside(&self) -> Result<()>;
+    fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>>;
+    /// Bytes that can still be written, where that is known.
+    fn free_bytes(&self) -> Option<u64>;
+}
+
+/// A data directory.
+#[derive(Debug)]
+pub(crate) struct Directory {
+    path: PathBuf,
+}
+
+const CARD: &str = "node";
+const CARD_NEW: &str = "node.new";
+const LOG: &str = "log.redb";
+const LOG_ASIDE: &str = "log.redb.damaged";
+const STORE: &str = "store.redb";
+
+impl Directory {
+    /// Makes the directory where it is missing.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        fs::create_dir_all(path).map_err(|source| Error::DataDirectory {
+            reason: format!("`{}` cannot be made: {source}; choose another one with `data_dir`", path.display()),
+        })?;
+        if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_directory(parent)?;
+        }
+        Ok(Directory { path: path.to_owned() })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    fn in_it(&self, error: Error) -> Error {
+        match error {
+            Error::DataDirectory { reason } => {
+                Error::DataDirectory { reason: format!("{}: {reason}", self.path.display()) }
+            }
+            other => other,
+        }
+    }
+}
+
+impl Volume for Directory {
+    fn read_card(&self) -> Result<Option<Vec<u8>>> {
+        match fs::read(self.file(CARD)) {
+            Ok(card) => Ok(Some(card)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::storage(format!("{} cannot be read", self.file(CARD).display()), error)),
+        }
+    }
+
+    fn write_card(&self, card: &[u8]) -> Result<()> {
+        let write = || -> std::io::Result<()> {
+            let new = self.file(CARD_NEW);
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&new)?;
+            file.write_all(card)?;
+            file.sync_all()?;
+            fs::rename(&new, self.file(CARD))
+        };
+        write().map_err(|error| {
+            Error::storage(format!("{} cannot be written: check the disk and its rights", self.path.display()), error)
+        })?;
+        sync_directory(&self.path)
+    }
+
+    fn has_log(&self) -> bool {
+        self.file(LOG).exists()
+    }
+
+    fn open_log(&self) -> Result<Database, StoreError> {
+        let path = self.file(LOG);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path)?;
+        let database = open_database(file_backend(file)?)?;
+        File::open(&path)?.sync_all()?;
+        File::open(&self.path)?.sync_all()?;
+        Ok(database)
+    }
+
+    fn set_log_aside(&self) -> Result<()> {
+        if self.has_log() {
+            fs::rename(self.file(LOG), self.file(LOG_ASIDE))
+                .map_err(|error| Error::storage("the damaged consensus log cannot be put aside", error))?;
+        }
+        sync_directory(&self.path)
+    }
+
+    fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>> {
+        match kind {
+            StoreKind::Redb => {
+                let engine = RedbEngine::open_file(&self.file(STORE)).map_err(|error| self.in_it(error.into()))?;
+                Ok(Arc::new(engine))
+            }
+            StoreKind::Memory => Ok(Arc::new(MemoryEngine::default())),
+        }
+    }
+
+    fn free_bytes(&self) -> Option<u64> {
+        let stat = rustix::fs::statvfs(&self.path).ok()?;
+        Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+}
+
+fn sync_directory(path: &Path) -> Result<()> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(|error| Error::DataDirectory {
+        reason: format!("`{}` cannot be synced: {error}; use a directory on a disk of this machine", path.display()),
+    })
+}

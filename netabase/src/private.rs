@@ -1,0 +1,14 @@
+//! What generated code may name, and nothing else does. Not part of the public interface.
+
+#![allow(missing_docs)]
+
+pub use ::core;
+pub use ::serde;
+pub use ::std;
+
+pub use crate::error::Error;
+pub use crate::schema::{
+    Agreed, Bounds, IndexField, IndexGlue, IntoPart, IntoSelection, Key, KeyError, KeyForm,
+    KeyParts, Member, Query, Record, RecordClone, RecordDescriptor, RecordDeserialize, RecordGlue,
+    RecordRows, RecordSerialize, Schema, describe, glue,
+};

@@ -1,0 +1,96 @@
+//! From what a user writes (`7`, `"lib"`, `(7, 3)`) to the fields of a generated key.
+//!
+//! One trait over all of it, and exactly one source type an integer field: the type of a literal is then inferred. The
+//! derive sees only tokens; the types are told apart here, so that an alias of `String` is as good as `String`.
+
+/// A key type of the derive: made of one field (`Parts` is its type) or of several (`Parts` is their tuple).
+#[doc(hidden)]
+pub trait KeyParts: Sized {
+    type Parts;
+    fn from_parts(parts: Self::Parts) -> Self;
+}
+
+/// A value that converts to the field type `P` of a key without loss.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be used where the key has `{P}`",
+    label = "expected `{P}`",
+    note = "convert it first, e.g. with `u64::from(..)` or `u64::try_from(..)?`"
+)]
+pub trait IntoPart<P> {
+    fn into_part(self) -> P;
+}
+
+macro_rules! itself {
+    ($($t:ty)*) => { $(
+        impl IntoPart<$t> for $t {
+            fn into_part(self) -> $t {
+                self
+            }
+        }
+    )* };
+}
+
+itself! { u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 bool char String Vec<u8> }
+
+impl IntoPart<String> for &str {
+    fn into_part(self) -> String {
+        self.to_owned()
+    }
+}
+
+impl IntoPart<String> for &String {
+    fn into_part(self) -> String {
+        self.clone()
+    }
+}
+
+impl IntoPart<Vec<u8>> for &[u8] {
+    fn into_part(self) -> Vec<u8> {
+        self.to_vec()
+    }
+}
+
+impl IntoPart<Vec<u8>> for &Vec<u8> {
+    fn into_part(self) -> Vec<u8> {
+        self.clone()
+    }
+}
+
+impl<const N: usize> IntoPart<Vec<u8>> for &[u8; N] {
+    fn into_part(self) -> Vec<u8> {
+        self.to_vec()
+    }
+}
+
+impl<const N: usize> IntoPart<[u8; N]> for [u8; N] {
+    fn into_part(self) -> [u8; N] {
+        self
+    }
+}
+
+impl<const N: usize> IntoPart<[u8; N]> for &[u8; N] {
+    fn into_part(self) -> [u8; N] {
+        *self
+    }
+}
+
+impl<P, T: IntoPart<P>> IntoPart<Option<P>> for Option<T> {
+    fn into_part(self) -> Option<P> {
+        self.map(T::into_part)
+    }
+}
+
+macro_rules! tuples {
+    ($(($($t:ident $p:ident)*))*) => { $(
+        impl<$($p, $t: IntoPart<$p>),*> IntoPart<($($p,)*)> for ($($t,)*) {
+            #[allow(non_snake_case)]
+            fn into_part(self) -> ($($p,)*) {
+                let ($($t,)*) = self;
+                ($($t.into_part(),)*)
+            }
+        }
+    )* };
+}
+
+tuples! { (A P) (A P B Q) (A P B Q C R) (A P B Q C R D S) (A P B Q C R D S E T) (A P B Q C R D S E T F U) }

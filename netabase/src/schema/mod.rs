@@ -1,0 +1,38 @@
+//! What a user's types tell us: records, keys as ordered bytes, indexes, stored values and the shape of all of it.
+//!
+//! ```text
+//! #[derive(NetabaseSchema)] -> Record / Schema / Member -> RecordGlue (bytes) -> Catalog -> everything below the handle
+//! Account::by_city("Paris") -> Query<Account>           -> Plan (byte bounds) -> the store
+//! ```
+//!
+//! Nothing below the handle knows a user's types: it sees bytes and the table of functions in [`RecordGlue`].
+
+mod catalog;
+pub(crate) mod codec;
+mod descriptor;
+mod fingerprint;
+mod key;
+mod membership;
+mod plan;
+mod query;
+mod record;
+mod selection;
+mod shape;
+
+pub(crate) use self::catalog::{Catalog, IndexId, RecordId};
+pub(crate) use self::descriptor::Descriptor;
+#[cfg(test)]
+pub(crate) use self::descriptor::IndexDescriptor;
+pub use self::descriptor::RecordDescriptor;
+pub(crate) use self::fingerprint::Fingerprint;
+pub use self::key::{IntoPart, Key, KeyError, KeyForm, KeyParts};
+pub use self::membership::{Agreed, Member, Schema};
+pub(crate) use self::plan::{After, Plan};
+pub use self::query::Query;
+pub use self::record::{
+    IndexGlue, Record, RecordClone, RecordDeserialize, RecordGlue, RecordRows, RecordSerialize,
+    describe, glue,
+};
+pub use self::selection::{
+    Bounds, IndexField, IntoKey, IntoPrefix, IntoRange, IntoSelection, StartsWith, starts_with,
+};

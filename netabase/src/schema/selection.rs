@@ -1,0 +1,330 @@
+//! What may stand in the brackets of `all`, `range`, `prefix` and `by_…`, and the byte bounds it turns into.
+//!
+//! The traits are public because they are in the signatures of queries; users meet them only in error messages, which
+//! is what their attributes are for.
+
+use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
+
+use super::key::{IntoPart, Key, KeyParts, escape};
+use super::plan::successor;
+
+/// Bounds over encoded keys.
+#[doc(hidden)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    pub lower: Bound<Vec<u8>>,
+    pub upper: Bound<Vec<u8>>,
+}
+
+impl Bounds {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn exactly(key: &impl Key) -> Bounds {
+        let bytes = key.to_bytes();
+        Bounds {
+            lower: Bound::Included(bytes.clone()),
+            upper: Bound::Included(bytes),
+        }
+    }
+
+    pub(crate) fn everything() -> Bounds {
+        Bounds {
+            lower: Bound::Unbounded,
+            upper: Bound::Unbounded,
+        }
+    }
+
+    fn starting_with(prefix: Vec<u8>) -> Bounds {
+        Bounds {
+            lower: Bound::Included(prefix.clone()),
+            upper: successor(prefix),
+        }
+    }
+
+    /// `20..10` selects nothing; bounds the wrong way round make ordered maps panic.
+    fn in_order(self) -> Bounds {
+        match (&self.lower, &self.upper) {
+            (Bound::Included(low), Bound::Included(high) | Bound::Excluded(high)) if low > high => {
+                Bounds {
+                    lower: Bound::Included(high.clone()),
+                    upper: Bound::Excluded(high.clone()),
+                }
+            }
+            _ => self,
+        }
+    }
+}
+
+/// A value that converts to the key type `K`: `7`, `"name"`, `(7, 3)`, or the key itself.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be used as `{K}`",
+    label = "wrong type for this key",
+    note = "convert it first, e.g. with `u64::from(..)` or `u64::try_from(..)?`; a key of several fields is a tuple of them"
+)]
+pub trait IntoKey<K> {
+    /// The key.
+    fn into_key(self) -> K;
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: Key, T: Into<K>> IntoKey<K> for T {
+    fn into_key(self) -> K {
+        self.into()
+    }
+}
+
+/// A range of keys: `a..b`, `a..=b`, `a..`, `..b`, `..=b`, `..`, or, over strings, [`starts_with`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a range of `{K}`",
+    label = "expected a range such as `a..b`, `a..=b`, `a..` or `..`",
+    note = "`get_record` reads a single key; `starts_with(\"…\")` is a range of a string key"
+)]
+pub trait IntoRange<K> {
+    #[doc(hidden)]
+    fn into_bounds(self) -> Bounds;
+}
+
+/// What an index is asked for: a value, a range of values, or, over strings, [`starts_with`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is neither a value nor a range of `{K}`",
+    label = "expected a value, or a range such as `a..=b`",
+    note = "a number must have the type of the indexed field: convert it first, e.g. with `i64::from(..)`; `starts_with(\"…\")` is for string indexes"
+)]
+pub trait IntoSelection<K> {
+    #[doc(hidden)]
+    fn into_selection(self) -> Bounds;
+}
+
+/// The leading fields of a composite key: the first one, or a tuple of the first few.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a prefix of `{K}`",
+    label = "expected the leading fields of a composite key: one value, or a tuple of them",
+    note = "only a key of several fields has prefixes; for the start of a string key use `range(starts_with(\"…\"))`"
+)]
+pub trait IntoPrefix<K> {
+    #[doc(hidden)]
+    fn into_prefix(self) -> Bounds;
+}
+
+macro_rules! ranges {
+    ($($t:ty, $r:ident => $lower:expr, $upper:expr;)*) => { $(
+        impl<K: Key, T: IntoKey<K>> IntoRange<K> for $t {
+            fn into_bounds(self) -> Bounds {
+                let $r = self;
+                Bounds { lower: $lower, upper: $upper }.in_order()
+            }
+        }
+        impl<K: Key, T: IntoKey<K>> IntoSelection<K> for $t {
+            fn into_selection(self) -> Bounds {
+                IntoRange::<K>::into_bounds(self)
+            }
+        }
+    )* };
+}
+
+fn bytes<K: Key>(value: impl IntoKey<K>) -> Vec<u8> {
+    value.into_key().to_bytes()
+}
+
+ranges! {
+    Range<T>, r => Bound::Included(bytes::<K>(r.start)), Bound::Excluded(bytes::<K>(r.end));
+    RangeFrom<T>, r => Bound::Included(bytes::<K>(r.start)), Bound::Unbounded;
+    RangeTo<T>, r => Bound::Unbounded, Bound::Excluded(bytes::<K>(r.end));
+    RangeToInclusive<T>, r => Bound::Unbounded, Bound::Included(bytes::<K>(r.end));
+}
+
+impl<K: Key, T: IntoKey<K>> IntoRange<K> for RangeInclusive<T> {
+    fn into_bounds(self) -> Bounds {
+        let (low, high) = self.into_inner();
+        Bounds {
+            lower: Bound::Included(bytes::<K>(low)),
+            upper: Bound::Included(bytes::<K>(high)),
+        }
+        .in_order()
+    }
+}
+
+impl<K: Key, T: IntoKey<K>> IntoSelection<K> for RangeInclusive<T> {
+    fn into_selection(self) -> Bounds {
+        IntoRange::<K>::into_bounds(self)
+    }
+}
+
+impl<K> IntoRange<K> for RangeFull {
+    fn into_bounds(self) -> Bounds {
+        Bounds::everything()
+    }
+}
+
+impl<K> IntoSelection<K> for RangeFull {
+    fn into_selection(self) -> Bounds {
+        Bounds::everything()
+    }
+}
+
+/// Everything that starts with a string; made by [`starts_with`].
+#[derive(Clone, Debug)]
+pub struct StartsWith(String);
+
+/// Selects what starts with `prefix`, over a string key or a string index.
+///
+/// `Package::range(starts_with("lib"))`, `Account::by_city(starts_with("Par"))`. Upper and lower case differ; an empty
+/// prefix selects everything.
+pub fn starts_with(prefix: impl Into<String>) -> StartsWith {
+    StartsWith(prefix.into())
+}
+
+impl StartsWith {
+    fn bounds(&self) -> Bounds {
+        let mut prefix = Vec::new();
+        escape(self.0.as_bytes(), &mut prefix);
+        Bounds::starting_with(prefix)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: KeyParts<Parts = String>> IntoRange<K> for StartsWith {
+    fn into_bounds(self) -> Bounds {
+        self.bounds()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<K: KeyParts<Parts = String>> IntoSelection<K> for StartsWith {
+    fn into_selection(self) -> Bounds {
+        self.bounds()
+    }
+}
+
+/// The first `N` fields of a composite key.
+#[doc(hidden)]
+pub trait Leading<const N: usize> {
+    type Parts: Key;
+}
+
+macro_rules! leading {
+    ($($n:literal ($($p:ident)*) of ($($all:ident)*);)*) => { $(
+        impl<$($all: Key),*> Leading<$n> for ($($all,)*) {
+            type Parts = ($($p,)*);
+        }
+    )* };
+}
+
+leading! {
+    1 (A) of (A B); 2 (A B) of (A B);
+    1 (A) of (A B C); 2 (A B) of (A B C); 3 (A B C) of (A B C);
+    1 (A) of (A B C D); 2 (A B) of (A B C D); 3 (A B C) of (A B C D); 4 (A B C D) of (A B C D);
+    1 (A) of (A B C D E); 2 (A B) of (A B C D E); 3 (A B C) of (A B C D E); 4 (A B C D) of (A B C D E);
+    5 (A B C D E) of (A B C D E);
+    1 (A) of (A B C D E F); 2 (A B) of (A B C D E F); 3 (A B C) of (A B C D E F); 4 (A B C D) of (A B C D E F);
+    5 (A B C D E) of (A B C D E F); 6 (A B C D E F) of (A B C D E F);
+}
+
+// A value and a tuple cannot be told apart by one blanket impl, and a blanket impl would leave integer literals without
+// a type: one impl a source type, of which the field's type rules out all but one.
+macro_rules! values {
+    ($([$($g:tt)*] $t:ty;)*) => { $(
+        #[diagnostic::do_not_recommend]
+        impl<$($g)* K: KeyParts + Key> IntoSelection<K> for $t
+        where
+            $t: IntoPart<K::Parts>,
+        {
+            fn into_selection(self) -> Bounds {
+                Bounds::exactly(&K::from_parts(self.into_part()))
+            }
+        }
+
+        #[diagnostic::do_not_recommend]
+        impl<$($g)* K: KeyParts> IntoPrefix<K> for $t
+        where
+            K::Parts: Leading<1>,
+            ($t,): IntoPart<<K::Parts as Leading<1>>::Parts>,
+        {
+            fn into_prefix(self) -> Bounds {
+                Bounds::starting_with((self,).into_part().to_bytes())
+            }
+        }
+    )* };
+}
+
+values! {
+    [] u8; [] u16; [] u32; [] u64; [] u128;
+    [] i8; [] i16; [] i32; [] i64; [] i128;
+    [] bool; [] char;
+    [] String; ['a,] &'a str; ['a,] &'a String;
+    [] Vec<u8>; ['a,] &'a [u8]; ['a,] &'a Vec<u8>;
+    [const N: usize,] [u8; N]; ['a, const N: usize,] &'a [u8; N];
+    [T,] Option<T>;
+}
+
+macro_rules! tuples {
+    ($($n:literal ($($t:ident)*);)*) => { $(
+        #[diagnostic::do_not_recommend]
+        impl<K: KeyParts + Key, $($t),*> IntoSelection<K> for ($($t,)*)
+        where
+            ($($t,)*): IntoPart<K::Parts>,
+        {
+            fn into_selection(self) -> Bounds {
+                Bounds::exactly(&K::from_parts(self.into_part()))
+            }
+        }
+
+        #[diagnostic::do_not_recommend]
+        impl<K: KeyParts, $($t),*> IntoPrefix<K> for ($($t,)*)
+        where
+            K::Parts: Leading<$n>,
+            ($($t,)*): IntoPart<<K::Parts as Leading<$n>>::Parts>,
+        {
+            fn into_prefix(self) -> Bounds {
+                Bounds::starting_with(self.into_part().to_bytes())
+            }
+        }
+    )* };
+}
+
+tuples! { 1 (A); 2 (A B); 3 (A B C); 4 (A B C D); 5 (A B C D E); 6 (A B C D E F); }
+
+/// An indexed field: a key type, or an `Option` of one, of which only `Some` is in the index.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key or an index",
+    label = "not a type that an index can be made of",
+    note = "allowed are: `u8` to `u128`, `i8` to `i128`, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, and tuples and `Option` of these",
+    note = "`usize` and `isize` differ between machines: use `u64` or `i64`; floating-point numbers have no total order"
+)]
+pub trait IndexField {
+    type Key: Key;
+    fn index_key(&self) -> Option<&Self::Key>;
+}
+
+macro_rules! indexed {
+    ($([$($g:tt)*] $t:ty;)*) => { $(
+        impl<$($g)*> IndexField for $t {
+            type Key = $t;
+            fn index_key(&self) -> Option<&$t> {
+                Some(self)
+            }
+        }
+    )* };
+}
+
+indexed! {
+    [] u8; [] u16; [] u32; [] u64; [] u128;
+    [] i8; [] i16; [] i32; [] i64; [] i128;
+    [] bool; [] char; [] String; [] Vec<u8>;
+    [const N: usize] [u8; N];
+    [A: Key] (A,);
+    [A: Key, B: Key] (A, B);
+    [A: Key, B: Key, C: Key] (A, B, C);
+    [A: Key, B: Key, C: Key, D: Key] (A, B, C, D);
+    [A: Key, B: Key, C: Key, D: Key, E: Key] (A, B, C, D, E);
+    [A: Key, B: Key, C: Key, D: Key, E: Key, F: Key] (A, B, C, D, E, F);
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Key> IndexField for Option<T> {
+    type Key = T;
+    fn index_key(&self) -> Option<&T> {
+        self.as_ref()
+    }
+}

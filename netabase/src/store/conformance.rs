@@ -1,0 +1,620 @@
+//! What every engine must do, run over each of them, with an ordered map as the oracle.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use redb::backends::InMemoryBackend;
+use tempfile::TempDir;
+
+use super::layout::{self, META_FORMAT};
+use super::{Engine, Flush, MemoryEngine, RedbEngine, Row, Rows, Store, WriteSet};
+use crate::Error;
+use crate::schema::{After, IndexGlue, IndexId, KeyForm, Plan, RecordGlue, RecordId, RecordRows};
+
+type Oracle = BTreeMap<Bytes, Bytes>;
+
+fn bytes(text: &str) -> Bytes {
+    Bytes::copy_from_slice(text.as_bytes())
+}
+
+fn write(engine: &dyn Engine, rows: &[(&str, Option<&str>)]) {
+    let mut rows = rows
+        .iter()
+        .map(|(key, value)| (bytes(key), value.map(bytes)));
+    engine
+        .write(&mut rows, true)
+        .expect("the engine takes the rows");
+}
+
+fn all(engine: &dyn Engine) -> Vec<(Bytes, Bytes)> {
+    let snapshot = engine.snapshot().expect("a snapshot");
+    let rows = snapshot
+        .scan(Bound::Unbounded, Bound::Unbounded, false)
+        .expect("a scan");
+    rows.collect::<Result<_, _>>().expect("rows")
+}
+
+fn writes_and_removes(engine: &dyn Engine) {
+    assert_eq!(all(engine), []);
+    write(
+        engine,
+        &[("a", Some("1")), ("b", Some("2")), ("", Some("empty"))],
+    );
+    write(engine, &[("a", None), ("absent", None), ("b", Some(""))]);
+    assert_eq!(
+        all(engine),
+        [(bytes(""), bytes("empty")), (bytes("b"), bytes(""))]
+    );
+    let snapshot = engine.snapshot().expect("a snapshot");
+    assert_eq!(snapshot.get(b"b").expect("a get"), Some(Bytes::new()));
+    assert_eq!(snapshot.get(b"a").expect("a get"), None);
+}
+
+fn snapshots_stay_as_they_were(engine: &dyn Engine) {
+    write(engine, &[("a", Some("1"))]);
+    let before = engine.snapshot().expect("a snapshot");
+    write(engine, &[("a", Some("2")), ("b", Some("3"))]);
+    assert_eq!(before.get(b"a").expect("a get"), Some(bytes("1")));
+    assert_eq!(before.get(b"b").expect("a get"), None);
+    assert_eq!(
+        engine
+            .snapshot()
+            .expect("a snapshot")
+            .get(b"a")
+            .expect("a get"),
+        Some(bytes("2"))
+    );
+}
+
+fn scans_every_kind_of_bounds(engine: &dyn Engine) {
+    let keys = ["a", "aa", "b", "ba", "c"];
+    write(engine, &keys.map(|key| (key, Some(key))));
+    let snapshot = engine.snapshot().expect("a snapshot");
+    let places = ["", "a", "a0", "aa", "b", "bb", "c", "d"];
+    let bounds = |place: &'static str| {
+        [
+            Bound::Included(place.as_bytes()),
+            Bound::Excluded(place.as_bytes()),
+        ]
+    };
+    let bounds: Vec<_> = places
+        .into_iter()
+        .flat_map(bounds)
+        .chain([Bound::Unbounded])
+        .collect();
+    for lower in &bounds {
+        for upper in &bounds {
+            for reverse in [false, true] {
+                let mut expected: Vec<&str> = keys
+                    .into_iter()
+                    .filter(|key| {
+                        std::ops::RangeBounds::<[u8]>::contains(&(*lower, *upper), key.as_bytes())
+                    })
+                    .collect();
+                if reverse {
+                    expected.reverse();
+                }
+                let rows = snapshot.scan(*lower, *upper, reverse).expect("a scan");
+                let found: Vec<Bytes> = rows.map(|row| row.expect("a row").0).collect();
+                assert_eq!(found, expected, "{lower:?} {upper:?} reverse {reverse}");
+            }
+        }
+    }
+}
+
+fn a_store_refuses_rows_of_another_program(engine: Arc<dyn Engine>) {
+    write(&*engine, &[("some", Some("row"))]);
+    assert!(matches!(
+        Store::open(engine),
+        Err(Error::DataDirectory { .. })
+    ));
+}
+
+fn a_store_refuses_a_format_that_it_does_not_know(engine: Arc<dyn Engine>) {
+    drop(Store::open(Arc::clone(&engine)).expect("an empty engine becomes a store"));
+    let newer = (
+        layout::meta_key(META_FORMAT),
+        Some(Bytes::from_static(&[0, 0, 0, 2])),
+    );
+    engine
+        .write(&mut std::iter::once(newer), true)
+        .expect("a write");
+    assert!(matches!(
+        Store::open(engine),
+        Err(Error::DataDirectory { .. })
+    ));
+}
+
+macro_rules! conformance {
+    ($engine:ident, $new:expr) => {
+        mod $engine {
+            use super::*;
+
+            #[test]
+            fn writes_and_removes() {
+                super::writes_and_removes(&$new);
+            }
+            #[test]
+            fn snapshots_stay_as_they_were() {
+                super::snapshots_stay_as_they_were(&$new);
+            }
+            #[test]
+            fn scans_every_kind_of_bounds() {
+                super::scans_every_kind_of_bounds(&$new);
+            }
+            #[test]
+            fn a_store_refuses_rows_of_another_program() {
+                super::a_store_refuses_rows_of_another_program(Arc::new($new));
+            }
+            #[test]
+            fn a_store_refuses_a_format_that_it_does_not_know() {
+                super::a_store_refuses_a_format_that_it_does_not_know(Arc::new($new));
+            }
+        }
+    };
+}
+
+conformance!(in_memory, MemoryEngine::default());
+conformance!(
+    on_redb,
+    RedbEngine::open_backend(InMemoryBackend::new()).expect("an empty backend opens")
+);
+
+/// A store under test, with what it must hold now and after a restart.
+struct Subject {
+    reopen: Box<dyn FnMut() -> Store>,
+    store: Option<Store>,
+    flush: Option<Flush>,
+    rows: Oracle,
+    flushing: Oracle,
+    durable: Oracle,
+}
+
+impl Subject {
+    fn new(mut reopen: impl FnMut() -> Store + 'static) -> Self {
+        let store = Some(reopen());
+        let (rows, flushing, durable) = Default::default();
+        Subject {
+            reopen: Box::new(reopen),
+            store,
+            flush: None,
+            rows,
+            flushing,
+            durable,
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        let store = self.store.as_mut().expect("open between steps");
+        match step {
+            Step::Round(rows) => {
+                let before = (store.view(), self.rows.clone());
+                let round = store.applied() + 1;
+                let mut draft = store.draft();
+                for (key, value) in rows {
+                    match value {
+                        Some(value) => self.rows.insert(key.clone(), value.clone()),
+                        None => self.rows.remove(key),
+                    };
+                    draft.write(WriteSet {
+                        rows: vec![(key.clone(), value.clone())],
+                    });
+                }
+                draft.install(round);
+                assert_eq!(
+                    scan_all(&before.0, false),
+                    Vec::from_iter(before.1),
+                    "an older view changed"
+                );
+            }
+            Step::DroppedRound(rows) => store.draft().write(WriteSet { rows: rows.clone() }),
+            Step::BeginFlush => {
+                if let Some(flush) = store.begin_flush() {
+                    self.flushing = self.rows.clone();
+                    self.flush = Some(flush);
+                }
+            }
+            Step::EndFlush => {
+                if let Some(flush) = self.flush.take() {
+                    let done = flush.run([]).expect("a flush");
+                    drop(store.end_flush(done).expect("the flush that is out"));
+                    assert_eq!(store.durable_round(), flush.round());
+                    self.durable = self.flushing.clone();
+                }
+            }
+            Step::Reopen => {
+                let durable = store.durable_round();
+                // A redb file is locked while anything holds it.
+                self.flush = None;
+                self.store = None;
+                let store = (self.reopen)();
+                assert_eq!((store.applied(), store.durable_round()), (durable, durable));
+                self.store = Some(store);
+                self.rows = self.durable.clone();
+            }
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        let view = self.store.as_ref().expect("open between steps").view();
+        for key in keys() {
+            assert_eq!(view.get(&key).expect("a get"), self.rows.get(&key).cloned());
+        }
+        let mut expected = Vec::from_iter(self.rows.clone());
+        assert_eq!(scan_all(&view, false), expected);
+        expected.reverse();
+        assert_eq!(scan_all(&view, true), expected);
+        for key in keys().filter(|key| key.len() == 2) {
+            let (lower, upper) = (
+                Bound::Excluded(&key[..]),
+                Bound::Included(&b"\x01c\x01"[..]),
+            );
+            let inside =
+                |key: &Bytes| std::ops::RangeBounds::<[u8]>::contains(&(lower, upper), &key[..]);
+            let expected: Vec<_> = self
+                .rows
+                .clone()
+                .into_iter()
+                .filter(|(key, _)| inside(key))
+                .collect();
+            let rows = view.scan(lower, upper, false).expect("a scan");
+            assert_eq!(rows.collect::<Result<Vec<_>, _>>().expect("rows"), expected);
+        }
+    }
+}
+
+/// All but the meta rows.
+fn scan_all(view: &impl Rows, reverse: bool) -> Vec<(Bytes, Bytes)> {
+    let rows = view
+        .scan(Bound::Unbounded, Bound::Excluded(&[0x0f]), reverse)
+        .expect("a scan");
+    rows.collect::<Result<_, _>>().expect("rows")
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Round(Vec<(Bytes, Option<Bytes>)>),
+    DroppedRound(Vec<(Bytes, Option<Bytes>)>),
+    BeginFlush,
+    EndFlush,
+    Reopen,
+}
+
+/// Few enough that overlays, flushes and the engine meet at the same keys all the time.
+fn keys() -> impl Iterator<Item = Bytes> {
+    (b'a'..b'f').flat_map(|first| {
+        (0..4).map(move |last| {
+            Bytes::copy_from_slice(&[1, first, last][..if last == 0 { 2 } else { 3 }])
+        })
+    })
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let key = prop::sample::select(keys().collect::<Vec<_>>());
+    let value = prop::option::of(
+        any::<u8>().prop_map(|byte| Bytes::from(vec![byte; usize::from(byte % 5)])),
+    );
+    let rows = prop::collection::vec((key, value), 0..6);
+    let step = prop_oneof![
+        6 => rows.clone().prop_map(Step::Round),
+        1 => rows.prop_map(Step::DroppedRound),
+        2 => Just(Step::BeginFlush),
+        2 => Just(Step::EndFlush),
+        1 => Just(Step::Reopen),
+    ];
+    prop::collection::vec(step, 1..40)
+}
+
+proptest! {
+    // A failing case prints its input and seed, and keeps the seed beside this file.
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_store_is_an_ordered_map_that_restarts_at_its_durable_round(steps in steps()) {
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let mut memory = Subject::new(move || Store::open(Arc::clone(&engine)).expect("it opens"));
+        let directory = TempDir::new().expect("a temporary directory");
+        let path = directory.path().join("store.redb");
+        let mut redb = Subject::new(move || {
+            let engine = RedbEngine::open_file(&path).expect("the file opens");
+            Store::open(Arc::new(engine)).expect("it opens")
+        });
+        for step in &steps {
+            memory.step(step);
+            redb.step(step);
+        }
+    }
+}
+
+/// A person's value is its key, three times.
+static GLUE: RecordGlue = RecordGlue {
+    name: "person",
+    indexes: &[IndexGlue {
+        name: "by_city",
+        unique: false,
+        form: || KeyForm::Bytes,
+    }],
+    rows: |value| match value {
+        [person, ..] => Ok(RecordRows {
+            key: vec![*person],
+            index_keys: vec![Some(city_of(*person))],
+        }),
+        [] => Err("empty".to_owned()),
+    },
+    describe: || Err("not asked for".to_owned()),
+};
+
+const PERSON: RecordId = RecordId(1);
+
+/// People 1 to 9 in three cities, of which one's name begins another's; with rows of neighbouring ids.
+fn people() -> Store {
+    let mut store = Store::open(Arc::new(MemoryEngine::default())).expect("it opens");
+    for round in 1..=9_u8 {
+        let mut rows = WriteSet::default();
+        for record in [RecordId(0), PERSON, RecordId(2)] {
+            let city = city_of(round);
+            rows.put(
+                layout::record_key(record, &[round]),
+                layout::record_value(u64::from(round), &[round; 3]),
+            );
+            rows.put(
+                layout::index_key(record, by_city(), &city, &[round]),
+                layout::index_value(&city),
+            );
+        }
+        let mut draft = store.draft();
+        draft.write(rows);
+        draft.install(u64::from(round));
+        if round == 5 {
+            let flush = store.begin_flush().expect("there are rows");
+            drop(
+                store
+                    .end_flush(flush.run([]).expect("a flush"))
+                    .expect("it is out"),
+            );
+        }
+    }
+    store
+}
+
+/// Prefix-free, as encoded strings are: terminated.
+fn city_of(person: u8) -> Vec<u8> {
+    [&b"Paris\0"[..], b"Par\0", b"Rome\0"][usize::from(person % 3)].to_vec()
+}
+
+fn by_city() -> IndexId {
+    IndexId::named("by_city")
+}
+
+fn plan(index: Option<IndexId>) -> Plan {
+    let (lower, upper) = (Bound::Unbounded, Bound::Unbounded);
+    Plan {
+        record: PERSON,
+        index,
+        lower,
+        upper,
+        limit: None,
+        reverse: false,
+        after: None,
+    }
+}
+
+fn selected(store: &Store, plan: &Plan) -> Vec<u8> {
+    let view = store.view();
+    let rows: Vec<Row> = view
+        .select(plan, &GLUE)
+        .expect("a plan")
+        .collect::<Result<_, _>>()
+        .expect("rows");
+    for row in &rows {
+        let person = row.key[0];
+        assert_eq!(
+            (row.round, &row.value[..]),
+            (u64::from(person), &[person; 3][..])
+        );
+        assert_eq!(
+            row.index_key.as_deref(),
+            plan.index.map(|_| city_of(person)).as_deref()
+        );
+    }
+    assert_eq!(view.count(plan, &GLUE).expect("a plan"), rows.len() as u64);
+    rows.iter().map(|row| row.key[0]).collect()
+}
+
+#[test]
+fn plans_over_keys() {
+    let store = people();
+    let all = plan(None);
+    assert_eq!(selected(&store, &all), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(
+        selected(
+            &store,
+            &Plan {
+                reverse: true,
+                limit: Some(2),
+                ..all.clone()
+            }
+        ),
+        [9, 8]
+    );
+    assert_eq!(
+        selected(
+            &store,
+            &Plan {
+                limit: Some(0),
+                ..all.clone()
+            }
+        ),
+        [0; 0]
+    );
+    let middle = Plan {
+        lower: Bound::Excluded(vec![3]),
+        upper: Bound::Included(vec![6]),
+        ..all
+    };
+    assert_eq!(selected(&store, &middle), [4, 5, 6]);
+    let after = |key: u8, reverse| Plan {
+        after: Some(After::Key(vec![key])),
+        reverse,
+        ..middle.clone()
+    };
+    assert_eq!(selected(&store, &after(4, false)), [5, 6]);
+    assert_eq!(selected(&store, &after(4, true)), [0; 0]);
+    assert_eq!(selected(&store, &after(6, true)), [5, 4]);
+    // A place outside the range takes nothing away, or everything.
+    assert_eq!(selected(&store, &after(1, false)), [4, 5, 6]);
+    assert_eq!(selected(&store, &after(9, true)), [6, 5, 4]);
+    assert_eq!(selected(&store, &after(9, false)), [0; 0]);
+}
+
+#[test]
+fn plans_over_an_index() {
+    let store = people();
+    let all = plan(Some(by_city()));
+    // "Par\0" < "Paris\0" < "Rome\0".
+    assert_eq!(selected(&store, &all), [1, 4, 7, 3, 6, 9, 2, 5, 8]);
+    assert_eq!(
+        selected(
+            &store,
+            &Plan {
+                reverse: true,
+                ..all.clone()
+            }
+        ),
+        [8, 5, 2, 9, 6, 3, 7, 4, 1]
+    );
+    let paris = Bound::Included(b"Paris\0".to_vec());
+    let in_paris = Plan {
+        lower: paris.clone(),
+        upper: paris,
+        ..all.clone()
+    };
+    assert_eq!(selected(&store, &in_paris), [3, 6, 9]);
+    assert_eq!(
+        selected(
+            &store,
+            &Plan {
+                limit: Some(2),
+                reverse: true,
+                ..in_paris.clone()
+            }
+        ),
+        [9, 6]
+    );
+    let beyond = |city: &[u8]| Plan {
+        lower: Bound::Excluded(city.to_vec()),
+        ..all.clone()
+    };
+    assert_eq!(selected(&store, &beyond(b"Par\0")), [3, 6, 9, 2, 5, 8]);
+    let before = |city: &[u8]| Plan {
+        upper: Bound::Excluded(city.to_vec()),
+        ..all.clone()
+    };
+    assert_eq!(selected(&store, &before(b"Paris\0")), [1, 4, 7]);
+    // A leading part of the index key is a range of bytes.
+    let starts = Plan {
+        lower: Bound::Included(b"Par".to_vec()),
+        upper: Bound::Excluded(b"Pas".to_vec()),
+        ..all.clone()
+    };
+    assert_eq!(selected(&store, &starts), [1, 4, 7, 3, 6, 9]);
+    let after = After::Row {
+        index_key: b"Paris\0".to_vec(),
+        key: vec![6],
+    };
+    assert_eq!(
+        selected(
+            &store,
+            &Plan {
+                after: Some(after.clone()),
+                ..all.clone()
+            }
+        ),
+        [9, 2, 5, 8]
+    );
+    assert_eq!(
+        selected(
+            &store,
+            &Plan {
+                after: Some(after.clone()),
+                reverse: true,
+                ..all.clone()
+            }
+        ),
+        [3, 7, 4, 1]
+    );
+    assert_eq!(
+        selected(
+            &store,
+            &Plan {
+                after: Some(after),
+                ..in_paris
+            }
+        ),
+        [9]
+    );
+    // A key alone is the place of the record that has it now.
+    let after_key = |key: u8| Plan {
+        after: Some(After::Key(vec![key])),
+        ..all.clone()
+    };
+    assert_eq!(selected(&store, &after_key(6)), [9, 2, 5, 8]);
+    let nobody = store.view().select(&after_key(10), &GLUE).map(drop);
+    assert!(matches!(
+        nobody,
+        Err(Error::Configuration {
+            option: "after",
+            ..
+        })
+    ));
+}
+
+#[test]
+fn damaged_rows_are_errors_and_end_the_query() {
+    let mut store = people();
+    let mut rows = WriteSet::default();
+    rows.put(
+        layout::record_key(PERSON, &[4]),
+        Bytes::from_static(b"short"),
+    );
+    rows.remove(layout::record_key(PERSON, &[6]));
+    rows.put(
+        layout::index_key(PERSON, by_city(), b"", &[0]),
+        Bytes::from_static(&[0xff; 4]),
+    );
+    let mut draft = store.draft();
+    draft.write(rows);
+    draft.install(10);
+    let view = store.view();
+    let mut by_key = view.select(&plan(None), &GLUE).expect("a plan").skip(3);
+    assert!(matches!(
+        by_key.next(),
+        Some(Err(Error::DataDirectory { .. }))
+    ));
+    assert!(by_key.next().is_none());
+    let city = Bound::Included(b"Paris\0".to_vec());
+    let in_paris = Plan {
+        lower: city.clone(),
+        upper: city,
+        ..plan(Some(by_city()))
+    };
+    let mut in_paris = view.select(&in_paris, &GLUE).expect("a plan").skip(1);
+    assert!(matches!(
+        in_paris.next(),
+        Some(Err(Error::DataDirectory { .. }))
+    ));
+    assert!(matches!(
+        view.select(&plan(Some(by_city())), &GLUE)
+            .expect("a plan")
+            .next(),
+        Some(Err(_))
+    ));
+    assert!(matches!(
+        view.record(PERSON, &[4]),
+        Err(Error::DataDirectory { .. })
+    ));
+}

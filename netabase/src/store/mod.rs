@@ -1,0 +1,30 @@
+//! The store: ordered rows on an engine, with what is applied but not yet flushed laid over them.
+//!
+//! ```text
+//! machine --draft, install--> [ active overlay ] --begin_flush--> [ flushing overlay ] --Flush::run--> engine
+//! readers <------- View ----- [ active | flushing | base snapshot ]            (one immutable value, shared)
+//! ```
+//! One writer, the machine. Readers take the newest [`View`] from [`Views`] on any thread and wait for nobody.
+
+mod engine;
+mod flush;
+pub(crate) mod layout;
+mod memory;
+mod redb;
+mod scan;
+mod select;
+#[expect(clippy::module_inception, reason = "the store's own type, by its noun")]
+mod store;
+mod view;
+
+#[cfg(test)]
+mod conformance;
+
+pub(crate) use engine::{Engine, Snapshot, StoreError};
+pub(crate) use flush::{Flush, FlushDone, Retired};
+pub(crate) use memory::MemoryEngine;
+pub(crate) use redb::{RedbEngine, file_backend, open_database};
+pub(crate) use scan::Scan;
+pub(crate) use select::{Row, Select};
+pub(crate) use store::{Draft, Store, WriteSet};
+pub(crate) use view::{Rows, View, Views};

@@ -1,0 +1,288 @@
+//! The engine on redb: one file, one table of bytes to bytes.
+//!
+//! A new file appears under its name only when it is complete and synced, and its directory entry with
+//! it: a kill while it is made leaves no half of a database. redb panics on some damaged files; every
+//! call into it that touches the file is fenced, so that damage is an error here like any other.
+//! The caller makes the directory and hands over a path, or a backend (tests of power cuts).
+
+use std::any::Any;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::ops::Bound;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use redb::backends::FileBackend;
+use redb::{
+    Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend,
+    StorageError, TableDefinition, TableHandle,
+};
+
+use super::engine::{Engine, Rows, Snapshot, StoreError, is_empty_range};
+use super::layout::REDB_TABLE;
+
+const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new(REDB_TABLE);
+
+/// How much of the file redb may keep in memory. Its own default is four times that, a node's all.
+const CACHE_BYTES: usize = 256 << 20;
+
+/// Rows in a redb database.
+#[derive(Debug)]
+pub(crate) struct RedbEngine {
+    database: Database,
+}
+
+/// The backend on a file; no other process may have it open.
+pub(crate) fn file_backend(file: File) -> Result<FileBackend, StoreError> {
+    FileBackend::new(file).map_err(from_database)
+}
+
+/// Opens a database for another use than rows, with the same fence against damage.
+pub(crate) fn open_database(backend: impl StorageBackend) -> Result<Database, StoreError> {
+    fenced("opening it", || Builder::new().create_with_backend(backend).map_err(from_database))
+}
+
+impl RedbEngine {
+    /// Opens the database at `path`, or makes it there.
+    pub(crate) fn open_file(path: &Path) -> Result<Self, StoreError> {
+        if !path.try_exists()? {
+            create_file(path)?;
+        }
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        Self::open_backend(FileBackend::new(file).map_err(from_database)?)
+    }
+
+    /// Opens the database in `backend`, or makes it there if the backend is empty.
+    pub(crate) fn open_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
+        fenced("opening it", || {
+            let database = Builder::new()
+                .set_cache_size(CACHE_BYTES)
+                .create_with_backend(backend)
+                .map_err(from_database)?;
+            let engine = RedbEngine { database };
+            engine.ensure_table()?;
+            Ok(engine)
+        })
+    }
+
+    fn ensure_table(&self) -> Result<(), StoreError> {
+        let reading = self.database.begin_read().map_err(from_redb)?;
+        let tables: Vec<String> = reading
+            .list_tables()
+            .map_err(from_redb)?
+            .map(|table| table.name().to_owned())
+            .collect();
+        if tables.iter().any(|name| name == REDB_TABLE) {
+            return Ok(());
+        }
+        if let Some(other) = tables.first() {
+            return Err(StoreError::Foreign(format!(
+                "a redb file with a table `{other}` and no `{REDB_TABLE}`"
+            )));
+        }
+        self.write(&mut std::iter::empty(), true)
+    }
+}
+
+impl Engine for RedbEngine {
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
+        fenced("reading it", || {
+            let reading = self.database.begin_read().map_err(from_redb)?;
+            // The table holds its transaction open, which is thereby shared by all who read the snapshot:
+            // beginning one takes a lock and costs as much as a point get.
+            let table = reading.open_table(ROWS).map_err(from_redb)?;
+            Ok(Arc::new(RedbSnapshot { table }) as Arc<dyn Snapshot>)
+        })
+    }
+
+    fn write(
+        &self,
+        rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>,
+        sync: bool,
+    ) -> Result<(), StoreError> {
+        fenced("writing it", || {
+            let mut writing = self.database.begin_write().map_err(from_redb)?;
+            let durability = if sync {
+                Durability::Immediate
+            } else {
+                Durability::None
+            };
+            writing.set_durability(durability).map_err(from_redb)?;
+            if sync {
+                // Without it, redb walks the whole file at the first open after a kill to find its free pages:
+                // seconds to minutes, while the cluster misses a voter. It costs a second fsync a commit, and
+                // flushes are few, large, and on no write's path.
+                writing.set_quick_repair(true);
+            }
+            {
+                let mut table = writing.open_table(ROWS).map_err(from_redb)?;
+                for (key, value) in rows {
+                    match value {
+                        Some(value) => table.insert(&key[..], &value[..]).map_err(from_redb)?,
+                        None => table.remove(&key[..]).map_err(from_redb)?,
+                    };
+                }
+            }
+            writing.commit().map_err(from_redb)
+        })
+    }
+}
+
+struct RedbSnapshot {
+    table: ReadOnlyTable<&'static [u8], &'static [u8]>,
+}
+
+impl Snapshot for RedbSnapshot {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        fenced("reading it", || {
+            let row = self.table.get(key).map_err(from_redb)?;
+            Ok(row.map(|value| Bytes::copy_from_slice(value.value())))
+        })
+    }
+
+    fn scan<'a>(
+        &'a self,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+        reverse: bool,
+    ) -> Result<Rows<'a>, StoreError> {
+        if is_empty_range(lower, upper) {
+            return Ok(Box::new(std::iter::empty()));
+        }
+        let mut range = fenced("reading it", || {
+            self.table.range::<&[u8]>((lower, upper)).map_err(from_redb)
+        })
+        .map(Some)?;
+        Ok(Box::new(std::iter::from_fn(move || {
+            let rows = range.as_mut()?;
+            let row = fenced("reading it", || {
+                let row = if reverse {
+                    rows.next_back()
+                } else {
+                    rows.next()
+                };
+                let Some(row) = row else { return Ok(None) };
+                let (key, value) = row.map_err(from_redb)?;
+                Ok(Some((
+                    Bytes::copy_from_slice(key.value()),
+                    Bytes::copy_from_slice(value.value()),
+                )))
+            });
+            if !matches!(row, Ok(Some(_))) {
+                range = None;
+            }
+            row.transpose()
+        })))
+    }
+}
+
+/// Makes a complete database beside `path`, then renames it there, with file and directory synced
+/// before anyone can rely on either.
+///
+/// redb writes its magic number last, and refuses a file that has bytes but none. The lock on the
+/// unfinished file, and the second look at `path` under it, keep two processes that start at once in
+/// one directory from replacing each other's database.
+fn create_file(path: &Path) -> Result<(), StoreError> {
+    let unfinished = unfinished_path(path);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(&unfinished)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::Locked),
+        Err(TryLockError::Error(error)) => return Err(error.into()),
+    }
+    if path.try_exists()? {
+        return Ok(());
+    }
+    file.set_len(0)?;
+    let backend = FileBackend::new(file.try_clone()?).map_err(from_database)?;
+    drop(RedbEngine::open_backend(backend)?);
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    sync_directory(path)
+}
+
+fn unfinished_path(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".unfinished");
+    PathBuf::from(name)
+}
+
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    let parent = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    Ok(File::open(parent)?.sync_all()?)
+}
+
+/// Elsewhere a directory cannot be opened as a file, and the file system orders the rename itself.
+#[cfg(not(unix))]
+fn sync_directory(_path: &Path) -> Result<(), StoreError> {
+    Ok(())
+}
+
+/// Runs a call into redb; its panics, which come of damaged pages, become an error.
+fn fenced<T>(
+    doing: &'static str,
+    call: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    // Nothing behind the fence is used again in a state that a panic could have broken: a transaction is
+    // dropped, a scan ends, and redb itself refuses further writes after a failed one.
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+        Err(StoreError::Damaged(format!(
+            "{doing} failed: {}",
+            panic_message(&*panic)
+        )))
+    })
+}
+
+fn panic_message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}
+
+fn from_database(error: DatabaseError) -> StoreError {
+    match error {
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
+            StoreError::Locked
+        }
+        DatabaseError::UpgradeRequired(version) => {
+            StoreError::Foreign(format!("a redb file of the older format {version}"))
+        }
+        DatabaseError::Storage(StorageError::Io(error))
+            if error.kind() == std::io::ErrorKind::InvalidData =>
+        {
+            StoreError::Foreign(error.to_string())
+        }
+        other => from_redb(other),
+    }
+}
+
+fn from_redb(error: impl Into<redb::Error>) -> StoreError {
+    match error.into() {
+        redb::Error::Corrupted(what) => StoreError::Damaged(what),
+        // A read beyond the end: the file was cut off.
+        redb::Error::Io(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => {
+            StoreError::Damaged("the file is shorter than it says".to_owned())
+        }
+        redb::Error::Io(error) => StoreError::Io(error),
+        redb::Error::PreviousIo => StoreError::Failed(
+            "an earlier write to the store failed, and it takes no more".to_owned(),
+        ),
+        error @ (redb::Error::TableTypeMismatch { .. }
+        | redb::Error::TableIsMultimap(_)
+        | redb::Error::TypeDefinitionChanged { .. }) => StoreError::Foreign(error.to_string()),
+        other => StoreError::Failed(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod damage;

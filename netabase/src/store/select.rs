@@ -1,0 +1,253 @@
+//! Executes a query plan over the rows of a view: a range of a record type or of one of its indexes.
+//!
+//! Keys and index keys are prefix-free, so "all rows with index key k" is one byte prefix, and a bound on an
+//! index key becomes a bound on rows by taking or leaving everything that begins with it.
+
+use std::fmt;
+use std::ops::Bound;
+
+use bytes::Bytes;
+
+use super::engine::StoreError;
+use super::layout;
+use super::scan::Scan;
+use super::view::{Rows, View};
+use crate::Error;
+use crate::schema::{After, IndexId, Plan, RecordGlue, RecordId};
+
+/// A record that a plan selected, in its encoded form.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) key: Bytes,
+    /// The index key under which it was found, when the plan is over an index.
+    pub(crate) index_key: Option<Bytes>,
+    /// The round of the record's last write.
+    pub(crate) round: u64,
+    /// The stored value, as `Record::__decode` takes it.
+    pub(crate) value: Bytes,
+}
+
+impl View {
+    /// The record under `key`, and the round of its last write.
+    pub(crate) fn record(
+        &self,
+        record: RecordId,
+        key: &[u8],
+    ) -> Result<Option<(u64, Bytes)>, Error> {
+        let Some(row) = self.get(&layout::record_key(record, key))? else {
+            return Ok(None);
+        };
+        layout::split_record_value(&row)
+            .map(Some)
+            .ok_or_else(|| damaged("a record row is too short"))
+    }
+
+    /// The records that the plan selects, in its order. `glue` is that of its record type.
+    pub(crate) fn select(&self, plan: &Plan, glue: &RecordGlue) -> Result<Select<'_>, Error> {
+        Ok(Select {
+            view: self,
+            rows: self.scan_plan(plan, glue)?,
+            record: plan.record,
+            over_index: plan.index.is_some(),
+            left: plan.limit.unwrap_or(usize::MAX),
+        })
+    }
+
+    /// How many records the plan selects. Decodes nothing; an index is counted without its records.
+    pub(crate) fn count(&self, plan: &Plan, glue: &RecordGlue) -> Result<u64, Error> {
+        let mut count = 0;
+        for row in self
+            .scan_plan(plan, glue)?
+            .take(plan.limit.unwrap_or(usize::MAX))
+        {
+            row?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    fn scan_plan(&self, plan: &Plan, glue: &RecordGlue) -> Result<Scan<'_>, Error> {
+        let (lower, upper) = match plan.index {
+            None => record_bounds(plan),
+            Some(index) => index_bounds(plan, index, self.row_before(plan, index, glue)?),
+        };
+        self.scan(as_slice(&lower), as_slice(&upper), plan.reverse)
+    }
+
+    /// The index row behind which the plan goes on.
+    fn row_before(
+        &self,
+        plan: &Plan,
+        index: IndexId,
+        glue: &RecordGlue,
+    ) -> Result<Option<Bytes>, Error> {
+        let row = |index_key: &[u8], key: &[u8]| {
+            Some(layout::index_key(plan.record, index, index_key, key))
+        };
+        match &plan.after {
+            None => Ok(None),
+            Some(After::Row { index_key, key }) => Ok(row(index_key, key)),
+            Some(After::Key(key)) => {
+                let index_key = match self.record(plan.record, key)? {
+                    Some((_, value)) => index_key_of(glue, index, &value)?,
+                    None => None,
+                };
+                // Without the record, its key says nothing about a place in the index.
+                let index_key = index_key.ok_or_else(|| Error::Configuration {
+                    option: "after",
+                    reason: format!(
+                        "no `{}` with this key is in the index now, so the query cannot go on behind it: \
+                         use `after_record(&last)`",
+                        glue.name
+                    ),
+                })?;
+                Ok(row(&index_key, key))
+            }
+        }
+    }
+}
+
+fn index_key_of(glue: &RecordGlue, index: IndexId, value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
+    let rows = (glue.rows)(value).map_err(|reason| Error::Codec {
+        record: glue.name.to_owned(),
+        reason,
+    })?;
+    let position = glue
+        .indexes
+        .iter()
+        .position(|glue| IndexId::named(glue.name) == index);
+    Ok(position
+        .and_then(|position| rows.index_keys.into_iter().nth(position))
+        .flatten())
+}
+
+/// The records that a plan selects. Ends after the first error.
+pub(crate) struct Select<'a> {
+    view: &'a View,
+    rows: Scan<'a>,
+    record: RecordId,
+    over_index: bool,
+    left: usize,
+}
+
+impl Select<'_> {
+    fn row(&self, row_key: &Bytes, row_value: &Bytes) -> Result<Row, Error> {
+        if !self.over_index {
+            let key = layout::split_record_key(row_key)
+                .ok_or_else(|| damaged("a record key is too short"))?;
+            let (round, value) = layout::split_record_value(row_value)
+                .ok_or_else(|| damaged("a record row is too short"))?;
+            return Ok(Row {
+                key,
+                index_key: None,
+                round,
+                value,
+            });
+        }
+        let (index_key, key) = layout::split_index_row(row_key, row_value)
+            .ok_or_else(|| damaged("an index row is too short"))?;
+        let (round, value) = self
+            .view
+            .record(self.record, &key)?
+            .ok_or_else(|| damaged("an index row names a record that is not there"))?;
+        Ok(Row {
+            key,
+            index_key: Some(index_key),
+            round,
+            value,
+        })
+    }
+}
+
+impl Iterator for Select<'_> {
+    type Item = Result<Row, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let row = self
+            .rows
+            .next()?
+            .and_then(|(key, value)| self.row(&key, &value));
+        if row.is_err() {
+            self.left = 0;
+        }
+        Some(row)
+    }
+}
+
+impl fmt::Debug for Select<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Select")
+            .field("record", &self.record)
+            .field("left", &self.left)
+            .finish_non_exhaustive()
+    }
+}
+
+type Bounds = (Bound<Bytes>, Bound<Bytes>);
+
+fn record_bounds(plan: &Plan) -> Bounds {
+    let prefix = layout::record_prefix(plan.record);
+    let row = |key: &Vec<u8>| layout::record_key(plan.record, key);
+    let mut lower = match &plan.lower {
+        Bound::Unbounded => Bound::Included(Bytes::copy_from_slice(&prefix)),
+        bound => bound.as_ref().map(row),
+    };
+    let mut upper = match &plan.upper {
+        Bound::Unbounded => layout::successor(&prefix),
+        bound => bound.as_ref().map(row),
+    };
+    if let Some(After::Key(key) | After::Row { key, .. }) = &plan.after {
+        start_after(row(key), plan.reverse, &mut lower, &mut upper);
+    }
+    (lower, upper)
+}
+
+fn index_bounds(plan: &Plan, index: IndexId, after: Option<Bytes>) -> Bounds {
+    let prefix = layout::index_prefix(plan.record, index);
+    let rows_with = |index_key: &Vec<u8>| layout::index_key_prefix(plan.record, index, index_key);
+    let mut lower = match &plan.lower {
+        Bound::Unbounded => Bound::Included(Bytes::copy_from_slice(&prefix)),
+        Bound::Included(index_key) => Bound::Included(rows_with(index_key)),
+        // Above every row with this index key, whatever its primary key.
+        Bound::Excluded(index_key) => from_successor(&rows_with(index_key)),
+    };
+    let mut upper = match &plan.upper {
+        Bound::Unbounded => layout::successor(&prefix),
+        Bound::Included(index_key) => layout::successor(&rows_with(index_key)),
+        Bound::Excluded(index_key) => Bound::Excluded(rows_with(index_key)),
+    };
+    if let Some(row) = after {
+        start_after(row, plan.reverse, &mut lower, &mut upper);
+    }
+    (lower, upper)
+}
+
+/// The lower bound that leaves out everything that begins with `prefix`.
+fn from_successor(prefix: &[u8]) -> Bound<Bytes> {
+    match layout::successor(prefix) {
+        Bound::Excluded(above) => Bound::Included(above),
+        other => other,
+    }
+}
+
+/// Moves the bound at which the scan starts behind `row`, unless it is there already.
+fn start_after(row: Bytes, reverse: bool, lower: &mut Bound<Bytes>, upper: &mut Bound<Bytes>) {
+    let bound = if reverse { upper } else { lower };
+    let moves = match &*bound {
+        Bound::Unbounded => true,
+        Bound::Included(at) | Bound::Excluded(at) if reverse => row <= *at,
+        Bound::Included(at) | Bound::Excluded(at) => row >= *at,
+    };
+    if moves {
+        *bound = Bound::Excluded(row);
+    }
+}
+
+fn as_slice(bound: &Bound<Bytes>) -> Bound<&[u8]> {
+    bound.as_ref().map(|bytes| &bytes[..])
+}
+
+fn damaged(what: &str) -> Error {
+    StoreError::Damaged(what.to_owned()).into()
+}

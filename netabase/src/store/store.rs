@@ -1,0 +1,255 @@
+//! The store's one writer: lays applied rounds over the engine and hands them on in flushes.
+//!
+//! `applied` is the round that readers see, `durable` the one that a restart finds; in between lie the
+//! overlays. Rounds are installed in order, and a flush takes whole rounds. Called by the machine only.
+
+use std::fmt;
+use std::ops::Bound;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::engine::{Engine, StoreError};
+use super::flush::{Flush, FlushDone, Retired};
+use super::layout;
+use super::scan::Scan;
+use super::view::{Layers, Overlay, Rows, View, Views};
+use crate::Error;
+
+/// What one row of an overlay costs beyond its bytes, about: two handles and its share of a tree node.
+const ROW_OVERHEAD_BYTES: usize = 128;
+
+/// Rows on an engine, with applied rounds over them.
+pub(crate) struct Store {
+    engine: Arc<dyn Engine>,
+    views: Views,
+    layers: Layers,
+    active_bytes: usize,
+    flushing_bytes: usize,
+    applied: u64,
+    durable: u64,
+}
+
+/// Rows to change together; `None` removes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct WriteSet {
+    pub(crate) rows: Vec<(Bytes, Option<Bytes>)>,
+}
+
+impl WriteSet {
+    pub(crate) fn put(&mut self, key: Bytes, value: Bytes) {
+        self.rows.push((key, Some(value)));
+    }
+
+    pub(crate) fn remove(&mut self, key: Bytes) {
+        self.rows.push((key, None));
+    }
+}
+
+impl Store {
+    /// Opens the store on an engine: an empty one becomes a store at round 0.
+    pub(crate) fn open(engine: Arc<dyn Engine>) -> Result<Store, Error> {
+        let mut base = engine.snapshot()?;
+        if base
+            .scan(Bound::Unbounded, Bound::Unbounded, false)?
+            .next()
+            .transpose()?
+            .is_none()
+        {
+            let rows = [
+                (
+                    layout::meta_key(layout::META_FORMAT),
+                    Some(Bytes::copy_from_slice(&layout::FORMAT.to_be_bytes())),
+                ),
+                applied_row(0),
+            ];
+            engine.write(&mut rows.into_iter(), true)?;
+            base = engine.snapshot()?;
+        }
+        let format = base
+            .get(&layout::meta_key(layout::META_FORMAT))?
+            .ok_or_else(|| StoreError::Foreign("its rows are of another program".to_owned()))?;
+        if format[..] != layout::FORMAT.to_be_bytes() {
+            let ours = layout::FORMAT;
+            return Err(StoreError::Foreign(format!(
+                "its format is {format:?}, this version reads {ours}"
+            ))
+            .into());
+        }
+        let applied = base
+            .get(&layout::meta_key(layout::META_APPLIED))?
+            .and_then(|row| Some(u64::from_be_bytes(row[..].try_into().ok()?)))
+            .ok_or_else(|| {
+                StoreError::Damaged("it does not say which round it holds".to_owned())
+            })?;
+
+        let layers = Layers {
+            active: Overlay::new(),
+            flushing: None,
+            base,
+        };
+        let views = Views::new(View::new(layers.clone(), applied));
+        Ok(Store {
+            engine,
+            views,
+            layers,
+            active_bytes: 0,
+            flushing_bytes: 0,
+            applied,
+            durable: applied,
+        })
+    }
+
+    pub(crate) fn view(&self) -> View {
+        self.views.view()
+    }
+
+    pub(crate) fn views(&self) -> Views {
+        self.views.clone()
+    }
+
+    /// The last installed round.
+    pub(crate) fn applied(&self) -> u64 {
+        self.applied
+    }
+
+    /// The round that a restart finds.
+    pub(crate) fn durable_round(&self) -> u64 {
+        self.durable
+    }
+
+    /// The memory that rounds not yet durable take, about. What a caller flushes by.
+    pub(crate) fn overlay_bytes(&self) -> usize {
+        self.active_bytes + self.flushing_bytes
+    }
+
+    /// A round to be filled. Nothing of it is seen before it is installed; dropped, it never was.
+    pub(crate) fn draft(&mut self) -> Draft<'_> {
+        let layers = self.layers.clone();
+        let bytes = self.active_bytes;
+        Draft {
+            store: self,
+            layers,
+            bytes,
+        }
+    }
+
+    /// Moves what is applied and not durable into a flush. `None`: there is nothing, or a flush is out.
+    pub(crate) fn begin_flush(&mut self) -> Option<Flush> {
+        if self.applied == self.durable || self.layers.flushing.is_some() {
+            return None;
+        }
+        let rows = std::mem::take(&mut self.layers.active);
+        self.flushing_bytes = std::mem::take(&mut self.active_bytes);
+        self.layers.flushing = Some(rows.clone());
+        self.publish();
+        Some(Flush::new(Arc::clone(&self.engine), rows, self.applied))
+    }
+
+    /// Lets readers go on to the engine for what a flush wrote. Drop what it returns on another thread:
+    /// it may be the last handle to a large map.
+    pub(crate) fn end_flush(&mut self, done: FlushDone) -> Result<Retired, Error> {
+        let (base, round) = done.into_parts();
+        let Some(flushed) = self.layers.flushing.take() else {
+            return Err(StoreError::Failed("a flush ended that had not begun".to_owned()).into());
+        };
+        self.layers.base = base;
+        self.flushing_bytes = 0;
+        self.durable = round;
+        self.publish();
+        Ok(Retired::new(flushed))
+    }
+
+    /// A meta row, as it is in the engine.
+    pub(crate) fn meta(&self, name: &str) -> Result<Option<Bytes>, Error> {
+        Ok(self.layers.base.get(&layout::meta_key(name))?)
+    }
+
+    /// Writes a meta row, durable when it returns. For opening; not while a flush is out.
+    pub(crate) fn set_meta(&mut self, name: &str, value: Bytes) -> Result<(), Error> {
+        self.engine.write(
+            &mut std::iter::once((layout::meta_key(name), Some(value))),
+            true,
+        )?;
+        self.layers.base = self.engine.snapshot()?;
+        self.publish();
+        Ok(())
+    }
+
+    fn publish(&self) {
+        self.views
+            .publish(View::new(self.layers.clone(), self.applied));
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store")
+            .field("engine", &self.engine)
+            .field("applied", &self.applied)
+            .field("durable", &self.durable)
+            .field("overlay_bytes", &self.overlay_bytes())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(super) fn applied_row(round: u64) -> (Bytes, Option<Bytes>) {
+    (
+        layout::meta_key(layout::META_APPLIED),
+        Some(Bytes::copy_from_slice(&round.to_be_bytes())),
+    )
+}
+
+/// A round being applied: sees what is installed and its own writes, and is seen by nobody.
+pub(crate) struct Draft<'s> {
+    store: &'s mut Store,
+    layers: Layers,
+    bytes: usize,
+}
+
+impl Draft<'_> {
+    /// Adds the rows to the round.
+    pub(crate) fn write(&mut self, rows: WriteSet) {
+        for (key, value) in rows.rows {
+            let key_bytes = key.len();
+            let value_bytes = value.as_ref().map_or(0, Bytes::len);
+            match self.layers.active.insert(key, value) {
+                Some(before) => self.bytes -= before.map_or(0, |before| before.len()),
+                None => self.bytes += key_bytes + ROW_OVERHEAD_BYTES,
+            }
+            self.bytes += value_bytes;
+        }
+    }
+
+    /// Makes it what readers see, at once and whole.
+    pub(crate) fn install(self, round: u64) {
+        debug_assert!(round > self.store.applied, "rounds are installed in order");
+        self.store.layers = self.layers;
+        self.store.active_bytes = self.bytes;
+        self.store.applied = round;
+        self.store.publish();
+    }
+}
+
+impl Rows for Draft<'_> {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.layers.get(key)
+    }
+
+    fn scan<'a>(
+        &'a self,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+        reverse: bool,
+    ) -> Result<Scan<'a>, Error> {
+        self.layers.scan(lower, upper, reverse)
+    }
+}
+
+impl fmt::Debug for Draft<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Draft")
+            .field("after", &self.store.applied)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,295 @@
+//! Clusters in one process: nodes on an in-memory network and on disks that forget what was not synced.
+//!
+//! Must hold: a crash leaves of a node exactly what its disks had synced; nothing here waits by sleeping, only for a
+//! condition, with a deadline.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use libp2p::{Multiaddr, PeerId};
+
+use super::fabric::{Fabric, Separation};
+use super::volume::Disks;
+use super::{ForgetfulDisk, Unsynced};
+use crate::error::{Error, Result};
+use crate::netabase::{Netabase, StateHash};
+use crate::network::Identity;
+use crate::node::{Assembly, Limits, Node, StoreKind, Tuning, Wire};
+use crate::schema::{Catalog, Schema};
+
+/// How long a cluster may take to do what it is asked.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+/// A cluster of `n` voters in this process, with faults on demand.
+///
+/// ```
+/// use netabase::prelude::*;
+/// use netabase::testing::Cluster;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+/// # struct Account { #[netabase(key)] id: u64, balance: i64 }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> netabase::Result<()> {
+/// let mut cluster = Cluster::<Account>::start(3).await?;
+/// cluster.node(0).put_record(Account { id: 1, balance: 10 }).await?;
+/// cluster.crash(0).await;                    // what was not synced is lost
+/// cluster.restart(0).await?;
+/// cluster.converged().await?;
+/// assert_eq!(cluster.node(0).get_record::<Account>(1).await?.map(|account| account.balance), Some(10));
+/// # cluster.shutdown().await
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Cluster<S: Schema> {
+    catalog: Catalog,
+    fabric: Fabric,
+    tuning: Tuning,
+    store: StoreKind,
+    places: Vec<Place>,
+    schema: std::marker::PhantomData<fn() -> S>,
+}
+
+/// A node's identity and disks, and the node while it runs.
+#[derive(Debug)]
+struct Place {
+    identity: Identity,
+    disks: Disks,
+    node: Option<Arc<Node>>,
+}
+
+impl<S: Schema> Cluster<S> {
+    /// Starts `voters` nodes and waits until one of them leads.
+    ///
+    /// # Errors
+    /// What a node's start gives; [`Error::Timeout`] when nobody leads in time.
+    pub async fn start(voters: usize) -> Result<Self> {
+        Self::start_with(voters, 0, Tuning::default(), StoreKind::Redb).await
+    }
+
+    /// The same with a seed for what the network does, with the nodes' timing and their store.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub async fn start_with(voters: usize, seed: u64, tuning: Tuning, store: StoreKind) -> Result<Self> {
+        let places = (0..voters).map(|_| Place { identity: Identity::generate(), disks: Disks::new(), node: None });
+        let mut cluster = Cluster {
+            catalog: Catalog::of::<S>()?,
+            fabric: Fabric::new(seed),
+            tuning,
+            store,
+            places: places.collect(),
+            schema: std::marker::PhantomData,
+        };
+        for place in 0..voters {
+            cluster.restart(place).await?;
+        }
+        cluster.leader().await?;
+        Ok(cluster)
+    }
+
+    /// The handle of a running node.
+    ///
+    /// # Panics
+    /// When the node is crashed or stopped: a test that asks for it is wrong.
+    #[must_use]
+    pub fn node(&self, place: usize) -> Netabase<S> {
+        Netabase::of(Arc::clone(self.running(place)))
+    }
+
+    fn running(&self, place: usize) -> &Arc<Node> {
+        self.places[place].node.as_ref().expect("the node is running: restart it first")
+    }
+
+    /// How many nodes the cluster has, running or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether the cluster has no nodes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Whether the node runs.
+    #[must_use]
+    pub fn is_running(&self, place: usize) -> bool {
+        self.places[place].node.is_some()
+    }
+
+    /// The id of a node.
+    #[must_use]
+    pub fn peer_id(&self, place: usize) -> PeerId {
+        self.places[place].identity.peer_id()
+    }
+
+    /// The disk of a node's consensus log, for faults.
+    #[must_use]
+    pub fn log_disk(&self, place: usize) -> ForgetfulDisk {
+        self.places[place].disks.log()
+    }
+
+    /// The disk of a node's records, for faults.
+    #[must_use]
+    pub fn store_disk(&self, place: usize) -> ForgetfulDisk {
+        self.places[place].disks.store()
+    }
+
+    /// Crashes a node as a power cut does: whatever its disks had not synced is lost.
+    pub async fn crash(&mut self, place: usize) {
+        self.crash_leaving(place, Unsynced::Lost).await;
+    }
+
+    /// Crashes a node; `unsynced` says what its disks keep of what they had not synced.
+    pub async fn crash_leaving(&mut self, place: usize, unsynced: Unsynced) {
+        self.fabric.cut(self.peer_id(place));
+        self.places[place].disks.power_cut(unsynced);
+        if let Some(node) = self.places[place].node.take() {
+            node.kill().await;
+        }
+    }
+
+    /// Cuts the power of every node at once.
+    pub async fn crash_all(&mut self, unsynced: Unsynced) {
+        for place in 0..self.len() {
+            self.fabric.cut(self.peer_id(place));
+            self.places[place].disks.power_cut(unsynced);
+        }
+        for place in 0..self.len() {
+            if let Some(node) = self.places[place].node.take() {
+                node.kill().await;
+            }
+        }
+    }
+
+    /// Loses a node's consensus log, as when its file was deleted; the node must not be running.
+    pub fn lose_log(&mut self, place: usize) {
+        self.places[place].disks.lose_log();
+    }
+
+    /// Starts a node again from its disks; nothing happens when it runs.
+    ///
+    /// # Errors
+    /// What a node's start gives.
+    pub async fn restart(&mut self, place: usize) -> Result<()> {
+        if self.places[place].node.is_some() {
+            return Ok(());
+        }
+        let peers: Vec<(PeerId, Vec<Multiaddr>)> =
+            self.places.iter().map(|place| (place.identity.peer_id(), Vec::new())).collect();
+        let assembly = Assembly {
+            catalog: self.catalog.clone(),
+            identity: self.places[place].identity.clone(),
+            peers,
+            volume: Arc::new(self.places[place].disks.clone()),
+            wire: Wire::Fabric(self.fabric.clone()),
+            store: self.store,
+            limits: Limits::default(),
+            tuning: self.tuning,
+        };
+        self.places[place].node = Some(Node::start(assembly).await?);
+        Ok(())
+    }
+
+    /// Separates the nodes into groups that do not hear each other; a node in no group hears nobody.
+    pub fn partition<const N: usize>(&mut self, groups: [&[usize]; N]) {
+        let groups: Vec<Vec<PeerId>> =
+            groups.iter().map(|group| group.iter().map(|&place| self.peer_id(place)).collect()).collect();
+        let named: Vec<PeerId> = groups.iter().flatten().copied().collect();
+        let alone = (0..self.len()).map(|place| self.peer_id(place)).filter(|peer| !named.contains(peer));
+        let groups: Vec<Vec<PeerId>> = groups.into_iter().chain(alone.map(|peer| vec![peer])).collect();
+        let groups: Vec<&[PeerId]> = groups.iter().map(Vec::as_slice).collect();
+        self.fabric.set_separation(Separation::Silent);
+        self.fabric.partition(&groups);
+    }
+
+    /// Ends every partition.
+    pub fn heal(&mut self) {
+        self.fabric.heal();
+    }
+
+    /// Loses this many of a thousand messages.
+    pub fn lose_messages(&self, per_thousand: u64) {
+        self.fabric.set_loss(per_thousand);
+    }
+
+    /// Delays every message by a time in this range.
+    pub fn delay_messages(&self, delay: std::ops::Range<Duration>) {
+        self.fabric.set_delay(delay);
+    }
+
+    /// The place of the node that leads, as a majority of the running nodes sees it. Waits until there is one.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when nobody leads in time.
+    pub async fn leader(&self) -> Result<usize> {
+        until(|| async { Ok(self.leader_now()) }).await
+    }
+
+    fn leader_now(&self) -> Option<usize> {
+        let seen = |leader: PeerId| {
+            let follows = |place: &&Place| place.node.as_ref().is_some_and(|node| node.standing().leader == Some(leader));
+            self.places.iter().filter(follows).count()
+        };
+        (0..self.len()).find(|&place| {
+            let leads = self.places[place].node.as_ref().is_some_and(|node| node.standing().leads);
+            leads && seen(self.peer_id(place)) > self.len() / 2
+        })
+    }
+
+    /// Waits until every running node has applied the same rounds, and checks that they hold the same state.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when they do not get to the same round in time.
+    ///
+    /// # Panics
+    /// When two nodes at the same round differ: that is the fault a test looks for.
+    pub async fn converged(&self) -> Result<StateHash> {
+        until(|| async {
+            let mut hashes: Vec<(usize, StateHash)> = Vec::new();
+            for place in (0..self.len()).filter(|&place| self.is_running(place)) {
+                hashes.push((place, self.node(place).state_hash().await?));
+            }
+            for (place, hash) in &hashes {
+                for (other, others) in &hashes {
+                    assert!(
+                        hash.round != others.round || hash.hash == others.hash,
+                        "nodes {place} and {other} differ at round {}: {hash} and {others}",
+                        hash.round
+                    );
+                }
+            }
+            let same = hashes.windows(2).all(|pair| pair[0].1.round == pair[1].1.round);
+            Ok(hashes.first().filter(|_| same).map(|(_, hash)| *hash))
+        })
+        .await
+    }
+
+    /// Stops every running node in order.
+    ///
+    /// # Errors
+    /// What a node's shutdown gives.
+    pub async fn shutdown(mut self) -> Result<()> {
+        for place in &mut self.places {
+            if let Some(node) = place.node.take() {
+                node.shut_down().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Looks again and again until there is an answer, or the deadline is over.
+async fn until<T, F: Future<Output = Result<Option<T>>>>(mut look: impl FnMut() -> F) -> Result<T> {
+    const EVERY: Duration = Duration::from_millis(10);
+    let waiting = async {
+        loop {
+            if let Some(found) = look().await? {
+                return Ok(found);
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    };
+    tokio::time::timeout(DEADLINE, waiting).await.unwrap_or(Err(Error::Timeout))
+}
