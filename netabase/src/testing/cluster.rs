@@ -296,3 +296,6 @@ async fn until<T, F: Future<Output = Result<Option<T>>>>(mut look: impl FnMut() 
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod chaos;
