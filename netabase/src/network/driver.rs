@@ -189,14 +189,12 @@ impl Driver {
                 peer,
                 connection,
                 result: Err(error),
-            })) => {
-                if !matches!(error, ping::Failure::Unsupported) {
-                    tracing::info!(%peer, %error, "a connection no longer answers; closing it");
-                    // Closing may hang as long as the kernel tries; for us it is closed now.
-                    self.directory.remove_line(peer, connection);
-                    self.swarm.close_connection(connection);
-                    self.on_lost(peer);
-                }
+            })) if !matches!(error, ping::Failure::Unsupported) => {
+                tracing::info!(%peer, %error, "a connection no longer answers; closing it");
+                // Closing may hang as long as the kernel tries; for us it is closed now.
+                self.directory.remove_line(peer, connection);
+                self.swarm.close_connection(connection);
+                self.on_lost(peer);
             }
             _ => {}
         }

@@ -205,6 +205,10 @@ impl ReplyPath for Return {
 }
 
 fn refusal(mut reason: String) -> Bytes {
-    reason.truncate(reason.floor_char_boundary(REFUSAL_BYTES_MAX));
+    let mut bytes = reason.len().min(REFUSAL_BYTES_MAX);
+    while !reason.is_char_boundary(bytes) {
+        bytes -= 1;
+    }
+    reason.truncate(bytes);
     reason.into()
 }
