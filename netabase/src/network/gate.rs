@@ -8,6 +8,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+/// Far more tasks than a peer may have connections.
+const WAITING_MAX: usize = 64;
+
 #[derive(Debug)]
 pub(super) struct Gate {
     count_max: usize,
@@ -121,7 +124,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken() {
-        let (waker, woken) = futures_test_waker();
+        let (waker, woken) = counting_waker();
         let gate = Gate::new(1, 10);
         let first = gate.try_enter(1).unwrap();
         let cx = Context::from_waker(&waker);
@@ -133,6 +136,20 @@ mod tests {
         assert!(gate.poll_enter(1, &cx).is_ready());
     }
 
+    #[test]
+    fn tasks_that_are_gone_are_not_remembered_for_ever() {
+        let gate = Gate::new(1, 10);
+        let _inside = gate.try_enter(1).unwrap();
+        for _ in 0..10 * WAITING_MAX {
+            let (waker, _) = counting_waker();
+            assert!(
+                gate.poll_enter(1, &Context::from_waker(&waker))
+                    .is_pending()
+            );
+        }
+        assert!(gate.lock().waiting.len() <= WAITING_MAX);
+    }
+
     struct Woken(std::sync::atomic::AtomicUsize);
 
     impl std::task::Wake for Woken {
@@ -141,7 +158,7 @@ mod tests {
         }
     }
 
-    fn futures_test_waker() -> (Waker, Arc<Woken>) {
+    fn counting_waker() -> (Waker, Arc<Woken>) {
         let woken = Arc::new(Woken(0.into()));
         (woken.clone().into(), woken)
     }

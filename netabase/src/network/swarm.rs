@@ -1,6 +1,6 @@
 //! Builds the libp2p swarm: transports, security, limits and the behaviours that go with ours.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use libp2p::{
     Multiaddr, Swarm, SwarmBuilder,
@@ -79,7 +79,6 @@ pub(super) fn build<'a>(
             // Connections are kept alive by our handler; this is for the moment before it has a say.
             .with_idle_connection_timeout(Duration::from_secs(60))
             .with_max_negotiating_inbound_streams(YAMUX_STREAMS_MAX)
-            .with_notify_handler_buffer_size(NonZeroUsize::MIN)
     };
     let transports = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
