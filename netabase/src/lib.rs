@@ -2,7 +2,7 @@
 
 mod error;
 #[cfg(feature = "native")]
-#[allow(dead_code, unused_imports)] // until `consensus` and `node` use it
+#[allow(dead_code)] // until `consensus` and `node` use it
 mod network;
 #[cfg(any(all(test, feature = "native"), feature = "testing"))]
 #[allow(dead_code)] // until `Cluster` uses it

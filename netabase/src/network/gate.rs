@@ -28,11 +28,7 @@ struct Inside {
 
 impl Gate {
     pub(super) fn new(count_max: usize, bytes_max: usize) -> Arc<Self> {
-        Arc::new(Gate {
-            count_max,
-            bytes_max,
-            inside: Mutex::default(),
-        })
+        Arc::new(Gate { count_max, bytes_max, inside: Mutex::default() })
     }
 
     pub(super) fn try_enter(self: &Arc<Self>, bytes: usize) -> Option<Pass> {
@@ -45,11 +41,11 @@ impl Gate {
         match self.admit(&mut inside, bytes) {
             Some(pass) => Poll::Ready(pass),
             None => {
-                if !inside
-                    .waiting
-                    .iter()
-                    .any(|waker| waker.will_wake(cx.waker()))
-                {
+                if !inside.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    if inside.waiting.len() >= WAITING_MAX {
+                        // Most are of connections long gone; the others will come again.
+                        inside.waiting.drain(..).for_each(Waker::wake);
+                    }
                     inside.waiting.push(cx.waker().clone());
                 }
                 Poll::Pending
@@ -58,17 +54,13 @@ impl Gate {
     }
 
     fn admit(self: &Arc<Self>, inside: &mut Inside, bytes: usize) -> Option<Pass> {
-        let fits =
-            inside.count < self.count_max && inside.bytes.saturating_add(bytes) <= self.bytes_max;
+        let fits = inside.count < self.count_max && inside.bytes.saturating_add(bytes) <= self.bytes_max;
         if !fits && inside.count > 0 {
             return None;
         }
         inside.count += 1;
         inside.bytes += bytes;
-        Some(Pass {
-            gate: self.clone(),
-            bytes,
-        })
+        Some(Pass { gate: self.clone(), bytes })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -142,10 +134,7 @@ mod tests {
         let _inside = gate.try_enter(1).unwrap();
         for _ in 0..10 * WAITING_MAX {
             let (waker, _) = counting_waker();
-            assert!(
-                gate.poll_enter(1, &Context::from_waker(&waker))
-                    .is_pending()
-            );
+            assert!(gate.poll_enter(1, &Context::from_waker(&waker)).is_pending());
         }
         assert!(gate.lock().waiting.len() <= WAITING_MAX);
     }
