@@ -171,3 +171,31 @@ impl Transport for Directory {
         self.refused.load(Ordering::Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection whose closing hangs still has its queues: what counts is that it was taken off the list.
+    #[test]
+    fn the_newest_listed_line_carries_and_a_removed_one_does_not() {
+        let (peer, stranger) = (PeerId::random(), PeerId::random());
+        let directory = Directory::new(NetworkLimits::default(), [peer]);
+        let send = |to| directory.send(to, Channel::Paxos, Bytes::new(), Instant::now()).map(drop);
+        let ids = [1, 2].map(ConnectionId::new_unchecked);
+        let mut queues = ids.map(|id| {
+            let (line, queues) = Line::open();
+            directory.add_line(peer, id, line);
+            directory.add_line(stranger, id, Line::open().0);
+            queues
+        });
+        assert_eq!((send(peer), send(stranger)), (Ok(()), Err(RequestError::NotConnected)));
+        assert!(queues[0][0].try_recv().is_err() && queues[1][0].try_recv().is_ok());
+        directory.remove_line(peer, ids[1]);
+        assert_eq!(send(peer), Ok(()));
+        assert!(queues[0][0].try_recv().is_ok());
+        directory.remove_line(peer, ids[0]);
+        assert_eq!(send(peer), Err(RequestError::NotConnected));
+        assert!(!directory.is_connected(peer));
+    }
+}
