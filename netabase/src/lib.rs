@@ -1,8 +1,5 @@
 //! Netabase: a typed, persistent, replicated record store from one derive.
 
-#[cfg(test)]
-extern crate self as netabase;
-
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;

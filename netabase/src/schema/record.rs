@@ -104,22 +104,14 @@ pub const fn glue<R: Record>(
     indexes: &'static [IndexGlue],
     describe: fn() -> Result<RecordDescriptor, String>,
 ) -> RecordGlue {
-    RecordGlue {
-        name: R::NAME,
-        indexes,
-        rows: rows::<R>,
-        describe,
-    }
+    RecordGlue { name: R::NAME, indexes, rows: rows::<R>, describe }
 }
 
 fn rows<R: Record>(value: &[u8]) -> Result<RecordRows, String> {
     // `apply` must be total, and a `Deserialize` written by hand may panic on bytes that no `Serialize` wrote.
     catch_unwind(AssertUnwindSafe(|| {
         let record = R::__decode(value).map_err(reason)?;
-        Ok(RecordRows {
-            key: record.key().to_bytes(),
-            index_keys: record.__index_keys(),
-        })
+        Ok(RecordRows { key: record.key().to_bytes(), index_keys: record.__index_keys() })
     }))
     .unwrap_or_else(|_| Err("reading the value back panicked".to_owned()))
 }
@@ -131,32 +123,54 @@ fn reason(error: Error) -> String {
     }
 }
 
+/// The glue of a record that has another stored name in a schema.
+#[doc(hidden)]
+#[must_use]
+pub const fn named(name: &'static str, glue: RecordGlue) -> RecordGlue {
+    RecordGlue { name, ..glue }
+}
+
+/// Refuses a stored name that an earlier variant of the schema has; evaluated when the user's crate is compiled.
+#[doc(hidden)]
+pub const fn distinct(earlier: &[&str], name: &str) {
+    let mut index = 0;
+    while index < earlier.len() {
+        assert!(
+            !same(earlier[index].as_bytes(), name.as_bytes()),
+            "an earlier record of this schema has the same stored name: write `#[netabase(name = \"…\")]` on one of the variants"
+        );
+        index += 1;
+    }
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < a.len() {
+        if a[index] != b[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
 /// Describes a record type: its key fields, its indexes and the shape of its value.
 #[doc(hidden)]
-pub fn describe<R: Record + RecordDeserialize>(
+pub fn describe<R: Record>(
     key_fields: &[&str],
+    shape: Result<shape::Shape, String>,
 ) -> Result<RecordDescriptor, String> {
     let indexes = R::__GLUE
         .indexes
         .iter()
-        .map(|index| IndexDescriptor {
-            name: index.name.to_owned(),
-            unique: index.unique,
-            form: (index.form)(),
-        })
+        .map(|index| IndexDescriptor { name: index.name.to_owned(), unique: index.unique, form: (index.form)() })
         .collect();
     let key_fields = key_fields.iter().map(|&field| field.to_owned()).collect();
-    let version = VersionDescriptor::new(
-        u32::from(RECORD_VERSION),
-        key_fields,
-        R::Key::form(),
-        R::__shape()?,
-    );
-    Ok(RecordDescriptor {
-        name: R::NAME.to_owned(),
-        versions: vec![version],
-        indexes,
-    })
+    let version = VersionDescriptor::new(u32::from(RECORD_VERSION), key_fields, R::Key::form(), shape?);
+    Ok(RecordDescriptor { name: R::NAME.to_owned(), versions: vec![version], indexes })
 }
 
 // The requirements on a record, one trait each, so that each missing derive is explained in our words, once.
@@ -194,10 +208,8 @@ pub trait RecordSerialize: Sized {
 impl<T: Serialize> RecordSerialize for T {
     fn __to_value(&self, record: &str) -> Result<Vec<u8>, Error> {
         let mut value = vec![RECORD_VERSION];
-        codec::encode_into(self, &mut value).map_err(|error| Error::Codec {
-            record: record.to_owned(),
-            reason: error.to_string(),
-        })?;
+        codec::encode_into(self, &mut value)
+            .map_err(|error| Error::Codec { record: record.to_owned(), reason: error.to_string() })?;
         Ok(value)
     }
 }
@@ -217,17 +229,12 @@ pub trait RecordDeserialize: Sized {
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> RecordDeserialize for T {
     fn __from_value(bytes: &[u8], record: &str) -> Result<Self, Error> {
-        let failed = |reason: String| Error::Codec {
-            record: record.to_owned(),
-            reason,
-        };
+        let failed = |reason: String| Error::Codec { record: record.to_owned(), reason };
         match bytes {
-            [RECORD_VERSION, fields @ ..] => {
-                codec::decode(fields).map_err(|error| failed(error.to_string()))
+            [RECORD_VERSION, fields @ ..] => codec::decode(fields).map_err(|error| failed(error.to_string())),
+            [version, ..] => {
+                Err(failed(format!("it was written in version {version}, which this program does not know")))
             }
-            [version, ..] => Err(failed(format!(
-                "it was written in version {version}, which this program does not know"
-            ))),
             [] => Err(failed("it is empty".to_owned())),
         }
     }

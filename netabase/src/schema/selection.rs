@@ -21,34 +21,22 @@ impl Bounds {
     #[must_use]
     pub fn exactly(key: &impl Key) -> Bounds {
         let bytes = key.to_bytes();
-        Bounds {
-            lower: Bound::Included(bytes.clone()),
-            upper: Bound::Included(bytes),
-        }
+        Bounds { lower: Bound::Included(bytes.clone()), upper: Bound::Included(bytes) }
     }
 
     pub(crate) fn everything() -> Bounds {
-        Bounds {
-            lower: Bound::Unbounded,
-            upper: Bound::Unbounded,
-        }
+        Bounds { lower: Bound::Unbounded, upper: Bound::Unbounded }
     }
 
     fn starting_with(prefix: Vec<u8>) -> Bounds {
-        Bounds {
-            lower: Bound::Included(prefix.clone()),
-            upper: successor(prefix),
-        }
+        Bounds { lower: Bound::Included(prefix.clone()), upper: successor(prefix) }
     }
 
     /// `20..10` selects nothing; bounds the wrong way round make ordered maps panic.
     fn in_order(self) -> Bounds {
         match (&self.lower, &self.upper) {
             (Bound::Included(low), Bound::Included(high) | Bound::Excluded(high)) if low > high => {
-                Bounds {
-                    lower: Bound::Included(high.clone()),
-                    upper: Bound::Excluded(high.clone()),
-                }
+                Bounds { lower: Bound::Included(high.clone()), upper: Bound::Excluded(high.clone()) }
             }
             _ => self,
         }
@@ -136,11 +124,7 @@ ranges! {
 impl<K: Key, T: IntoKey<K>> IntoRange<K> for RangeInclusive<T> {
     fn into_bounds(self) -> Bounds {
         let (low, high) = self.into_inner();
-        Bounds {
-            lower: Bound::Included(bytes::<K>(low)),
-            upper: Bound::Included(bytes::<K>(high)),
-        }
-        .in_order()
+        Bounds { lower: Bound::Included(bytes::<K>(low)), upper: Bound::Included(bytes::<K>(high)) }.in_order()
     }
 }
 

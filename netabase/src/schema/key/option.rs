@@ -57,10 +57,7 @@ impl<T: Key> Key for Option<T> {
             fn visit_unit<E>(self) -> Result<Option<T>, E> {
                 Ok(None)
             }
-            fn visit_some<D: Deserializer<'de>>(
-                self,
-                deserializer: D,
-            ) -> Result<Option<T>, D::Error> {
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
                 T::deserialize_key(deserializer).map(Some)
             }
         }
