@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -15,7 +16,7 @@ use super::{Answer, Machine, Reply, StateHash};
 use crate::Error;
 use crate::command::{Applied, Command, Entry, Refusal, SessionId, Write};
 use crate::schema::Catalog;
-use crate::store::{Engine, MemoryEngine, RedbEngine, Rows, Store, layout};
+use crate::store::{Engine, MemoryEngine, RedbEngine, Rows, Snapshot, Store, StoreError, layout};
 
 fn open(engine: Arc<dyn Engine>, limits: Limits) -> Machine {
     let store = Store::open(engine).expect("the store opens");
@@ -232,6 +233,105 @@ fn a_body_that_does_not_decode_does_nothing() {
     }
     assert_eq!(machine.state_hash().expect("memory reads"), before);
     assert_eq!(machine.applied(), 4);
+}
+
+#[test]
+fn the_hash_is_of_records_and_sessions_and_not_of_flushes() {
+    let mut machine = in_memory();
+    let hash = |machine: &Machine| machine.state_hash().expect("memory reads");
+    let mut seen = vec![hash(&machine)];
+    let session = open_session(&mut machine);
+    seen.push(hash(&machine));
+    apply(&mut machine, &[fixture::write(session, 1, 1, put_note(1))]);
+    seen.push(hash(&machine));
+    // Only the session changes: the note is not there.
+    let absent = Write::Remove {
+        record: fixture::note_id(),
+        key: Bytes::from_static(b"-"),
+    };
+    apply(&mut machine, &[fixture::write(session, 2, 2, absent)]);
+    seen.push(hash(&machine));
+    let state = machine.state();
+    apply(&mut machine, &[Command::Close { session }]);
+    seen.push(hash(&machine));
+    for (at, hash) in seen.iter().enumerate() {
+        assert!(!seen[..at].contains(hash), "{at}");
+    }
+    assert_eq!(
+        (state.applied(), state.hash().expect("memory reads")),
+        (3, seen[3]),
+        "it stays as of its round"
+    );
+    flush(&mut machine);
+    assert_eq!(hash(&machine), seen[4]);
+}
+
+/// Memory that can be made to fail every read.
+#[derive(Debug)]
+struct Failing {
+    rows: MemoryEngine,
+    fails: Arc<AtomicBool>,
+}
+
+struct FailingSnapshot {
+    rows: Arc<dyn Snapshot>,
+    fails: Arc<AtomicBool>,
+}
+
+impl Engine for Failing {
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
+        let (rows, fails) = (self.rows.snapshot()?, Arc::clone(&self.fails));
+        Ok(Arc::new(FailingSnapshot { rows, fails }))
+    }
+    fn write(
+        &self,
+        rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>,
+        sync: bool,
+    ) -> Result<(), StoreError> {
+        self.rows.write(rows, sync)
+    }
+}
+
+impl Snapshot for FailingSnapshot {
+    fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.fails.load(Ordering::Relaxed) {
+            true => Err(StoreError::Failed("no disk".to_owned())),
+            false => self.rows.get(key),
+        }
+    }
+    fn scan<'a>(
+        &'a self,
+        lower: Bound<&[u8]>,
+        upper: Bound<&[u8]>,
+        reverse: bool,
+    ) -> Result<crate::store::EngineRows<'a>, StoreError> {
+        self.rows.scan(lower, upper, reverse)
+    }
+}
+
+/// The session knew of the write, its row did not come: what goes on from there differs from other nodes.
+#[test]
+fn after_a_failed_read_nothing_is_applied_or_flushed() {
+    let fails = Arc::new(AtomicBool::new(false));
+    let engine = Failing {
+        rows: MemoryEngine::default(),
+        fails: Arc::clone(&fails),
+    };
+    let mut machine = open(Arc::new(engine), Limits::default());
+    let session = open_session(&mut machine);
+    let puts = [1, 2].map(|number| fixture::write(session, number.into(), 1, put_note(number)));
+    fails.store(true, Ordering::Relaxed);
+    assert!(matches!(
+        machine.apply(2, &entry(&puts)),
+        Err(Error::Storage { .. })
+    ));
+    fails.store(false, Ordering::Relaxed);
+    assert!(matches!(
+        machine.apply(2, &entry(&puts)),
+        Err(Error::Storage { .. })
+    ));
+    assert_eq!(machine.applied(), 1);
+    assert!(machine.begin_flush().is_none());
 }
 
 #[test]

@@ -20,7 +20,7 @@ mod view;
 #[cfg(test)]
 mod conformance;
 
-pub(crate) use engine::{Engine, Snapshot, StoreError};
+pub(crate) use engine::{Engine, Rows as EngineRows, Snapshot, StoreError};
 pub(crate) use flush::{Flush, FlushDone, Retired};
 pub(crate) use memory::MemoryEngine;
 pub(crate) use redb::{RedbEngine, file_backend, open_database};

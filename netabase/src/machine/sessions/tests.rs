@@ -285,10 +285,13 @@ fn damaged_session_rows_are_refused() {
     }
 }
 
+/// Id, floor, outcomes.
+type ModelSession = (SessionId, u64, Vec<(u64, Outcome)>);
+
 /// Sessions as plain lists, the most recently used last.
 #[derive(Default)]
 struct Model {
-    sessions: Vec<(SessionId, u64, Vec<(u64, Outcome)>)>,
+    sessions: Vec<ModelSession>,
 }
 
 impl Model {
@@ -367,7 +370,7 @@ proptest! {
         let (mut sessions, mut model) = (small(), Model::default());
         let mut rows: BTreeMap<Bytes, Bytes> = BTreeMap::new();
         // From the first on there are six, most of them gone at any time.
-        let mut ids = vec![SessionId { round: 0, position: 0 }; 6];
+        let mut ids = [SessionId { round: 0, position: 0 }; 6];
         for (round, step) in (1..).zip(steps) {
             match step {
                 Step::Open => {
