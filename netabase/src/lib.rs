@@ -7,6 +7,8 @@ pub mod __private;
 mod command;
 #[cfg(feature = "paxos")]
 mod consensus;
+#[cfg(feature = "paxos")]
+mod entropy;
 mod error;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod machine;

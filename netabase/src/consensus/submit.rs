@@ -147,7 +147,7 @@ impl Submitter {
             Session::Open(session) => *session,
             opening => {
                 if let Session::None = opening {
-                    *opening = Session::Opening { nonce: crate::node::entropy::bytes(), sent: None };
+                    *opening = Session::Opening { nonce: crate::entropy::bytes(), sent: None };
                 }
                 let Session::Opening { nonce, sent } = opening else { return Vec::new() };
                 if !due(*sent) {

@@ -178,12 +178,13 @@ impl<S: Schema> Cluster<S> {
         }
         let peers: Vec<(PeerId, Vec<Multiaddr>)> =
             self.places.iter().map(|place| (place.identity.peer_id(), Vec::new())).collect();
+        let (network, events) = self.fabric.join(self.peer_id(place));
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
             peers,
             volume: Arc::new(self.places[place].disks.clone()),
-            wire: Wire::Fabric(self.fabric.clone()),
+            wire: Wire::Joined(network, events),
             store: self.store,
             limits: Limits::default(),
             tuning: self.tuning,
