@@ -7,11 +7,13 @@ pub mod __private;
 mod command;
 #[cfg(feature = "paxos")]
 mod consensus;
+#[cfg(feature = "paxos")]
+mod entropy;
 mod error;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod machine;
 #[cfg(feature = "paxos")]
-mod netabase;
+mod handle;
 #[cfg(feature = "native")]
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod network;
@@ -33,7 +35,7 @@ pub use schema::{
 
 #[cfg(feature = "paxos")]
 pub use crate::{
-    netabase::{Answer, Netabase, Receipt, Role, Start, StateHash, Status},
+    handle::{Answer, Netabase, Receipt, Role, Start, StateHash, Status},
     network::Identity,
     node::{Limits, StoreKind, Tuning},
 };

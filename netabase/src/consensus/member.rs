@@ -128,7 +128,7 @@ impl Member {
             seat.terms.me,
             seat.terms.voters.clone(),
             Instant::now(),
-            crate::node::entropy::fraction,
+            crate::entropy::fraction,
         );
         let member = Member {
             seat,

@@ -5,6 +5,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -17,6 +18,8 @@ use crate::error::{Error, Result};
 use crate::network::Network;
 use crate::store::Views;
 
+/// How long a node that is alone may take to lead: one commit of its log.
+const LEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// Requests to the member that may wait.
 const CONTROL_MAX: usize = 16;
 
@@ -38,7 +41,7 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts a node and waits until it has listened and replayed; not until it finds its peers.
+    /// Starts a node and waits until it has listened and replayed; alone, until it leads, with others not until it finds them.
     pub(crate) async fn start(assembly: Assembly) -> Result<Arc<Node>> {
         let (ready, started) = oneshot::channel();
         let (control, asked) = mpsc::channel(CONTROL_MAX);
@@ -54,7 +57,7 @@ impl Node {
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
         let Ready { submitter, replica, views, network, standing } =
             started.await.map_err(|_| Error::ShutDown)??;
-        Ok(Arc::new(Node {
+        let node = Arc::new(Node {
             peer_id,
             members,
             submitter,
@@ -67,7 +70,22 @@ impl Node {
             failure,
             killed,
             thread: Mutex::new(Some(thread)),
-        }))
+        });
+        if node.members.len() == 1 {
+            node.led().await?;
+        }
+        Ok(node)
+    }
+
+    /// Alone, a node shows what it acknowledged only once it leads: until then some of it is accepted, not chosen.
+    async fn led(&self) -> Result<()> {
+        let mut standing = self.follow();
+        let waited = tokio::time::timeout(LEAD_TIMEOUT, standing.wait_for(|standing| standing.leads)).await;
+        match waited {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(self.failure().unwrap_or(Error::ShutDown)),
+            Err(_) => Err(Error::Timeout),
+        }
     }
 
     pub(crate) fn standing(&self) -> Standing {

@@ -12,7 +12,7 @@ use super::fabric::{Fabric, Separation};
 use super::volume::Disks;
 use super::{ForgetfulDisk, Unsynced};
 use crate::error::{Error, Result};
-use crate::netabase::{Netabase, StateHash};
+use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
 use crate::node::{Assembly, Limits, Node, StoreKind, Tuning, Wire};
 use crate::schema::{Catalog, Schema};
@@ -178,12 +178,13 @@ impl<S: Schema> Cluster<S> {
         }
         let peers: Vec<(PeerId, Vec<Multiaddr>)> =
             self.places.iter().map(|place| (place.identity.peer_id(), Vec::new())).collect();
+        let (network, events) = self.fabric.join(self.peer_id(place));
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
             peers,
             volume: Arc::new(self.places[place].disks.clone()),
-            wire: Wire::Fabric(self.fabric.clone()),
+            wire: Wire::Joined(network, events),
             store: self.store,
             limits: Limits::default(),
             tuning: self.tuning,
@@ -293,3 +294,9 @@ async fn until<T, F: Future<Output = Result<Option<T>>>>(mut look: impl FnMut() 
     };
     tokio::time::timeout(DEADLINE, waiting).await.unwrap_or(Err(Error::Timeout))
 }
+
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+mod chaos;

@@ -6,6 +6,8 @@ mod disk;
 #[cfg(feature = "native")]
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, reason = "clusters use it"))]
 mod fabric;
+#[cfg(all(test, feature = "paxos"))]
+pub(crate) mod fixture;
 mod random;
 #[cfg(feature = "paxos")]
 mod volume;

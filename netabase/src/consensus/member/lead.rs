@@ -150,16 +150,18 @@ impl Member {
     }
 
     fn pump_own(&mut self, now: Instant) {
-        let heard = self.leadership.is_heard(now);
+        if !self.leadership.is_heard(now) {
+            // What may have been proposed keeps waiting for its outcome; the rest is told at once.
+            self.submitter.fail_unproposed();
+            return;
+        }
         loop {
             let outgoing = self.submitter.take(now, COMMANDS_MAX, BATCH_BYTES);
             if outgoing.is_empty() {
                 return;
             }
-            if !heard {
-                self.submitter.not_taken(&outgoing, true);
-            } else if self.proposer.push(outgoing.iter().map(|outgoing| outgoing.command.clone())).is_err() {
-                self.submitter.not_taken(&outgoing, false);
+            if self.proposer.push(outgoing.iter().map(|outgoing| outgoing.command.clone())).is_err() {
+                self.submitter.not_taken(&outgoing);
                 return;
             }
         }

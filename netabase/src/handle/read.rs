@@ -34,7 +34,7 @@ impl<S: Schema> Netabase<S> {
     pub fn query<R: Member<S>>(&self, query: Query<R>) -> Answer<Vec<R>> {
         let view = self.node.views.view();
         let select = || -> Result<Vec<R>> {
-            view.select(&query.plan::<S>())?.map(|row| R::__decode(&row?.value)).collect()
+            view.select(&query.plan::<S>(), &R::__GLUE)?.map(|row| R::__decode(&row?.value)).collect()
         };
         Answer::ready(select())
     }
@@ -44,7 +44,7 @@ impl<S: Schema> Netabase<S> {
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) when the disk cannot be read.
     pub fn count<R: Member<S>>(&self, query: Query<R>) -> Answer<u64> {
-        Answer::ready(self.node.views.view().count(&query.plan::<S>()))
+        Answer::ready(self.node.views.view().count(&query.plan::<S>(), &R::__GLUE))
     }
 }
 
