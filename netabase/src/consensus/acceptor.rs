@@ -34,7 +34,7 @@ pub(crate) struct Acceptor {
 impl Acceptor {
     /// Answers a request of `from`, or says nothing.
     pub(crate) async fn answer(&self, from: PeerId, request: Envelope<PaxosRequest>) -> Option<PaxosAnswer> {
-        if !self.seat.belongs(&request) {
+        if !self.seat.belongs(&request) || self.seat.is_other_life(&from, request.incarnation) {
             return None;
         }
         match request.body {

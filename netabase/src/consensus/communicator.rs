@@ -16,7 +16,7 @@ use futures::future::{BoxFuture, FutureExt, Shared};
 use paxakos::communicator::{Acceptance, Committed, Vote};
 use paxakos::{Condition, Conflict, Promise};
 
-use super::guard::Refused;
+use super::guard::{ROUNDS_AHEAD, Refused};
 use super::id::{Ballot, Incarnation, Round};
 use super::log::{Accepted, Durable, Mirror, NotLogged};
 use super::mandate::Overreach;
@@ -271,7 +271,12 @@ impl paxakos::communicator::Communicator for Communicator {
         entry: Arc<Entry>,
     ) -> Vec<(&'a Position, Self::SendProposal)> {
         let round = self.base.global(round);
-        let checked = self.seat.mandate().check(round, ballot, entry.id);
+        let checked = {
+            let mut mandate = self.seat.mandate();
+            // What was applied just now may still be on its way from here, so the last rounds are kept.
+            mandate.forget_through(self.seat.replica.applied().saturating_sub(ROUNDS_AHEAD));
+            mandate.check(round, ballot, entry.id)
+        };
         if let Err(overreach) = checked {
             self.seat.stop(overreach.clone());
             return Self::each(receivers, |_| futures::future::ready(Err(overreach.clone().into())));

@@ -102,3 +102,6 @@ impl Guard<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -244,3 +244,6 @@ impl Leadership {
         self.next = now + at_least + self.timing.jitter.mul_f64((self.jitter)().clamp(0.0, 1.0));
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,6 +34,8 @@ pub(crate) struct Mandate {
     /// How many promises of others make a quorum, and how many were passed on.
     needed: usize,
     passed: usize,
+    /// Rounds up to this one are applied: nothing is remembered of them, and nothing may be proposed for them.
+    applied: Round,
     demands: BTreeMap<Round, (Ballot, EntryId)>,
 }
 
@@ -44,6 +46,7 @@ impl Mandate {
             ballot,
             needed,
             passed: 0,
+            applied: 0,
             demands: own.map(|row| (row.round, (row.ballot, row.entry.id))).collect(),
         };
     }
@@ -74,6 +77,8 @@ impl Mandate {
             return Err(Overreach::Ballot { proposed: ballot, campaigned: self.ballot });
         }
         match self.demands.get(&round) {
+            // What it demands of an applied round is forgotten.
+            _ if round <= self.applied => Err(Overreach::Entry { round }),
             Some(&(_, demanded)) if demanded != id => Err(Overreach::Entry { round }),
             _ => {
                 self.demands.insert(round, (ballot, id));
@@ -82,8 +87,12 @@ impl Mandate {
         }
     }
 
-    /// Forgets the demands on rounds that are applied.
+    /// Forgets the demands on rounds that are applied: a leader would remember every round that it ever proposed for.
     pub(crate) fn forget_through(&mut self, applied: Round) {
+        if applied <= self.applied {
+            return;
+        }
+        self.applied = applied;
         self.demands = self.demands.split_off(&(applied + 1));
     }
 
@@ -92,8 +101,17 @@ impl Mandate {
         self.ballot
     }
 
+    /// How many rounds it has something to say about.
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        self.demands.len()
+    }
+
     /// The greatest round that the election demands something of.
     pub(crate) fn greatest_demand(&self) -> Round {
         self.demands.keys().next_back().copied().unwrap_or(0)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,11 +30,15 @@ mod acquaintance;
 mod communicator;
 mod election;
 mod entries;
+#[cfg(test)]
+mod fixture;
 mod guard;
 mod id;
 mod keeper;
 mod leadership;
 mod log;
+#[cfg(test)]
+mod losses;
 mod mandate;
 mod member;
 mod message;

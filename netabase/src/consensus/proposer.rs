@@ -128,9 +128,9 @@ impl Proposer {
         self.retry = (self.failed > 0).then_some(Retry { at: now, pause: RETRY });
     }
 
-    /// When a failed round is due to be closed.
+    /// When a failed round is due to be closed; nothing while no append can be made, which ends by itself.
     pub(crate) fn retry_at(&self) -> Option<Instant> {
-        self.retry.map(|retry| retry.at)
+        self.retry.filter(|_| self.open.len() < WINDOW).map(|retry| retry.at)
     }
 
     /// How many appends have not returned.
@@ -157,3 +157,6 @@ impl Proposer {
         self.open.clear();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -147,6 +147,13 @@ impl Seat {
         self.muted.load(Ordering::Relaxed)
     }
 
+    /// Whether `peer` once voted for this node from another directory: what it promised there is forgotten, so it may not
+    /// lead either, since it would count its own vote (D14).
+    pub(crate) fn is_other_life(&self, peer: &PeerId, incarnation: Incarnation) -> bool {
+        let counted = self.log.durable(|log| log.peer(peer)).filter(|row| row.epoch == self.terms.epoch);
+        counted.is_some_and(|row| row.incarnation != incarnation)
+    }
+
     /// Resolves when a vote of `peer` under `ballot` may be counted.
     pub(crate) async fn count(&self, peer: PeerId, incarnation: Incarnation, ballot: Ballot) -> Result<(), Unanswered> {
         let epoch = self.terms.epoch;

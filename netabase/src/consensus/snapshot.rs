@@ -62,3 +62,5 @@ pub(crate) fn resume(log: &Mirror, base: Base, voters: usize) -> Result<Snapshot
     codec::decode(&bytes)
 }
 
+#[cfg(test)]
+mod tests;

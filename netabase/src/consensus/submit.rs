@@ -166,6 +166,10 @@ impl Submitter {
                 self.wake.notify_one();
                 break;
             }
+            // Too far above the floor it would only be refused: it waits for the numbers below it.
+            if number - floor >= OUTSTANDING_MAX as u64 {
+                break;
+            }
             if !due(pending.sent) {
                 continue;
             }
@@ -329,3 +333,6 @@ impl Drop for Waiting<'_> {
         self.submitter.state().pending.remove(&self.number);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -168,6 +168,16 @@ impl<S: Schema> Cluster<S> {
         self.places[place].disks.lose_log();
     }
 
+    /// Replaces all disks of a node, as when its directory was deleted; the node must not be running.
+    pub fn lose_directory(&mut self, place: usize) {
+        self.places[place].disks = Disks::new();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn fabric(&self) -> &Fabric {
+        &self.fabric
+    }
+
     /// Starts a node again from its disks; nothing happens when it runs.
     ///
     /// # Errors

@@ -70,6 +70,8 @@ struct State {
     period: u64,
     faults: Faults,
     syncs: u64,
+    /// How many syncs wait because they are held.
+    held: u64,
 }
 
 /// The switches, all off to begin with. They outlive a power cut: a bad disk stays bad.
@@ -142,6 +144,13 @@ impl ForgetfulDisk {
         self.lock().syncs
     }
 
+    /// How many syncs wait now because of [`hold_syncs`](ForgetfulDisk::hold_syncs): a test waits for one to know that
+    /// what it looks for can only be behind it.
+    #[must_use]
+    pub fn syncs_held(&self) -> u64 {
+        self.lock().held
+    }
+
     /// How many bytes the written sectors take.
     #[must_use]
     pub fn bytes_used(&self) -> u64 {
@@ -202,8 +211,12 @@ impl redb::StorageBackend for ForgetfulDisk {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.powered()?;
-        while state.faults.hold_syncs {
-            state = self.shared.released.wait(state).unwrap_or_else(PoisonError::into_inner);
+        if state.faults.hold_syncs {
+            state.held += 1;
+            while state.faults.hold_syncs && state.period == self.period {
+                state = self.shared.released.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+            state.held -= 1;
             self.check_power(&state)?;
         }
         if state.faults.fail_syncs {

@@ -17,3 +17,5 @@ pub use cluster::Cluster;
 pub use disk::{ForgetfulDisk, Unsynced};
 #[cfg(feature = "paxos")]
 pub(crate) use fabric::Fabric;
+#[cfg(all(test, feature = "paxos"))]
+pub(crate) use {fabric::Passing, volume::Disks};

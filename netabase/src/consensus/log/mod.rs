@@ -12,6 +12,8 @@
 mod layout;
 mod mirror;
 mod open;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::sync::{Arc, Mutex, PoisonError};

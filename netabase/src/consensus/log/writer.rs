@@ -145,6 +145,8 @@ impl Writer {
                         entries.insert((self.epoch, *round), entry_row(*ballot, entry).as_slice())?;
                     }
                 }
+                // A chosen row never changes (D10), whatever is said of it later.
+                Op::Chosen { round, .. } if *round <= chosen.max(through) => {}
                 Op::Chosen { round, entry } => {
                     through = through.max(*round);
                     let stored = entries.get((self.epoch, *round))?.and_then(|row| read_entry_head(row.value()));

@@ -1,0 +1,166 @@
+//! The failure detector as a pure rule: every instant is an argument.
+
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+const TIMING: Timing =
+    Timing { beat: Duration::from_millis(50), silence: Duration::from_millis(250), jitter: Duration::from_millis(100) };
+
+/// Five voters; `peers[0]` is this node.
+struct Bench {
+    start: Instant,
+    peers: Vec<PeerId>,
+    leadership: Leadership,
+}
+
+fn bench(voters: usize) -> Bench {
+    let start = Instant::now();
+    let peers: Vec<PeerId> = (0..voters).map(|_| PeerId::random()).collect();
+    let leadership = Leadership::new(TIMING, peers[0], Voters::new(peers.clone()), start, || 0.5);
+    Bench { start, peers, leadership }
+}
+
+impl Bench {
+    fn at(&self, ms: u32) -> Instant {
+        self.start + ms * MS
+    }
+
+    fn act(&mut self, ms: u32) -> Option<Act> {
+        self.leadership.act(self.at(ms))
+    }
+
+    fn beat(&mut self, ms: u32, from: usize, ballot: Ballot, promised: Ballot) -> bool {
+        let (now, from) = (self.at(ms), self.peers[from]);
+        self.leadership.on_beat(now, from, ballot, promised)
+    }
+
+    fn elect(&mut self, ms: u32, ballot: Ballot) {
+        let now = self.at(ms);
+        self.leadership.role = Role::Campaigning;
+        self.leadership.on_elected(now, ballot);
+    }
+}
+
+#[test]
+fn a_new_node_waits_its_jitter_and_asks() {
+    let mut bench = bench(3);
+    assert_eq!(bench.act(49), None);
+    assert_eq!(bench.leadership.next(), Some(bench.at(50)));
+    assert_eq!(bench.act(50), Some(Act::Ask));
+    assert_eq!(bench.leadership.role(), Role::Asking);
+    assert_eq!(bench.act(60), None, "one question at a time");
+    assert_eq!(bench.leadership.next(), None);
+}
+
+#[test]
+fn alone_it_campaigns_at_once() {
+    let mut bench = bench(1);
+    assert_eq!(bench.act(0), Some(Act::Ask));
+    assert!(bench.leadership.campaign_if_agreed());
+    assert_eq!(bench.leadership.role(), Role::Campaigning);
+}
+
+#[test]
+fn nobody_campaigns_while_a_majority_hears_a_leader() {
+    let mut bench = bench(5);
+    assert_eq!(bench.act(50), Some(Act::Ask));
+    assert!(!bench.leadership.campaign_if_agreed());
+    assert!(!bench.leadership.on_agreement(), "two of five");
+    bench.leadership.on_question_over(bench.at(100));
+    assert_eq!(bench.leadership.role(), Role::Following);
+    // What comes late belongs to a question that is over.
+    assert!(!bench.leadership.on_agreement());
+    assert!(!bench.leadership.on_agreement());
+    // It asks again, and the count starts anew.
+    assert_eq!(bench.act(199), None);
+    assert_eq!(bench.act(200), Some(Act::Ask));
+    assert!(!bench.leadership.on_agreement());
+    assert!(bench.leadership.on_agreement(), "three of five");
+    assert_eq!(bench.leadership.role(), Role::Campaigning);
+    assert!(!bench.leadership.on_agreement(), "it campaigns once");
+}
+
+#[test]
+fn a_beat_ends_the_question_and_silence_begins_the_next() {
+    let mut bench = bench(3);
+    assert_eq!(bench.act(50), Some(Act::Ask));
+    assert!(bench.beat(60, 1, 4, 0));
+    assert_eq!(bench.leadership.role(), Role::Following);
+    assert_eq!(bench.leadership.leader(bench.at(60)), Some(bench.peers[1]));
+    assert!(!bench.leadership.suspects(bench.at(309)));
+    assert!(bench.leadership.suspects(bench.at(310)), "jitter is no part of the answer to another's question");
+    assert_eq!(bench.leadership.leader(bench.at(310)), None);
+    assert_eq!(bench.act(359), None);
+    assert_eq!(bench.act(360), Some(Act::Ask), "250 ms of silence and 50 ms of jitter");
+}
+
+#[test]
+fn a_deposed_leader_is_not_heard() {
+    let mut bench = bench(3);
+    assert!(!bench.beat(10, 1, 4, 5), "this node promised a greater ballot");
+    assert_eq!(bench.leadership.leader(bench.at(10)), None);
+    assert!(bench.beat(10, 2, 5, 5));
+    assert!(!bench.beat(20, 1, 4, 0), "a greater ballot was heard to lead");
+    assert_eq!(bench.leadership.leader(bench.at(20)), Some(bench.peers[2]));
+    assert!(bench.leadership.suspects(bench.at(260)), "what is not heard does not break the silence");
+}
+
+#[test]
+fn a_leader_whose_connection_closes_is_asked_about_at_once() {
+    let mut bench = bench(3);
+    assert!(bench.beat(10, 1, 4, 0));
+    let (leader, other) = (bench.peers[1], bench.peers[2]);
+    bench.leadership.on_disconnected(bench.at(20), other);
+    assert!(!bench.leadership.suspects(bench.at(20)));
+    bench.leadership.on_disconnected(bench.at(20), leader);
+    assert!(bench.leadership.suspects(bench.at(20)));
+    assert_eq!(bench.act(69), None);
+    assert_eq!(bench.act(70), Some(Act::Ask));
+}
+
+#[test]
+fn a_leader_beats_and_knows_whether_it_is_heard() {
+    let mut bench = bench(5);
+    bench.elect(100, 6);
+    assert_eq!(bench.leadership.role(), Role::Leading { ballot: 6 });
+    assert_eq!(bench.leadership.leader(bench.at(100)), Some(bench.peers[0]));
+    assert_eq!(bench.act(100), Some(Act::Beat { ballot: 6 }));
+    assert_eq!(bench.act(149), None);
+    assert_eq!(bench.act(150), Some(Act::Beat { ballot: 6 }));
+    assert!(bench.leadership.is_heard(bench.at(599)));
+    assert!(!bench.leadership.is_heard(bench.at(600)), "nobody answered within twice the silence");
+    assert!(bench.leadership.suspects(bench.at(600)), "it agrees that another one campaigns");
+    let (now, first, second) = (bench.at(650), bench.peers[1], bench.peers[2]);
+    assert!(!bench.leadership.on_beat_answer(now, first, 6));
+    assert!(!bench.leadership.is_heard(now), "two of five");
+    assert!(!bench.leadership.on_beat_answer(now, second, 6));
+    assert!(bench.leadership.is_heard(now));
+    assert!(!bench.leadership.suspects(now));
+}
+
+#[test]
+fn an_answer_that_names_a_greater_ballot_deposes_and_is_not_an_answer() {
+    let mut bench = bench(3);
+    bench.elect(0, 6);
+    let (now, peer) = (bench.at(600), bench.peers[1]);
+    assert!(bench.leadership.on_beat_answer(now, peer, 7));
+    assert!(!bench.leadership.is_heard(now));
+    bench.leadership.on_lost(now);
+    assert_eq!(bench.leadership.role(), Role::Following);
+    assert_eq!(bench.leadership.leader(now), None);
+    assert!(!bench.leadership.on_beat_answer(now, peer, 8), "it does not lead any more");
+    assert_eq!(bench.act(899), None, "whoever stood in the way comes first");
+    assert_eq!(bench.act(900), Some(Act::Ask));
+}
+
+#[test]
+fn a_beat_does_not_interrupt_what_is_under_way() {
+    let mut bench = bench(3);
+    bench.elect(0, 6);
+    assert!(bench.beat(10, 1, 7, 6));
+    assert_eq!(bench.leadership.role(), Role::Leading { ballot: 6 }, "its own appends tell it that it lost");
+    bench.leadership.role = Role::Campaigning;
+    assert!(bench.beat(20, 1, 7, 6));
+    assert_eq!(bench.leadership.role(), Role::Campaigning);
+    assert_eq!(bench.act(10_000), None);
+}
