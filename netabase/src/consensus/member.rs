@@ -109,6 +109,7 @@ pub(crate) struct Member {
     pruned: Round,
     fetch: fetch::Fetch,
     flushing: bool,
+    flush_after: Instant,
     /// What each voter last said about how far its store is.
     durable: HashMap<PeerId, Round>,
     reports: mpsc::Sender<Report>,
@@ -152,6 +153,7 @@ impl Member {
             pruned: 0,
             fetch: fetch::Fetch::default(),
             flushing: false,
+            flush_after: Instant::now(),
             durable: HashMap::new(),
             reports,
             standing,
