@@ -19,9 +19,6 @@ pub(crate) const BATCH_BYTES: usize = 1 << 20;
 /// How many commands a body may have.
 pub(crate) const COMMANDS_MAX: usize = 4_096;
 
-/// The largest body while records may take their default limit, 1 MiB.
-pub(crate) const ENTRY_BYTES_MAX: usize = entry_bytes_max(1 << 20);
-
 /// The largest body while records may take `record_bytes_max`.
 pub(crate) const fn entry_bytes_max(record_bytes_max: usize) -> usize {
     let alone = 1 + COMMAND_OVERHEAD_BYTES + record_bytes_max;
@@ -87,16 +84,14 @@ impl BatchBuilder {
         true
     }
 
+    #[cfg(test)]
     pub(crate) fn commands(&self) -> usize {
         self.commands
     }
 
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.body.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.commands == 0
     }
 
     /// The body; of no command, that of a no-op.
@@ -139,7 +134,7 @@ mod tests {
         let large = put(1 << 20).encode();
         assert!(builder.push(&large), "one command always fits");
         assert!(!builder.push(&small));
-        assert_eq!(builder.bytes(), ENTRY_BYTES_MAX);
+        assert_eq!(builder.bytes(), entry_bytes_max(1 << 20));
 
         let mut builder = BatchBuilder::new();
         assert!(builder.push(&small) && !builder.push(&large));

@@ -13,10 +13,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct EntryId([u8; 24]);
 
 impl EntryId {
-    pub(crate) fn to_bytes(self) -> [u8; 24] {
-        self.0
-    }
-
     pub(crate) fn as_bytes(&self) -> &[u8; 24] {
         &self.0
     }
@@ -109,10 +105,10 @@ mod tests {
     fn an_id_begins_with_its_time() {
         let mut ids = EntryIds::new([0; 16]);
         let id = ids.next_at(UNIX_EPOCH + Duration::from_nanos(258), b"");
-        assert_eq!(id.to_bytes()[..8], [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(id.as_bytes()[..8], [0, 0, 0, 0, 0, 0, 1, 2]);
         let before_1970 = ids.next_at(UNIX_EPOCH - Duration::from_secs(1), b"");
-        assert_eq!(before_1970.to_bytes()[..8], [0; 8]);
-        assert_eq!(EntryId::from_bytes(id.to_bytes()), id);
+        assert_eq!(before_1970.as_bytes()[..8], [0; 8]);
+        assert_eq!(EntryId::from_bytes(*id.as_bytes()), id);
         assert_eq!(id.to_string().len(), 48);
     }
 }

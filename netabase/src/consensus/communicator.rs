@@ -83,10 +83,10 @@ impl Communicator {
     }
 
     /// One future a receiver; the disk of a single voter is answered for by `disk`.
-    fn each<'a, T, F>(
-        receivers: &'a [Position],
+    fn each<T, F>(
+        receivers: &[Position],
         mut to: impl FnMut(Position) -> F,
-    ) -> Vec<(&'a Position, BoxFuture<'static, Result<T, Unanswered>>)>
+    ) -> Vec<(&Position, BoxFuture<'static, Result<T, Unanswered>>)>
     where
         F: Future<Output = Result<T, Unanswered>> + Send + 'static,
     {

@@ -47,8 +47,8 @@ const REVIVE: Duration = Duration::from_millis(50);
 /// What the node may ask of its member.
 #[derive(Debug)]
 pub(crate) enum Control {
-    /// Make everything durable and stop.
-    ShutDown(oneshot::Sender<()>),
+    /// Make everything durable and stop; the sender is dropped when that is done.
+    ShutDown(#[expect(dead_code, reason = "only its end matters")] oneshot::Sender<()>),
 }
 
 /// What a member tells about itself.
@@ -191,12 +191,9 @@ impl Member {
             tokio::select! {
                 biased;
                 asked = control.recv() => {
-                    let done = match asked {
-                        Some(Control::ShutDown(done)) => Some(done),
-                        None => None,
-                    };
                     let result = self.stop().await;
-                    drop(done);
+                    // Whoever asked hears of the end by this.
+                    drop(asked);
                     return result;
                 }
                 death = ended => self.on_death(death).await?,

@@ -132,6 +132,7 @@ impl Submitter {
     }
 
     /// Whether any command waits for its outcome.
+    #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         self.state().pending.is_empty()
     }

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use super::hash::{State, StateHash};
+use super::hash::State;
+#[cfg(test)]
+use super::hash::StateHash;
 use super::rule::Rule;
 use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions};
 use crate::Error;
@@ -130,6 +132,7 @@ impl Machine {
     }
 
     /// The hash of the state as of the last applied round. Reads all of it.
+    #[cfg(test)]
     pub(crate) fn state_hash(&self) -> Result<StateHash, Error> {
         self.state().hash()
     }
@@ -171,11 +174,6 @@ pub(crate) struct Flush {
 }
 
 impl Flush {
-    /// The round that will be durable.
-    pub(crate) fn round(&self) -> u64 {
-        self.store.round()
-    }
-
     /// Writes them in one synced transaction. After an error the store must be opened anew.
     pub(crate) fn run(self) -> Result<FlushDone, Error> {
         let rows = self.sessions.iter().map(sessions::row).collect::<Result<Vec<_>, _>>()?;

@@ -80,6 +80,7 @@ impl Network {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn peer_id(&self) -> PeerId {
         self.peer_id
     }

@@ -139,6 +139,7 @@ pub enum KeyForm {
 }
 
 /// Decodes a key that must take all of `input`.
+#[cfg(test)]
 pub(crate) fn decode_all<K: Key>(mut input: &[u8]) -> Result<K, KeyError> {
     let key = K::decode(&mut input)?;
     if input.is_empty() { Ok(key) } else { Err(KeyError::Trailing(input.len())) }

@@ -27,6 +27,7 @@ impl Flush {
     }
 
     /// The round that will be durable.
+    #[cfg(test)]
     pub(crate) fn round(&self) -> u64 {
         self.round
     }

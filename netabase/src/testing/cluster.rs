@@ -304,9 +304,3 @@ async fn until<T, F: Future<Output = Result<Option<T>>>>(mut look: impl FnMut() 
     };
     tokio::time::timeout(DEADLINE, waiting).await.unwrap_or(Err(Error::Timeout))
 }
-
-#[cfg(test)]
-mod tests;
-
-#[cfg(test)]
-mod chaos;

@@ -64,10 +64,6 @@ impl Log {
         Ok(Log { epoch, queue, mirror, database })
     }
 
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
     /// Looks at what is durable.
     pub(crate) fn durable<T>(&self, look: impl FnOnce(&Mirror) -> T) -> T {
         look(&self.mirror.lock().unwrap_or_else(PoisonError::into_inner))
