@@ -1,7 +1,8 @@
 //! Key types: a newtype for one field, a struct with named fields for several, an enum for a schema.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
+use syn::spanned::Spanned;
 use syn::{GenericParam, Generics, Type, Visibility, parse_quote};
 
 use crate::check::mentions;
@@ -40,17 +41,17 @@ pub(super) fn primary_type(record: &Record) -> TokenStream {
 
 fn primary_generics(record: &Record) -> Generics {
     match &record.key {
-        Key::One(field) => used(&record.generics, &[&field.ty], &record.runtime, false),
+        Key::One(field) => used(&record.generics, &[&field.ty], &record.runtime),
         Key::Many(fields) => {
             let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
-            used(&record.generics, &types, &record.runtime, false)
+            used(&record.generics, &types, &record.runtime)
         }
         Key::Missing => Generics::default(),
     }
 }
 
 /// The parameters that these types name, with what a key needs of them.
-pub(super) fn used(generics: &Generics, types: &[&Type], runtime: &Runtime, index: bool) -> Generics {
+pub(super) fn used(generics: &Generics, types: &[&Type], runtime: &Runtime) -> Generics {
     let private = runtime.private();
     let mut used = Generics::default();
     for parameter in &generics.params {
@@ -65,8 +66,7 @@ pub(super) fn used(generics: &Generics, types: &[&Type], runtime: &Runtime, inde
     }
     let names: Vec<Ident> = used.type_params().map(|parameter| parameter.ident.clone()).collect();
     for ty in types.iter().filter(|ty| mentions(ty, &names)) {
-        let bound: TokenStream = if index { quote!(IndexField) } else { quote!(Key) };
-        used.make_where_clause().predicates.push(parse_quote!(#ty: #private::#bound));
+        used.make_where_clause().predicates.push(parse_quote!(#ty: #private::Key));
     }
     used
 }
@@ -293,6 +293,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         }
 
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #parameters #private::IntoSelection<#ident #arguments> for #ident #arguments #clause {
             fn into_selection(self) -> #private::Bounds {
                 #private::Bounds::exactly(&self)
@@ -387,8 +388,14 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     }
 }
 
-/// `<Account as Record>::Key`, with the tokens of the type as the user wrote them.
+/// `<Account as Record>`, all of it at the place of the type: an error about it is the same everywhere, and so said once.
+pub(super) fn as_record(runtime: &Runtime, ty: &Type) -> TokenStream {
+    let private = runtime.private_at(ty.span());
+    quote_spanned!(ty.span()=> <#ty as #private::Record>)
+}
+
+/// `<Account as Record>::Key`
 pub(super) fn record_key(runtime: &Runtime, ty: &Type) -> TokenStream {
-    let private = runtime.private();
-    quote!(<#ty as #private::Record>::Key)
+    let record = as_record(runtime, ty);
+    quote_spanned!(ty.span()=> #record::Key)
 }

@@ -48,6 +48,7 @@ fn log_entry(
     let put_docs = records.iter().map(|(variant, ..)| format!("This `{variant}` was written."));
     let remove_docs = records.iter().map(|(variant, ..)| format!("The `{variant}` with this key was removed."));
     let types: Vec<_> = records.iter().map(|(_, ty, _)| ty).collect();
+    let as_records: Vec<_> = types.iter().map(|ty| key::as_record(runtime, ty)).collect();
     let keys = records.iter().map(|(.., key)| key);
     quote! {
         #[doc = #doc]
@@ -66,7 +67,7 @@ fn log_entry(
             fn clone(&self) -> Self {
                 match self {
                     #(
-                        Self::#puts(record) => Self::#puts(<#types as #private::Record>::__clone(record)),
+                        Self::#puts(record) => Self::#puts(#as_records::__clone(record)),
                         Self::#removes(key) => Self::#removes(#private::core::clone::Clone::clone(key)),
                     )*
                 }
@@ -80,7 +81,7 @@ fn log_entry(
                 match self {
                     #(
                         Self::#puts(record) => {
-                            let key = <#types as #private::Record>::key(record);
+                            let key = #as_records::key(record);
                             formatter.debug_tuple(#put_names).field(&key).finish_non_exhaustive()
                         }
                         Self::#removes(key) => formatter.debug_tuple(#remove_names).field(key).finish(),

@@ -1,14 +1,14 @@
 use netabase::prelude::*;
 use serde::{Deserialize, Serialize};
 
-pub struct Shared(std::rc::Rc<u8>);
+type Maybe<T> = Option<T>;
 
 #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
-pub struct Account { // mistake
+pub struct Account {
     #[netabase(key)]
     id: u64,
-    #[serde(skip)]
-    shared: Option<std::rc::Rc<u8>>,
+    #[netabase(index)]
+    town: Maybe<String>, // mistake
 }
 
 fn main() {}
