@@ -10,5 +10,5 @@ pub use crate::error::Error;
 pub use crate::schema::{
     Agreed, Bounds, IndexGlue, IntoPart, IntoSelection, Key, KeyError, KeyForm, KeyParts, Member, Query, Record,
     RecordClone, RecordDescriptor, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize, Schema,
-    describe, deserialize_parts, distinct, glue, named, not_optional, serialize_parts, show_parts,
+    describe, deserialize_parts, glue, is_new, named, serialize_parts, show_parts,
 };

@@ -3,9 +3,9 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::spanned::Spanned;
 
 use super::key::{KeyFields, KeyType, key_type, used};
+use super::place;
 use crate::check::{self, mentions, pascal_case};
 use crate::model::{Index, Indexed, Record};
 
@@ -54,8 +54,13 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
     let names = check::parameters(&record.generics);
     let plain = record.indexes.iter().filter_map(|index| match &index.indexed {
         Indexed::Always(ty) if !mentions(ty, &names) => {
-            let private = record.runtime.private_at(ty.span());
-            Some(quote_spanned!(ty.span()=> const _: () = #private::not_optional(<#ty as #private::Key>::OPTIONAL);))
+            let private = record.runtime.private_at(place(ty));
+            Some(quote_spanned! {place(ty)=>
+                const _: () = #private::core::assert!(
+                    !<#ty as #private::Key>::OPTIONAL,
+                    "this is an `Option` by another name: write `Option<…>`, so that only `Some` is in the index",
+                );
+            })
         }
         _ => None,
     });
@@ -93,10 +98,12 @@ pub(super) fn keys_of_record(record: &Record) -> TokenStream {
                 #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(&self.#field))
             },
             Indexed::IfSome(ty) => quote! {
-                #private::core::option::Option::map(
-                    #private::core::option::Option::as_ref(&self.#field),
-                    <#ty as #private::Key>::to_bytes,
-                )
+                match &self.#field {
+                    #private::core::option::Option::Some(value) => {
+                        #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(value))
+                    }
+                    #private::core::option::Option::None => #private::core::option::Option::None,
+                }
             },
         }
     });

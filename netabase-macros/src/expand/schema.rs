@@ -2,9 +2,8 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
-use syn::spanned::Spanned;
 
-use super::{key, log_entry};
+use super::{key, log_entry, place};
 use crate::model::{Record, Schema};
 
 /// A record is a schema of one.
@@ -44,7 +43,7 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
             (Some(name), _) => quote!(#name),
             (None, ty) => {
                 let record = key::as_record(&schema.runtime, ty);
-                quote_spanned!(ty.span()=> #record::NAME)
+                quote_spanned!(place(ty)=> #record::NAME)
             }
         })
         .collect();
@@ -56,8 +55,13 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
         } else {
             quote!()
         };
-        let here = schema.runtime.private_at(variant.span());
-        let distinct = quote_spanned! {variant.span()=> const _: () = #here::distinct(&[#(#earlier),*], #name); };
+        let here = schema.runtime.private_at(place(variant));
+        let distinct = quote_spanned! {place(variant)=>
+            const _: () = #here::core::assert!(
+                #here::is_new(&[#(#earlier),*], #name),
+                "an earlier record of this schema has the same stored name: write `#[netabase(name = \"…\")]` on one of the two variants",
+            );
+        };
         quote! {
             #[automatically_derived]
             impl #private::Member<#ident> for #ty

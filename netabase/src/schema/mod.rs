@@ -31,7 +31,7 @@ pub(crate) use self::plan::{After, Plan};
 pub use self::query::Query;
 pub use self::record::{
     IndexGlue, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize, describe,
-    distinct, glue, named, not_optional,
+    glue, is_new, named,
 };
 pub use self::selection::{Bounds, IntoKey, IntoPrefix, IntoRange, IntoSelection, StartsWith, starts_with};
 

@@ -136,23 +136,18 @@ pub const fn named(name: &'static str, glue: RecordGlue) -> RecordGlue {
     RecordGlue { name, ..glue }
 }
 
-/// Refuses a stored name that an earlier variant of the schema has; evaluated when the user's crate is compiled.
+/// Whether no earlier variant has this stored name; asked when the user's crate is compiled.
 #[doc(hidden)]
-pub const fn distinct(earlier: &[&str], name: &str) {
+#[must_use]
+pub const fn is_new(earlier: &[&str], name: &str) -> bool {
     let mut index = 0;
     while index < earlier.len() {
-        assert!(
-            !same(earlier[index].as_bytes(), name.as_bytes()),
-            "an earlier record of this schema has the same stored name: write `#[netabase(name = \"…\")]` on one of the variants"
-        );
+        if same(earlier[index].as_bytes(), name.as_bytes()) {
+            return false;
+        }
         index += 1;
     }
-}
-
-/// Refuses an index over an alias of `Option`; evaluated when the user's crate is compiled.
-#[doc(hidden)]
-pub const fn not_optional(optional: bool) {
-    assert!(!optional, "this is an `Option` by another name: write `Option<…>`, so that only `Some` is in the index");
+    true
 }
 
 const fn same(a: &[u8], b: &[u8]) -> bool {
