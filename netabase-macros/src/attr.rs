@@ -132,11 +132,13 @@ fn items(attributes: &[Attribute], position: Position, mistakes: &mut Mistakes) 
             |input: ParseStream<'_>| {
                 while !input.is_empty() {
                     match item(input) {
-                        Ok(item) => items.push(item),
+                        Ok(item) => {
+                            items.push(item);
+                            if !input.is_empty() && !input.peek(Token![,]) {
+                                mistakes.found(input.error("expected `,` between two items"));
+                            }
+                        }
                         Err(error) => mistakes.found(error),
-                    }
-                    if !input.is_empty() && !input.peek(Token![,]) {
-                        mistakes.found(input.error("expected `,` between two items"));
                     }
                     skip_to_next(input);
                 }

@@ -4,12 +4,15 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::{Data, DataEnum, DataStruct, DeriveInput, Fields, GenericParam, Generics, parse_quote};
+use syn::{
+    Data, DataEnum, DataStruct, DeriveInput, Fields, GenericArgument, GenericParam, Generics, PathArguments, Type,
+    parse_quote,
+};
 
 use crate::attr;
 use crate::diagnostics::Mistakes;
 use crate::keyword::Position;
-use crate::model::{Field, Index, Key, Model, Record, Schema, Variant};
+use crate::model::{Field, Index, Indexed, Key, Model, Record, Schema, Variant};
 use crate::runtime_path::Runtime;
 
 /// As many as the runtime has tuples for.
@@ -64,7 +67,11 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
             mistakes.at(index, "`unique` is an index already: remove `index`");
         }
         if attributes.is_indexed() && is_stored {
-            indexes.push(Index { field: field.clone(), unique: attributes.unique.is_some() });
+            indexes.push(Index {
+                indexed: indexed(&field.ty),
+                field: field.clone(),
+                unique: attributes.unique.is_some(),
+            });
         }
         if let Some(word) = attributes.key {
             key_words.push((word, attributes.index.or(attributes.unique)));
@@ -99,6 +106,20 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
         key,
         indexes,
     })
+}
+
+/// An `Option` must be written as one: an alias of it is refused where the types are known (see `expand/index`).
+fn indexed(ty: &Type) -> Indexed {
+    if let Type::Path(path) = ty
+        && path.qself.is_none()
+        && let Some(last) = path.path.segments.last()
+        && last.ident == "Option"
+        && let PathArguments::AngleBracketed(arguments) = &last.arguments
+        && let (1, Some(GenericArgument::Type(inner))) = (arguments.args.len(), arguments.args.first())
+    {
+        return Indexed::IfSome(inner.clone());
+    }
+    Indexed::Always(ty.clone())
 }
 
 fn no_key<'a>(mut fields: impl Iterator<Item = &'a Ident>) -> String {
@@ -186,11 +207,9 @@ fn bounded(generics: &Generics, key: &Key, indexes: &[Index], runtime: &Runtime)
         Key::Many(fields) => fields.as_slice(),
         Key::Missing => &[],
     };
-    for ty in key_fields.iter().map(|field| &field.ty).filter(|ty| mentions(ty, &types)) {
+    let key_types = key_fields.iter().map(|field| &field.ty).chain(indexes.iter().map(|index| index.indexed.ty()));
+    for ty in key_types.filter(|ty| mentions(*ty, &types)) {
         clause.predicates.push(parse_quote!(#ty: #private::Key));
-    }
-    for ty in indexes.iter().map(|index| &index.field.ty).filter(|ty| mentions(ty, &types)) {
-        clause.predicates.push(parse_quote!(#ty: #private::IndexField));
     }
     bounded
 }
@@ -262,7 +281,8 @@ fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Opti
     if variants.is_empty() {
         return None;
     }
-    Some(Schema { runtime, visibility: input.vis.clone(), ident: input.ident.clone(), variants })
+    let has_others = variants.len() < data.variants.len();
+    Some(Schema { runtime, visibility: input.vis.clone(), ident: input.ident.clone(), variants, has_others })
 }
 
 /// A variant without its attributes.

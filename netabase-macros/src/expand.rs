@@ -9,10 +9,17 @@ mod log_entry;
 mod record;
 mod schema;
 
-use proc_macro2::TokenStream;
-use quote::quote;
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote};
+use syn::spanned::Spanned;
 
 use crate::model::{Model, Record, Schema};
+
+/// Where errors about generated code that is about `tokens` point to. Names there mean what they mean in all generated
+/// code, also where the tokens come out of another macro.
+fn place(tokens: &impl ToTokens) -> Span {
+    Span::call_site().located_at(tokens.span())
+}
 
 pub(crate) fn expand(model: &Model) -> TokenStream {
     match model {

@@ -38,7 +38,22 @@ pub(crate) struct Field {
 
 pub(crate) struct Index {
     pub(crate) field: Field,
+    /// What is in the index: the type of the field, or what it is an `Option` of.
+    pub(crate) indexed: Indexed,
     pub(crate) unique: bool,
+}
+
+pub(crate) enum Indexed {
+    Always(Type),
+    IfSome(Type),
+}
+
+impl Indexed {
+    pub(crate) fn ty(&self) -> &Type {
+        match self {
+            Indexed::Always(ty) | Indexed::IfSome(ty) => ty,
+        }
+    }
 }
 
 /// An enum of records.
@@ -47,6 +62,8 @@ pub(crate) struct Schema {
     pub(crate) visibility: Visibility,
     pub(crate) ident: Ident,
     pub(crate) variants: Vec<Variant>,
+    /// Whether there are more variants than these: wrong ones, which were reported.
+    pub(crate) has_others: bool,
 }
 
 /// One record of a schema.

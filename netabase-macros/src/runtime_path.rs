@@ -3,7 +3,7 @@
 //! Everything generated is named through its `__private` module, also what is in `core` and `std`: the user's crate
 //! may have modules and types of the same names.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream, TokenTree};
 use quote::quote;
 use syn::Path;
 
@@ -19,6 +19,15 @@ impl Runtime {
             None => quote!(::netabase),
         };
         Runtime { root }
+    }
+
+    /// The same, with errors about what is named there pointing at `span`.
+    pub(crate) fn private_at(&self, span: Span) -> TokenStream {
+        let respan = |mut token: TokenTree| {
+            token.set_span(span);
+            token
+        };
+        self.private().into_iter().map(respan).collect()
     }
 
     /// The module with what generated code may name.

@@ -26,6 +26,11 @@ mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+/// What a record type must be able to do besides; each follows from a derive of `std` or `serde`.
+pub mod requirement {
+    pub use crate::schema::{RecordClone, RecordDeserialize, RecordSerialize};
+}
+
 pub use error::{Error, Result};
 pub use netabase_macros::NetabaseSchema;
 pub use schema::{

@@ -1,24 +1,17 @@
 //! One key type and one `by_…` function an index, and its entry in the glue.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{Type, parse_quote};
 
 use super::key::{KeyFields, KeyType, key_type, used};
-use crate::check::pascal_case;
-use crate::model::{Index, Record};
+use super::place;
+use crate::check::{self, mentions, pascal_case};
+use crate::model::{Index, Indexed, Record};
 
 /// `AccountByEmailKey`.
 fn name(record: &Record, index: &Index) -> Ident {
     format_ident!("{}By{}Key", record.ident, pascal_case(&index.field.ident), span = record.ident.span())
-}
-
-/// The type whose values are in the index: the field's, without `Option`.
-fn indexed(record: &Record, index: &Index) -> Type {
-    let private = record.runtime.private();
-    let ty = &index.field.ty;
-    parse_quote!(<#ty as #private::IndexField>::Key)
 }
 
 pub(super) fn indexes(record: &Record) -> TokenStream {
@@ -34,8 +27,8 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
         let key = name(record, index);
         let field = index.field.ident.unraw();
         let stored_name = field.to_string();
-        let ty = indexed(record, index);
-        let generics = used(&record.generics, &[&index.field.ty], &record.runtime, true);
+        let ty = index.indexed.ty();
+        let generics = used(&record.generics, &[ty], &record.runtime);
         let (_, key_arguments, _) = generics.split_for_impl();
         let constructor = format_ident!("by_{}", field, span = index.field.ident.span());
         let unique = if index.unique { "unique " } else { "" };
@@ -54,11 +47,26 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
             ident: key,
             generics,
             doc: format!("A key of the {unique}index `{field}` of [`{ident}`]."),
-            fields: KeyFields::One(&ty),
+            fields: KeyFields::One(ty),
         }));
     }
+    // An `Option` under another name would be indexed with its `None`s, which is not what the same type does otherwise.
+    let names = check::parameters(&record.generics);
+    let plain = record.indexes.iter().filter_map(|index| match &index.indexed {
+        Indexed::Always(ty) if !mentions(ty, &names) => {
+            let private = record.runtime.private_at(place(ty));
+            Some(quote_spanned! {place(ty)=>
+                const _: () = #private::core::assert!(
+                    !<#ty as #private::Key>::OPTIONAL,
+                    "this is an `Option` by another name: write `Option<…>`, so that only `Some` is in the index",
+                );
+            })
+        }
+        _ => None,
+    });
     quote! {
         #keys
+        #(#plain)*
 
         #[automatically_derived]
         #[allow(dead_code, unreachable_pub, private_interfaces)]
@@ -72,7 +80,7 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
 pub(super) fn glue(record: &Record) -> TokenStream {
     let private = record.runtime.private();
     let glues = record.indexes.iter().map(|index| {
-        let (name, unique, ty) = (index.field.ident.unraw().to_string(), index.unique, indexed(record, index));
+        let (name, unique, ty) = (index.field.ident.unraw().to_string(), index.unique, index.indexed.ty());
         quote! {
             #private::IndexGlue { name: #name, unique: #unique, form: <#ty as #private::Key>::form }
         }
@@ -84,12 +92,19 @@ pub(super) fn glue(record: &Record) -> TokenStream {
 pub(super) fn keys_of_record(record: &Record) -> TokenStream {
     let private = record.runtime.private();
     let keys = record.indexes.iter().map(|index| {
-        let (field, ty) = (&index.field.ident, &index.field.ty);
-        quote! {
-            #private::core::option::Option::map(
-                <#ty as #private::IndexField>::index_key(&self.#field),
-                #private::Key::to_bytes,
-            )
+        let field = &index.field.ident;
+        match &index.indexed {
+            Indexed::Always(ty) => quote! {
+                #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(&self.#field))
+            },
+            Indexed::IfSome(ty) => quote! {
+                match &self.#field {
+                    #private::core::option::Option::Some(value) => {
+                        #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(value))
+                    }
+                    #private::core::option::Option::None => #private::core::option::Option::None,
+                }
+            },
         }
     });
     quote!(#private::std::vec::Vec::from([#(#keys),*]))

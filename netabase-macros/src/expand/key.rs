@@ -1,9 +1,10 @@
 //! Key types: a newtype for one field, a struct with named fields for several, an enum for a schema.
 
 use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{GenericParam, Generics, Type, Visibility, parse_quote};
 
+use super::place;
 use crate::check::mentions;
 use crate::model::{Field, Key, Record, Schema};
 use crate::runtime_path::Runtime;
@@ -40,17 +41,17 @@ pub(super) fn primary_type(record: &Record) -> TokenStream {
 
 fn primary_generics(record: &Record) -> Generics {
     match &record.key {
-        Key::One(field) => used(&record.generics, &[&field.ty], &record.runtime, false),
+        Key::One(field) => used(&record.generics, &[&field.ty], &record.runtime),
         Key::Many(fields) => {
             let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
-            used(&record.generics, &types, &record.runtime, false)
+            used(&record.generics, &types, &record.runtime)
         }
         Key::Missing => Generics::default(),
     }
 }
 
 /// The parameters that these types name, with what a key needs of them.
-pub(super) fn used(generics: &Generics, types: &[&Type], runtime: &Runtime, index: bool) -> Generics {
+pub(super) fn used(generics: &Generics, types: &[&Type], runtime: &Runtime) -> Generics {
     let private = runtime.private();
     let mut used = Generics::default();
     for parameter in &generics.params {
@@ -65,8 +66,7 @@ pub(super) fn used(generics: &Generics, types: &[&Type], runtime: &Runtime, inde
     }
     let names: Vec<Ident> = used.type_params().map(|parameter| parameter.ident.clone()).collect();
     for ty in types.iter().filter(|ty| mentions(ty, &names)) {
-        let bound: TokenStream = if index { quote!(IndexField) } else { quote!(Key) };
-        used.make_where_clause().predicates.push(parse_quote!(#ty: #private::#bound));
+        used.make_where_clause().predicates.push(parse_quote!(#ty: #private::Key));
     }
     used
 }
@@ -146,9 +146,24 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         }
     }
 
-    let mut generic = key.generics.clone();
-    generic.params.push(parse_quote!(__T: #private::IntoPart<#parts>));
-    let (from_parameters, _, _) = generic.split_for_impl();
+    let from = if key.generics.params.is_empty() {
+        quote! {
+            impl<__T: #private::IntoPart<#parts>> #private::core::convert::From<__T> for #ident {
+                fn from(value: __T) -> Self {
+                    <Self as #private::KeyParts>::from_parts(#private::IntoPart::into_part(value))
+                }
+            }
+        }
+    } else {
+        // Another crate's type as a parameter could have conversions of its own, so here only the fields as they are.
+        quote! {
+            impl #parameters #private::core::convert::From<#parts> for #ident #arguments #clause {
+                fn from(value: #parts) -> Self {
+                    <Self as #private::KeyParts>::from_parts(value)
+                }
+            }
+        }
+    };
     let mut deserializing = key.generics.clone();
     deserializing.params.insert(0, parse_quote!('de));
     let (deserialize_parameters, _, _) = deserializing.split_for_impl();
@@ -286,13 +301,10 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
-        impl #from_parameters #private::core::convert::From<__T> for #ident #arguments #clause {
-            fn from(value: __T) -> Self {
-                <Self as #private::KeyParts>::from_parts(#private::IntoPart::into_part(value))
-            }
-        }
+        #from
 
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #parameters #private::IntoSelection<#ident #arguments> for #ident #arguments #clause {
             fn into_selection(self) -> #private::Bounds {
                 #private::Bounds::exactly(&self)
@@ -314,16 +326,35 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     let (visibility, ident) = (&schema.visibility, name(&schema.ident));
     let doc = format!("The key of any record of [`{}`].", schema.ident);
     let variants: Vec<_> = schema.variants.iter().map(|variant| &variant.ident).collect();
-    let names = variants.iter().map(ToString::to_string);
     let docs = variants.iter().map(|variant| format!("Of a record of the variant `{variant}`."));
     let keys: Vec<_> = schema.variants.iter().map(|variant| record_key(&schema.runtime, &variant.ty)).collect();
-    let numbers: Vec<_> = (0..variants.len()).map(|number| proc_macro2::Literal::usize_suffixed(number)).collect();
     let others = if variants.len() > 1 {
         quote! { _ => #private::core::cmp::Ord::cmp(&self.__number(), &other.__number()), }
     } else {
         TokenStream::new()
     };
     let number = Ident::new("__number", Span::call_site());
+    let arms = || {
+        schema.variants.iter().map(|variant| {
+            let span = place(&variant.ty);
+            (span, at(&variant.ident, span), schema.runtime.private_at(span))
+        })
+    };
+    let numbers =
+        arms().enumerate().map(|(number, (span, variant, _))| quote_spanned!(span=> Self::#variant(_) => #number,));
+    let clones = arms().map(|(span, variant, private)| {
+        quote_spanned!(span=> Self::#variant(key) => Self::#variant(#private::core::clone::Clone::clone(key)),)
+    });
+    let shown = arms().map(|(span, variant, _)| {
+        let name = variant.to_string();
+        quote_spanned!(span=> Self::#variant(key) => formatter.debug_tuple(#name).field(key).finish(),)
+    });
+    let comparisons = arms().map(|(span, variant, private)| {
+        quote_spanned!(span=> (Self::#variant(one), Self::#variant(two)) => #private::core::cmp::Ord::cmp(one, two),)
+    });
+    let hashes = arms().map(|(span, variant, private)| {
+        quote_spanned!(span=> Self::#variant(key) => #private::core::hash::Hash::hash(key, state),)
+    });
     quote! {
         #[doc = #doc]
         #[allow(dead_code, unreachable_pub, private_interfaces)]
@@ -332,21 +363,21 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
         #[allow(dead_code)]
         impl #ident {
             fn #number(&self) -> #private::core::primitive::usize {
-                match self { #(Self::#variants(_) => #numbers,)* }
+                match self { #(#numbers)* }
             }
         }
 
         #[automatically_derived]
         impl #private::core::clone::Clone for #ident {
             fn clone(&self) -> Self {
-                match self { #(Self::#variants(key) => Self::#variants(#private::core::clone::Clone::clone(key)),)* }
+                match self { #(#clones)* }
             }
         }
 
         #[automatically_derived]
         impl #private::core::fmt::Debug for #ident {
             fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                match self { #(Self::#variants(key) => formatter.debug_tuple(#names).field(key).finish(),)* }
+                match self { #(#shown)* }
             }
         }
 
@@ -371,7 +402,7 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
         impl #private::core::cmp::Ord for #ident {
             fn cmp(&self, other: &Self) -> #private::core::cmp::Ordering {
                 match (self, other) {
-                    #((Self::#variants(one), Self::#variants(two)) => #private::core::cmp::Ord::cmp(one, two),)*
+                    #(#comparisons)*
                     #others
                 }
             }
@@ -381,14 +412,27 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
         impl #private::core::hash::Hash for #ident {
             fn hash<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
                 #private::core::hash::Hash::hash(&self.__number(), state);
-                match self { #(Self::#variants(key) => #private::core::hash::Hash::hash(key, state),)* }
+                match self { #(#hashes)* }
             }
         }
     }
 }
 
-/// `<Account as Record>::Key`, with the tokens of the type as the user wrote them.
+/// `<Account as Record>`, all of it at the place of the type: an error about it is the same everywhere, and so said once.
+pub(super) fn as_record(runtime: &Runtime, ty: &Type) -> TokenStream {
+    let private = runtime.private_at(place(ty));
+    quote_spanned!(place(ty)=> <#ty as #private::Record>)
+}
+
+/// `<Account as Record>::Key`
 pub(super) fn record_key(runtime: &Runtime, ty: &Type) -> TokenStream {
-    let private = runtime.private();
-    quote!(<#ty as #private::Record>::Key)
+    let record = as_record(runtime, ty);
+    quote_spanned!(place(ty)=> #record::Key)
+}
+
+/// The name with errors about it pointing at `span`.
+pub(super) fn at(ident: &Ident, span: Span) -> Ident {
+    let mut ident = ident.clone();
+    ident.set_span(span);
+    ident
 }

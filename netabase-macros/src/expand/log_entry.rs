@@ -1,10 +1,10 @@
 //! Log entries: a change to a record, for `AccountLogEntry` and `BankLogEntry`.
 
 use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote};
+use quote::{format_ident, quote, quote_spanned};
 use syn::{Generics, Type, Visibility, parse_quote};
 
-use super::key;
+use super::{key, place};
 use crate::model::{Record, Schema};
 use crate::runtime_path::Runtime;
 
@@ -43,11 +43,32 @@ fn log_entry(
     let (parameters, arguments, clause) = generics.split_for_impl();
     let puts: Vec<_> = records.iter().map(|(variant, ..)| format_ident!("Put{}", variant)).collect();
     let removes: Vec<_> = records.iter().map(|(variant, ..)| format_ident!("Remove{}", variant)).collect();
-    let put_names = puts.iter().map(ToString::to_string);
-    let remove_names = removes.iter().map(ToString::to_string);
     let put_docs = records.iter().map(|(variant, ..)| format!("This `{variant}` was written."));
     let remove_docs = records.iter().map(|(variant, ..)| format!("The `{variant}` with this key was removed."));
     let types: Vec<_> = records.iter().map(|(_, ty, _)| ty).collect();
+    let arms = || {
+        types.iter().zip(&puts).zip(&removes).map(|((ty, put), remove)| {
+            let span = place(ty);
+            (span, ty, key::at(put, span), key::at(remove, span))
+        })
+    };
+    let clones = arms().map(|(span, ty, put, remove)| {
+        let (private, record) = (runtime.private_at(span), key::as_record(runtime, ty));
+        quote_spanned! {span=>
+            Self::#put(record) => Self::#put(#record::__clone(record)),
+            Self::#remove(key) => Self::#remove(#private::core::clone::Clone::clone(key)),
+        }
+    });
+    let shown = arms().map(|(span, ty, put, remove)| {
+        let record = key::as_record(runtime, ty);
+        let (put_name, remove_name) = (put.to_string(), remove.to_string());
+        quote_spanned! {span=>
+            Self::#put(record) => {
+                formatter.debug_tuple(#put_name).field(&#record::key(record)).finish_non_exhaustive()
+            }
+            Self::#remove(key) => formatter.debug_tuple(#remove_name).field(key).finish(),
+        }
+    });
     let keys = records.iter().map(|(.., key)| key);
     quote! {
         #[doc = #doc]
@@ -66,8 +87,7 @@ fn log_entry(
             fn clone(&self) -> Self {
                 match self {
                     #(
-                        Self::#puts(record) => Self::#puts(<#types as #private::Record>::__clone(record)),
-                        Self::#removes(key) => Self::#removes(#private::core::clone::Clone::clone(key)),
+                        #clones
                     )*
                 }
             }
@@ -79,11 +99,7 @@ fn log_entry(
             fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
                 match self {
                     #(
-                        Self::#puts(record) => {
-                            let key = <#types as #private::Record>::key(record);
-                            formatter.debug_tuple(#put_names).field(&key).finish_non_exhaustive()
-                        }
-                        Self::#removes(key) => formatter.debug_tuple(#remove_names).field(key).finish(),
+                        #shown
                     )*
                 }
             }

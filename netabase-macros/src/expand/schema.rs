@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::{key, log_entry};
+use super::{key, log_entry, place};
 use crate::model::{Record, Schema};
 
 /// A record is a schema of one.
@@ -41,23 +41,33 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
         .iter()
         .map(|variant| match (&variant.stored_name, &variant.ty) {
             (Some(name), _) => quote!(#name),
-            (None, ty) => quote!(<#ty as #private::Record>::NAME),
+            (None, ty) => {
+                let record = key::as_record(&schema.runtime, ty);
+                quote_spanned!(place(ty)=> #record::NAME)
+            }
         })
         .collect();
     let members = schema.variants.iter().zip(&names).enumerate().map(|(index, (variant, name))| {
         let (variant, ty) = (&variant.ident, &variant.ty);
         let earlier = &names[..index];
-        let others = if schema.variants.len() > 1 {
+        let others = if schema.variants.len() > 1 || schema.has_others {
             quote!(other => #private::core::result::Result::Err(other),)
         } else {
             quote!()
         };
-        let distinct = quote_spanned! {variant.span()=>
-            const _: () = #private::distinct(&[#(#earlier),*], #name);
+        let here = schema.runtime.private_at(place(variant));
+        let distinct = quote_spanned! {place(variant)=>
+            const _: () = #here::core::assert!(
+                #here::is_new(&[#(#earlier),*], #name),
+                "an earlier record of this schema has the same stored name: write `#[netabase(name = \"…\")]` on one of the two variants",
+            );
         };
         quote! {
             #[automatically_derived]
-            impl #private::Member<#ident> for #ty {
+            impl #private::Member<#ident> for #ty
+            where
+                for<'__netabase> #ty: #private::RecordFor<'__netabase>,
+            {
                 const __NAME: &'static #private::core::primitive::str = #name;
             }
 
@@ -82,13 +92,14 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
             }
         }
     });
+    let as_records = types.iter().map(|ty| key::as_record(&schema.runtime, ty));
     quote! {
         #[automatically_derived]
         impl #private::Schema for #ident {
             type Key = #key;
             type LogEntry = #log_entry;
             const __RECORDS: &'static [#private::RecordGlue] = &[
-                #(#private::named(#names, <#types as #private::Record>::__GLUE)),*
+                #(#private::named(#names, #as_records::__GLUE)),*
             ];
         }
 

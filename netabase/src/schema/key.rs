@@ -32,6 +32,10 @@ pub(crate) use self::text::escape;
     note = "`usize` and `isize` differ between machines: use `u64` or `i64`; floating-point numbers have no total order"
 )]
 pub trait Key: Clone + Ord + Hash + Debug + Send + Sync + Unpin + 'static {
+    /// Whether this is an `Option`, of which an index takes only `Some`.
+    #[doc(hidden)]
+    const OPTIONAL: bool = false;
+
     /// Appends the bytes of this key.
     #[doc(hidden)]
     fn encode(&self, out: &mut Vec<u8>);

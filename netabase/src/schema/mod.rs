@@ -30,7 +30,10 @@ pub use self::membership::{Agreed, Member, Schema};
 pub(crate) use self::plan::{After, Plan};
 pub use self::query::Query;
 pub use self::record::{
-    IndexGlue, Record, RecordClone, RecordDeserialize, RecordGlue, RecordRows, RecordSerialize, describe, distinct,
-    glue, named,
+    IndexGlue, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize, describe,
+    glue, is_new, named,
 };
-pub use self::selection::{Bounds, IndexField, IntoKey, IntoPrefix, IntoRange, IntoSelection, StartsWith, starts_with};
+pub use self::selection::{Bounds, IntoKey, IntoPrefix, IntoRange, IntoSelection, StartsWith, starts_with};
+
+#[cfg(test)]
+mod tests;

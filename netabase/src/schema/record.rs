@@ -65,6 +65,12 @@ pub trait Record: Send + Sync + Unpin + Sized + 'static {
     const __GLUE: RecordGlue;
 }
 
+/// For the bounds of generated impls: about a type that is no record they then say nothing, and what needs one does.
+#[doc(hidden)]
+pub trait RecordFor<'a>: Record {}
+
+impl<R: Record> RecordFor<'_> for R {}
+
 /// What the byte-level core knows of a record type. All functions are total: they panic on no input.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
@@ -130,17 +136,18 @@ pub const fn named(name: &'static str, glue: RecordGlue) -> RecordGlue {
     RecordGlue { name, ..glue }
 }
 
-/// Refuses a stored name that an earlier variant of the schema has; evaluated when the user's crate is compiled.
+/// Whether no earlier variant has this stored name; asked when the user's crate is compiled.
 #[doc(hidden)]
-pub const fn distinct(earlier: &[&str], name: &str) {
+#[must_use]
+pub const fn is_new(earlier: &[&str], name: &str) -> bool {
     let mut index = 0;
     while index < earlier.len() {
-        assert!(
-            !same(earlier[index].as_bytes(), name.as_bytes()),
-            "an earlier record of this schema has the same stored name: write `#[netabase(name = \"…\")]` on one of the variants"
-        );
+        if same(earlier[index].as_bytes(), name.as_bytes()) {
+            return false;
+        }
         index += 1;
     }
+    true
 }
 
 const fn same(a: &[u8], b: &[u8]) -> bool {
@@ -176,13 +183,13 @@ pub fn describe<R: Record>(
 // The requirements on a record, one trait each, so that each missing derive is explained in our words, once.
 
 /// Keeps a copy of a record.
-#[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "the record `{Self}` does not implement `Clone`",
     label = "add `#[derive(Clone)]` to this struct",
     note = "a copy is kept until the write is agreed on"
 )]
 pub trait RecordClone: Sized {
+    #[doc(hidden)]
     fn __clone_record(&self) -> Self;
 }
 
@@ -194,13 +201,13 @@ impl<T: Clone> RecordClone for T {
 }
 
 /// Writes a record.
-#[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "the record `{Self}` cannot be written: it does not implement `serde::Serialize`",
     label = "add `#[derive(serde::Serialize)]` to this struct",
     note = "`serde` must be a dependency, with its feature `derive`"
 )]
 pub trait RecordSerialize: Sized {
+    #[doc(hidden)]
     fn __to_value(&self, record: &str) -> Result<Vec<u8>, Error>;
 }
 
@@ -215,14 +222,15 @@ impl<T: Serialize> RecordSerialize for T {
 }
 
 /// Reads a record back.
-#[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "the record `{Self}` cannot be read back: it does not implement `serde::Deserialize`",
     label = "add `#[derive(serde::Deserialize)]` to this struct",
     note = "`serde` must be a dependency, with its feature `derive`"
 )]
 pub trait RecordDeserialize: Sized {
+    #[doc(hidden)]
     fn __from_value(bytes: &[u8], record: &str) -> Result<Self, Error>;
+    #[doc(hidden)]
     fn __shape() -> Result<shape::Shape, String>;
 }
 

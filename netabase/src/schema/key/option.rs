@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{Key, KeyError, KeyForm, take};
 
 impl<T: Key> Key for Option<T> {
+    const OPTIONAL: bool = true;
+
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             None => out.push(0),
