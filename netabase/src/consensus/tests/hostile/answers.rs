@@ -162,12 +162,11 @@ fn that_contradict_what_a_candidate_holds_do_not_stop_it() {
     isolated("answers::that_contradict_what_a_candidate_holds_do_not_stop_it", async || {
         let mut siege = Siege::start().await;
         for _ in 0..3 {
-            let first = siege.applied().await + 1;
-            let lying = siege.voter.papers.own_above(siege.voter.papers.seen());
-            election_under(&mut siege, "a prepare", |_, _| Some(Say::Refuse)).await;
-            let first = first.max(siege.applied().await + 1);
-            let lying = lying.max(siege.voter.papers.own_above(siege.voter.papers.seen()));
-            siege.voter.paxos_both(PaxosRequest::Propose { round: first, ballot: lying, entry: entry(1, 1) }).await;
+            let first = siege.settled().await + 1;
+            siege.voter.depose(first).await;
+            let lying = siege.voter.papers.seen();
+            let proposal = PaxosRequest::Propose { round: first, ballot: lying, entry: entry(1, 1) };
+            assert!(siege.voter.paxos_both(proposal).await.contains(&Some(PaxosAnswer::Accepted)));
             election_under(&mut siege, "a promise of another entry under the same ballot", move |papers, request| {
                 let PaxosRequest::Prepare { .. } = request else { return None };
                 let torn = AcceptedRow { round: first, ballot: lying, entry: entry(2, 1) };

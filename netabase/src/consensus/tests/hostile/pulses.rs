@@ -1,12 +1,14 @@
 //! Signs of life, questions, and their answers, with numbers that cannot be.
 
+use std::time::Duration;
+
 use futures::stream::{self, StreamExt};
 
 use super::isolated::isolated;
 use super::siege::Siege;
-use super::voter::{Asked, Say};
+use super::voter::{Asked, Papers, Say};
 use crate::consensus::guard::BALLOT_JUMP_MAX;
-use crate::consensus::message::{PulseAnswer, PulseRequest};
+use crate::consensus::message::{ForwardAnswer, PulseAnswer, PulseRequest};
 use crate::network::Channel;
 
 const ABSURD: [u64; 4] = [10_000_000, u64::MAX / 2 - 1, u64::MAX - 1, u64::MAX];
@@ -23,6 +25,7 @@ fn beats_with_absurd_numbers_change_nothing() {
             }
             siege.voter.depose(siege.applied().await + 1).await;
             siege.stands("an election after it").await;
+            assert!(siege.pages_asked_for().await <= 5, "{number} rounds are sought for ever");
         }
         siege.end().await;
     });
@@ -51,6 +54,44 @@ fn a_leader_of_one_beat_is_forgotten() {
     });
 }
 
+/// As long as it beats, whoever never heard a greater ballot forwards to it; once it stops, the true leader is back.
+#[test]
+fn a_leader_that_nobody_elected_is_forgotten_when_it_stops() {
+    isolated("pulses::a_leader_that_nobody_elected_is_forgotten_when_it_stops", async || {
+        let mut siege = Siege::start().await;
+        type Answer = fn(&Papers) -> Say;
+        let answers: [(&str, Answer); 5] = [
+            ("takes commands and loses them", |papers| {
+                Say::This(papers.wrap(ForwardAnswer::Taken).encode().unwrap())
+            }),
+            ("names a leader that is none", |papers| {
+                let leader = Some(vec![0xff; 100]);
+                Say::This(papers.wrap(ForwardAnswer::NotLeader { leader }).encode().unwrap())
+            }),
+            ("says that it has too much to do", |papers| {
+                Say::This(papers.wrap(ForwardAnswer::Overloaded).encode().unwrap())
+            }),
+            ("answers nonsense", |_| Say::This(vec![0xff; 1_000].into())),
+            ("answers nothing", |_| Say::Nothing),
+        ];
+        for (what, answer) in answers {
+            siege.voter.conduct(move |papers, asked| matches!(asked, Asked::Forward(_)).then(|| answer(papers)));
+            let ballot = siege.voter.papers.own_above(siege.voter.papers.seen() + 1_000);
+            let beat = siege.voter.papers.pulse(PulseRequest::Beat { ballot, decided: 0, held: 0 });
+            let writes = siege.writes_under_way();
+            for _ in 0..10 {
+                siege.voter.ask_both(Channel::Heartbeat, beat.clone()).await;
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            siege.stands(&format!("a leader that nobody elected, and that {what}")).await;
+            for write in writes {
+                write.await.unwrap().expect("what the false leader lost is sent again");
+            }
+        }
+        siege.end().await;
+    });
+}
+
 #[test]
 fn answers_to_beats_and_questions_with_absurd_numbers_change_nothing() {
     isolated("pulses::answers_to_beats_and_questions_with_absurd_numbers_change_nothing", async || {
@@ -70,6 +111,7 @@ fn answers_to_beats_and_questions_with_absurd_numbers_change_nothing() {
                 siege.voter.depose(siege.applied().await + 1).await;
                 siege.stands(&format!("questions answered with {number} decided")).await;
             }
+            assert!(siege.leaders_lost().await <= 4, "{number} promised deposes a leader again and again");
         }
         siege.end().await;
     });
@@ -90,9 +132,9 @@ fn a_voter_that_always_promised_another_does_not_wear_the_leader_out() {
             }
             _ => None,
         });
-        for _ in 0..5 {
-            siege.stands("beats answered with a greater promise each").await;
-        }
+        siege.stands("beats answered with a greater promise each").await;
+        assert!(siege.leaders_lost().await <= 4);
+        siege.stands("a time of that").await;
         siege.end().await;
     });
 }

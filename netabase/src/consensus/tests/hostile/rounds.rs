@@ -8,7 +8,6 @@ use crate::command::{Entry, EntryId};
 use crate::consensus::guard::ROUNDS_AHEAD;
 use crate::consensus::message::{PaxosAnswer, PaxosRequest};
 use crate::network::Channel;
-use crate::testing::fixture::Item;
 
 fn entry(n: u64, body: Vec<u8>) -> Entry {
     let mut id = [7; 24];
@@ -41,6 +40,7 @@ fn far_ahead_are_not_kept() {
             siege.voter.depose(siege.applied().await + 1).await;
             siege.stands(&format!("an election after rounds {far} ahead")).await;
             siege.voter.behave();
+            assert!(siege.pages_asked_for().await <= 5, "rounds {far} ahead are sought for ever");
         }
         for round in [0, u64::MAX] {
             let ballot = siege.voter.papers.own_above(siege.voter.papers.seen());
@@ -119,15 +119,12 @@ fn a_commit_is_believed_and_breaks_nothing() {
     isolated("rounds::a_commit_is_believed_and_breaks_nothing", async || {
         let mut siege = Siege::start().await;
         for body in [b"\xffnonsense".to_vec(), Vec::new(), b"\x01".to_vec()] {
-            let round = siege.applied().await + 1;
-            siege.voter.depose(round + 1).await;
-            siege.stands("a prepare").await;
-            let round = siege.applied().await + 1;
+            // With nothing under way: two entries in one round, and the nodes would differ.
+            let round = siege.settled().await + 1;
             let ballot = siege.voter.papers.own_above(siege.voter.papers.seen());
             siege.voter.paxos_both(PaxosRequest::Commit { round, ballot, entry: entry(round, body) }).await;
             siege.stands("a commit of what was never chosen").await;
         }
-        assert_eq!(siege.nodes[0].count(<Item as crate::Record>::all()).await.unwrap() > 0, true);
         let unread = siege.voter.ask_both(Channel::Paxos, Bytes::from_static(b"\xff\xff")).await;
         assert_eq!(unread, [None, None]);
         siege.end().await;

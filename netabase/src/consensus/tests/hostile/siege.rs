@@ -1,21 +1,26 @@
 //! Two real nodes of three founders, and what must hold of them whatever the third sends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use libp2p::{Multiaddr, PeerId};
+use tokio::task::JoinHandle;
 
 use super::isolated::{panics, resident_bytes};
-use super::voter::Voter;
+use super::voter::{Asked, Voter};
 use crate::network::Identity;
 use crate::node::Tuning;
 use crate::testing::fixture::Item;
-use crate::{Netabase, Role};
+use crate::{Netabase, Receipt, Role};
 
 /// How long a leader may take to be found, and everything else that is waited for: a test that needs it has failed.
 const DEADLINE: Duration = Duration::from_secs(15);
 /// How long a write may take once there is a leader.
 const WRITE_MAX: Duration = Duration::from_secs(2);
 const GROWTH_BYTES_MAX: usize = 50 << 20;
+/// How long is watched what must not happen again and again.
+const WHILE: Duration = Duration::from_secs(2);
 const EVERY: Duration = Duration::from_millis(10);
 
 pub(super) struct Siege {
@@ -71,6 +76,42 @@ impl Siege {
         applied
     }
 
+    /// The round at which both stand while nobody writes.
+    pub(super) async fn settled(&self) -> u64 {
+        let same = until(async || {
+            let [one, other] = [self.nodes[0].status().await.unwrap(), self.nodes[1].status().await.unwrap()];
+            (one.applied_round == other.applied_round).then_some(one.applied_round)
+        });
+        same.await.expect("the nodes do not get to the same round")
+    }
+
+    /// How often the honest nodes lose sight of their leader in a while.
+    pub(super) async fn leaders_lost(&self) -> usize {
+        let (started, mut lost, mut seen) = (Instant::now(), 0, [None, None]);
+        let mut again = tokio::time::interval(EVERY);
+        while started.elapsed() < WHILE {
+            for (node, seen) in self.nodes.iter().zip(&mut seen) {
+                let before = std::mem::replace(seen, node.status().await.unwrap().leader);
+                lost += usize::from(before.is_some() && *seen != before);
+            }
+            again.tick().await;
+        }
+        lost
+    }
+
+    /// How often the honest nodes ask the voter for rows in a while.
+    pub(super) async fn pages_asked_for(&self) -> usize {
+        let pages = Arc::new(AtomicUsize::new(0));
+        let counting = Arc::clone(&pages);
+        self.voter.conduct(move |_, asked| {
+            counting.fetch_add(usize::from(matches!(asked, Asked::Sync(_))), Ordering::Relaxed);
+            None
+        });
+        tokio::time::sleep(WHILE).await;
+        self.voter.behave();
+        pages.load(Ordering::Relaxed)
+    }
+
     /// The place of the node that both follow.
     pub(super) async fn leader(&self) -> usize {
         until(async || self.leader_now().await).await.expect("the honest nodes agree on no leader")
@@ -110,6 +151,15 @@ impl Siege {
             assert_eq!(self.nodes[place].get_record::<Item>(item.id).await.unwrap(), Some(item));
         }
         Ok(())
+    }
+
+    /// A write at each node that nobody waits for yet.
+    pub(super) fn writes_under_way(&mut self) -> Vec<JoinHandle<crate::Result<Receipt>>> {
+        let mut write = |node: &Netabase<Item>| {
+            self.next += 1;
+            tokio::spawn(node.put_record(Item { id: self.next, name: "under way".into() }))
+        };
+        self.nodes.iter().map(&mut write).collect()
     }
 
     async fn check(&self, after: &str) {
