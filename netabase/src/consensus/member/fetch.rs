@@ -3,7 +3,7 @@
 //! Must hold: rows are applied in order, through the keeper where there is one (D8: nothing is installed into a keeper
 //! that has voted); one fetch at a time; a peer that has nothing, or lies about how far it is, costs a pause, no more, and
 //! its claim is forgotten once everyone was asked.
-//! What a voter says was chosen is trusted (see SAFETY in the crate's documentation).
+//! What a voter says was chosen is trusted (SAFETY.md).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
