@@ -86,7 +86,11 @@ const LIES: &[(&str, Answer)] = &[
 ];
 
 /// Forced by a lawful prepare, so that what is left is how the election goes.
-async fn election_under(siege: &mut Siege, what: &str, mut answer: impl FnMut(&Papers, &PaxosRequest) -> Option<Say> + Send + 'static) {
+async fn election_under(
+    siege: &mut Siege,
+    what: &str,
+    mut answer: impl FnMut(&Papers, &PaxosRequest) -> Option<Say> + Send + 'static,
+) {
     let asked = Arc::new(AtomicUsize::new(0));
     let counting = Arc::clone(&asked);
     siege.voter.conduct(move |papers, asked| {

@@ -61,7 +61,11 @@ fn forwarded_commands_that_cannot_be_are_refused() {
             ("one just over the limit", true, vec![Bytes::from([&put(session, 0)[..], &vec![1; fits]].concat())]),
             ("one as large as an entry", true, vec![exactly(session, fits)]),
             ("one of a session that never was", false, vec![put(session, 10)]),
-            ("the end of a session that never was", false, vec![Command::Close { session }.encode().as_bytes().clone()]),
+            (
+                "the end of a session that never was",
+                false,
+                vec![Command::Close { session }.encode().as_bytes().clone()],
+            ),
             ("a record that does not decode", false, vec![put(SessionId { round: 1, position: 0 }, 100)]),
         ] {
             let leader = siege.leader().await;
@@ -104,7 +108,8 @@ fn forwarded_commands_in_great_number_are_bounded() {
 fn pages_of_absurd_ranges_are_empty_and_pages_that_lie_are_dropped() {
     isolated("floods::pages_of_absurd_ranges_are_empty_and_pages_that_lie_are_dropped", async || {
         let mut siege = Siege::start().await;
-        for (from, bytes_max) in [(0, 0), (0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX / 2, 1), (1, u64::MAX), (1, 0)] {
+        for (from, bytes_max) in [(0, 0), (0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX / 2, 1), (1, u64::MAX), (1, 0)]
+        {
             let payload = siege.voter.papers.wrap(SyncRequest { from, bytes_max }).encode().unwrap();
             for answer in siege.voter.ask_both(Channel::Sync, payload).await {
                 let SyncAnswer { rows, .. } = opened(&answer.expect("it is answered"));
@@ -112,11 +117,14 @@ fn pages_of_absurd_ranges_are_empty_and_pages_that_lie_are_dropped() {
             }
             siege.stands(&format!("a page from {from} of {bytes_max} bytes")).await;
         }
-        let entry = crate::command::Entry { id: crate::command::EntryId::from_bytes([3; 24]), body: vec![1; 2 << 20].into() };
+        let entry =
+            crate::command::Entry { id: crate::command::EntryId::from_bytes([3; 24]), body: vec![1; 2 << 20].into() };
         let rows = |rounds: Vec<u64>| -> Vec<AcceptedRow> {
             rounds.into_iter().map(|round| AcceptedRow { round, ballot: u64::MAX, entry: entry.clone() }).collect()
         };
-        for (what, rows) in [("no rows, but as many as there are", rows(vec![])), ("other rounds", rows(vec![0, u64::MAX]))] {
+        for (what, rows) in
+            [("no rows, but as many as there are", rows(vec![])), ("other rounds", rows(vec![0, u64::MAX]))]
+        {
             // Whoever thinks that it lags asks in turn; here both are made to think so.
             siege.voter.conduct(move |papers, asked| match asked {
                 Asked::Sync(_) => Some(Say::This(
@@ -126,7 +134,8 @@ fn pages_of_absurd_ranges_are_empty_and_pages_that_lie_are_dropped() {
             });
             let mut claim = siege.voter.papers.greeting();
             claim.applied = 1 << 40;
-            let claim = crate::consensus::message::Pulse::<crate::consensus::message::PulseRequest>::Greeting(Box::new(claim));
+            let claim =
+                crate::consensus::message::Pulse::<crate::consensus::message::PulseRequest>::Greeting(Box::new(claim));
             siege.voter.ask_both(Channel::Heartbeat, super::voter::encoded(&claim)).await;
             siege.stands("a claim of rounds that are not there").await;
             siege.voter.depose(siege.applied().await + 1).await;

@@ -65,10 +65,16 @@ fn are_needed_before_anything_else() {
             let greeted = what == "a greeting";
             assert!(greeted || answers == [None, None], "{what} without a greeting is answered");
             if greeted {
-                siege.voter.ask_both(Channel::Heartbeat, encoded(&Pulse::<PulseRequest>::Greeting(Box::new(greeting(
-                    &siege.voter.papers,
-                    |greeting| greeting.founders.clear(),
-                ))))).await;
+                siege
+                    .voter
+                    .ask_both(
+                        Channel::Heartbeat,
+                        encoded(&Pulse::<PulseRequest>::Greeting(Box::new(greeting(
+                            &siege.voter.papers,
+                            |greeting| greeting.founders.clear(),
+                        )))),
+                    )
+                    .await;
             }
         }
         siege.stands("everything at once, without a greeting").await;

@@ -48,6 +48,7 @@ pub(super) fn panics() -> usize {
 /// Resident memory of this process in bytes; 0 where the system does not tell.
 pub(super) fn resident_bytes() -> usize {
     let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return 0 };
-    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
+    let kib =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.trim().parse().ok());
     kib.map_or(0, |kib: usize| kib << 10)
 }

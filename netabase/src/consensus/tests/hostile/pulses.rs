@@ -18,7 +18,12 @@ fn beats_with_absurd_numbers_change_nothing() {
     isolated("pulses::beats_with_absurd_numbers_change_nothing", async || {
         let mut siege = Siege::start().await;
         for number in ABSURD {
-            for ballot in [u64::MAX, siege.voter.papers.own_greatest(), 0, siege.voter.papers.own_above(siege.voter.papers.seen())] {
+            for ballot in [
+                u64::MAX,
+                siege.voter.papers.own_greatest(),
+                0,
+                siege.voter.papers.own_above(siege.voter.papers.seen()),
+            ] {
                 let beat = PulseRequest::Beat { ballot, decided: number, held: number };
                 siege.voter.ask_both(Channel::Heartbeat, siege.voter.papers.pulse(beat)).await;
                 siege.stands(&format!("a beat of ballot {ballot} with {number} decided and held")).await;
@@ -61,9 +66,7 @@ fn a_leader_that_nobody_elected_is_forgotten_when_it_stops() {
         let mut siege = Siege::start().await;
         type Answer = fn(&Papers) -> Say;
         let answers: [(&str, Answer); 5] = [
-            ("takes commands and loses them", |papers| {
-                Say::This(papers.wrap(ForwardAnswer::Taken).encode().unwrap())
-            }),
+            ("takes commands and loses them", |papers| Say::This(papers.wrap(ForwardAnswer::Taken).encode().unwrap())),
             ("names a leader that is none", |papers| {
                 let leader = Some(vec![0xff; 100]);
                 Say::This(papers.wrap(ForwardAnswer::NotLeader { leader }).encode().unwrap())
@@ -169,7 +172,8 @@ fn a_flood_of_questions_starves_nobody() {
         let question = siege.voter.papers.pulse(PulseRequest::Suspect);
         for peer in siege.peers() {
             let asked = stream::iter(0..20_000).map(|_| siege.voter.ask(peer, Channel::Heartbeat, question.clone()));
-            let answered = asked.buffer_unordered(500).filter(|answer| futures::future::ready(answer.is_ok())).count().await;
+            let answered =
+                asked.buffer_unordered(500).filter(|answer| futures::future::ready(answer.is_ok())).count().await;
             assert!(answered > 0);
             siege.stands(&format!("20000 questions, {answered} answered")).await;
         }

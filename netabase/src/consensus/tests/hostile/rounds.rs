@@ -36,7 +36,9 @@ fn far_ahead_are_not_kept() {
             }
             siege.stands(&format!("rounds {far} ahead")).await;
             // A new leader first asks its peers for what is said to be decided; this one never says.
-            siege.voter.conduct(|_, asked| matches!(asked, super::voter::Asked::Sync(_)).then_some(super::voter::Say::Nothing));
+            siege.voter.conduct(|_, asked| {
+                matches!(asked, super::voter::Asked::Sync(_)).then_some(super::voter::Say::Nothing)
+            });
             siege.voter.depose(siege.applied().await + 1).await;
             siege.stands(&format!("an election after rounds {far} ahead")).await;
             siege.voter.behave();
@@ -104,7 +106,8 @@ fn entries_over_the_limit_and_commits_of_the_unknown_are_refused() {
         for ahead in [1, 3, ROUNDS_AHEAD] {
             let round = siege.applied().await + ahead;
             let ballot = siege.voter.papers.own_above(siege.voter.papers.seen());
-            let answers = siege.voter.paxos_both(PaxosRequest::CommitById { round, ballot, id: entry(2, vec![]).id }).await;
+            let answers =
+                siege.voter.paxos_both(PaxosRequest::CommitById { round, ballot, id: entry(2, vec![]).id }).await;
             assert!(answers.iter().flatten().all(|answer| *answer == PaxosAnswer::Unknown), "{answers:?}");
             siege.stands("a commit of an entry that nobody has").await;
         }

@@ -67,7 +67,8 @@ async fn strangers_over(siege: &mut Siege, socket: &str) {
                     NetworkEvent::Connected(_) => {
                         connections += 1;
                         let asked = inputs.iter().map(|(what, channel, bytes)| {
-                            let answer = network.request(peer, *channel, bytes.clone(), std::time::Duration::from_secs(5));
+                            let answer =
+                                network.request(peer, *channel, bytes.clone(), std::time::Duration::from_secs(5));
                             async move { (what, answer.await) }
                         });
                         for (what, answer) in futures::future::join_all(asked).await {

@@ -17,7 +17,9 @@ use crate::consensus::id::{Ballot, ClusterId, Epoch, Incarnation, Voters};
 use crate::consensus::message::{
     Envelope, ForwardRequest, Greeting, PaxosAnswer, PaxosRequest, Pulse, PulseAnswer, PulseRequest, SyncRequest,
 };
-use crate::network::{self, Channel, Identity, Inbound, Network, NetworkConfig, NetworkEvent, NetworkLimits, RequestError};
+use crate::network::{
+    self, Channel, Identity, Inbound, Network, NetworkConfig, NetworkEvent, NetworkLimits, RequestError,
+};
 use crate::schema::{Catalog, codec};
 use crate::testing::fixture::Item;
 
@@ -110,7 +112,10 @@ impl Papers {
 
     /// The greatest ballot of this voter there is.
     pub(super) fn own_greatest(&self) -> Ballot {
-        (0..self.voters.len() as u64).map(|less| u64::MAX - less).find(|b| self.voters.owner(*b) == Some(&self.me)).unwrap()
+        (0..self.voters.len() as u64)
+            .map(|less| u64::MAX - less)
+            .find(|b| self.voters.owner(*b) == Some(&self.me))
+            .unwrap()
     }
 
     /// The lowest ballot of `peer` above `floor`.
@@ -137,7 +142,9 @@ impl Papers {
             Asked::Pulse(PulseRequest::Beat { .. }) => {
                 Say::This(self.pulse(PulseAnswer::Beat { promised: 0, applied: 0, durable: 0 }))
             }
-            Asked::Pulse(PulseRequest::Suspect) => Say::This(self.pulse(PulseAnswer::Suspect { agrees: true, decided: 0 })),
+            Asked::Pulse(PulseRequest::Suspect) => {
+                Say::This(self.pulse(PulseAnswer::Suspect { agrees: true, decided: 0 }))
+            }
             Asked::Paxos(_) | Asked::Forward(_) | Asked::Sync(_) => Say::Refuse,
         }
     }
@@ -163,7 +170,8 @@ impl Voter {
         let peers = [honest[0].0, honest[1].0];
         let papers = Arc::new(Papers::new(me, vec![peers[0], peers[1], me]));
         // Its own limits are no obstacle to it.
-        let limits = NetworkLimits { heartbeat_bytes_max: 1 << 20, forward_bytes_max: 64 << 20, ..NetworkLimits::default() };
+        let limits =
+            NetworkLimits { heartbeat_bytes_max: 1 << 20, forward_bytes_max: 64 << 20, ..NetworkLimits::default() };
         let config =
             NetworkConfig { keypair: identity.keypair().clone(), listen: Vec::new(), peers: honest.to_vec(), limits };
         let (network, events, driver) = network::start(config).await.unwrap();
