@@ -10,10 +10,10 @@ mod consensus;
 #[cfg(feature = "paxos")]
 mod entropy;
 mod error;
-#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
-mod machine;
 #[cfg(feature = "paxos")]
 mod handle;
+#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
+mod machine;
 #[cfg(feature = "native")]
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod network;

@@ -124,13 +124,8 @@ impl Member {
         let applied = seat.replica.applied();
         let (standing, watching) =
             watch::channel(Standing { leads: false, votes, leader: None, applied, durable: 0, revived: 0 });
-        let leadership = Leadership::new(
-            timing,
-            seat.terms.me,
-            seat.terms.voters.clone(),
-            Instant::now(),
-            crate::entropy::fraction,
-        );
+        let leadership =
+            Leadership::new(timing, seat.terms.me, seat.terms.voters.clone(), Instant::now(), crate::entropy::fraction);
         let member = Member {
             seat,
             submitter,
@@ -296,9 +291,7 @@ impl Member {
             return Err(self.seat.log.failure().map_or(Error::ShutDown, |failure| copy(&failure)));
         }
         if let Some(flush) = flush {
-            let done = tokio::task::spawn_blocking(move || flush.run())
-                .await
-                .map_err(|_| Error::ShutDown)??;
+            let done = tokio::task::spawn_blocking(move || flush.run()).await.map_err(|_| Error::ShutDown)??;
             drop(self.seat.replica.machine().end_flush(done)?);
         }
         Ok(())

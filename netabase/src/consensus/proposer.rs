@@ -57,7 +57,10 @@ struct Retry {
 
 impl Proposer {
     /// Queues commands, all or none.
-    pub(crate) fn push(&mut self, commands: impl ExactSizeIterator<Item = EncodedCommand> + Clone) -> Result<(), Overloaded> {
+    pub(crate) fn push(
+        &mut self,
+        commands: impl ExactSizeIterator<Item = EncodedCommand> + Clone,
+    ) -> Result<(), Overloaded> {
         let bytes: usize = commands.clone().map(|command| command.as_bytes().len()).sum();
         if self.queue.len() + commands.len() > QUEUE_COMMANDS || self.queue_bytes + bytes > QUEUE_BYTES {
             return Err(Overloaded);

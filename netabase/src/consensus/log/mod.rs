@@ -122,6 +122,11 @@ impl Log {
         self.queue.failure()
     }
 
+    /// Resolves when the file is closed: after the last clone of this log is dropped.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.queue.ended()
+    }
+
     fn submit(&self, op: impl FnOnce(oneshot::Sender<()>) -> Op) -> Durable {
         let (done, durable) = oneshot::channel();
         match self.queue.send(op(done)) {

@@ -79,7 +79,8 @@ async fn many_waiters_share_a_sync() {
     for waiter in waiters {
         waiter.await.unwrap();
     }
-    assert!(disk.syncs() - before <= 2 * each, "{} syncs, {each} a commit", disk.syncs() - before);
+    // The one under way, theirs, and one for a file that had to grow.
+    assert!(disk.syncs() - before <= 3 * each, "{} syncs, {each} a commit", disk.syncs() - before);
     assert_eq!(accepted_rows(&log).len(), 1_000);
 }
 

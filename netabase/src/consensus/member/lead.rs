@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Member;
-use super::report::Report;
 use super::STUCK;
-use crate::command::{COMMANDS_MAX, BATCH_BYTES};
+use super::report::Report;
+use crate::command::{BATCH_BYTES, COMMANDS_MAX};
 use crate::consensus::election::{self, Elected};
 use crate::consensus::keeper::Appended;
 use crate::consensus::leadership::{Act, Role};
@@ -216,10 +216,7 @@ impl Member {
 }
 
 /// The answer inside a pulse of this cluster and epoch.
-fn pulse(
-    seat: &crate::consensus::seat::Seat,
-    answer: Result<Bytes, RequestError>,
-) -> Option<PulseAnswer> {
+fn pulse(seat: &crate::consensus::seat::Seat, answer: Result<Bytes, RequestError>) -> Option<PulseAnswer> {
     match codec::decode::<Pulse<PulseAnswer>>(&answer.ok()?).ok()? {
         Pulse::Within(envelope) if seat.belongs(&envelope) => Some(envelope.body),
         _ => None,

@@ -107,7 +107,6 @@ async fn the_session_opens_first_alone_and_with_one_nonce() {
     desk.now += SEND_AGAIN;
     assert_eq!(desk.take()[0].command, *command);
     desk.submitter.not_taken(&opening);
-    desk.submitter.fail_unproposed();
     assert!(waits(&mut waiting).await, "the command itself went nowhere yet");
     desk.open_session(SESSION);
     assert_eq!(desk.take_numbers(), [(0, 0)]);
