@@ -275,6 +275,8 @@ impl Member {
             self.distrust_log();
             return Err(copy(&failure));
         }
+        // A commit of a later round says as well as a beat that rounds are missing.
+        self.fetch.on_progress(self.seat.replica.applied(), self.seat.decided(), Instant::now());
         self.greet_again();
         self.flush();
         self.prune();

@@ -38,7 +38,8 @@ pub(crate) struct Node {
 }
 
 impl Node {
-    /// Starts a node and waits until it has listened and replayed; not until it finds its peers.
+    /// Starts a node and waits until it has listened and replayed; not until it finds its peers. Alone it needs none:
+    /// there it waits until what was accepted, and so acknowledged, before a crash is applied again.
     pub(crate) async fn start(assembly: Assembly) -> Result<Arc<Node>> {
         let (ready, started) = oneshot::channel();
         let (control, asked) = mpsc::channel(CONTROL_MAX);
@@ -54,7 +55,7 @@ impl Node {
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
         let Ready { submitter, replica, views, network, standing } =
             started.await.map_err(|_| Error::ShutDown)??;
-        Ok(Arc::new(Node {
+        let node = Arc::new(Node {
             peer_id,
             members,
             submitter,
@@ -67,7 +68,12 @@ impl Node {
             failure,
             killed,
             thread: Mutex::new(Some(thread)),
-        }))
+        });
+        if node.members.len() == 1 && node.follow().wait_for(|standing| standing.leads).await.is_err() {
+            node.join().await;
+            return Err(node.failure().unwrap_or(Error::ShutDown));
+        }
+        Ok(node)
     }
 
     pub(crate) fn standing(&self) -> Standing {

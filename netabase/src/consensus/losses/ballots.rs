@@ -1,6 +1,6 @@
 //! D6, D7 and D8: what a restart and a catch-up make of what was accepted. Losses 1 and 2.
 
-use super::stage::{Stage, eager, item, patient, until};
+use super::stage::{Puppet, Stage, eager, item, patient, serve, until};
 use crate::consensus::fixture::{entry, row};
 use crate::consensus::log::Mirror;
 use crate::consensus::message::PaxosAnswer;
@@ -30,6 +30,8 @@ async fn d6_a_ballot_is_not_used_again_after_a_restart() {
 async fn loss_1_an_accepted_entry_is_proposed_again_under_a_greater_ballot() {
     let (mut stage, mut puppets) = Stage::start(3, 0, eager()).await;
     stage.elect(&mut puppets).await;
+    let first = tokio::spawn(stage.handle().put_record(item(0)));
+    serve(&mut puppets, || first.is_finished()).await;
     let put = tokio::spawn(stage.handle().put_record(item(1)));
     let (round, ballot, proposed) = puppets[0].asked_to_accept().await.proposal();
     puppets[1].asked_to_accept().await;
@@ -75,7 +77,7 @@ async fn loss_2_a_node_that_catches_up_keeps_what_it_accepted() {
     assert_eq!(other_answer(&stage, &puppets[1]).await, PaxosAnswer::Promise(kept));
 }
 
-async fn other_answer(stage: &Stage, other: &super::stage::Puppet) -> PaxosAnswer {
+async fn other_answer(stage: &Stage, other: &Puppet) -> PaxosAnswer {
     assert_eq!(stage.applied(), 2);
     other.prepare(3, 8).await.unwrap()
 }

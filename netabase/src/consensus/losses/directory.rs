@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stage::{Stage, eager, item, serve, until};
+use super::stage::{Stage, eager, item, put_at_last, serve, until};
 use crate::consensus::id::Incarnation;
 use crate::consensus::message::PaxosAnswer;
 use crate::handle::Role;
@@ -90,7 +90,7 @@ async fn d14_a_node_with_a_new_directory_follows_without_a_vote() {
     assert!(cluster.node(leader).put_record(item(500)).await.is_err(), "two directories of three are not a majority");
     cluster.restart(other).await.unwrap();
     cluster.leader().await.unwrap();
-    cluster.node(leader).put_record(item(501)).await.unwrap();
+    put_at_last(&cluster, leader, 501).await;
     cluster.converged().await.unwrap();
     cluster.shutdown().await.unwrap();
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::stage::{Stage, eager, item, patient, until};
+use super::stage::{Stage, eager, item, patient, put_at_last, until};
 use crate::consensus::fixture::{entry, row};
 use crate::consensus::message::PaxosAnswer;
 use crate::handle::Role;
@@ -35,7 +35,7 @@ async fn loss_4_a_node_without_its_log_follows_and_never_votes() {
     assert!(cluster.node(leader).put_record(item(100)).await.is_err(), "a learner's vote was counted");
     cluster.restart(other).await.unwrap();
     cluster.leader().await.unwrap();
-    cluster.node(forgetful).put_record(item(101)).await.unwrap();
+    put_at_last(&cluster, forgetful, 101).await;
     cluster.converged().await.unwrap();
     cluster.shutdown().await.unwrap();
 }

@@ -28,7 +28,7 @@ use crate::network::{Channel, Identity, Network, NetworkEvent, Reply, RequestErr
 use crate::node::{Assembly, Limits, Node, StoreKind, Tuning, Wire};
 use crate::schema::{Catalog, RecordId, codec};
 use crate::testing::fixture::Item;
-use crate::testing::{Disks, Fabric, ForgetfulDisk, Unsynced};
+use crate::testing::{Cluster, Disks, Fabric, ForgetfulDisk, Unsynced};
 
 const DEADLINE: Duration = Duration::from_secs(20);
 /// After so many answered messages, an answer that does not wait for the disk would have left.
@@ -445,6 +445,14 @@ pub(super) async fn until(condition: impl Fn() -> bool) {
     while !condition() {
         assert!(Instant::now() < deadline, "it did not come to that in time");
         tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Writes as often as it takes: whether anything works again is the question, not how fast.
+pub(super) async fn put_at_last(cluster: &Cluster<Item>, place: usize, id: u64) {
+    let deadline = Instant::now() + DEADLINE;
+    while let Err(error) = cluster.node(place).put_record(item(id)).await {
+        assert!(Instant::now() < deadline, "it did not come to that in time: {error}");
     }
 }
 
