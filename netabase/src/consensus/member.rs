@@ -230,6 +230,7 @@ impl Member {
             self.leadership.on_lost(Instant::now());
         }
         if let Death::Failed(failed) = death {
+            self.distrust_log();
             return Err(error_of(Death::Failed(failed)));
         }
         self.seat.open_gate();
@@ -250,10 +251,26 @@ impl Member {
         (self.renounce)(reason)
     }
 
+    /// After a failed sync the log may show rows that are not on the disk, and no later sync would tell: a vote that
+    /// rests on them could be forgotten, so there are no more votes (D13). Alone, there is nobody to follow; and a disk
+    /// that was only full has lost nothing.
+    fn distrust_log(&mut self) {
+        let failed = self.seat.log.failure().is_some() && !self.seat.log.is_full();
+        if !failed || !self.votes || self.seat.terms.voters.len() == 1 {
+            return;
+        }
+        if let Err(error) = self.renounce("its consensus log could not be synced") {
+            tracing::error!(%error, "it cannot be recorded that this node must not vote: remove its `log.redb`");
+        }
+    }
+
     fn keep_house(&mut self) -> Result<()> {
         if let Some(failure) = self.seat.log.failure() {
+            self.distrust_log();
             return Err(copy(&failure));
         }
+        // A commit of a later round says as well as a beat that rounds are missing.
+        self.fetch.on_progress(self.seat.replica.applied(), self.seat.decided(), Instant::now());
         self.greet_again();
         self.flush();
         self.prune();

@@ -127,6 +127,11 @@ impl Log {
         self.queue.ended()
     }
 
+    /// Whether it stopped only because the disk was full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
     fn submit(&self, op: impl FnOnce(oneshot::Sender<()>) -> Op) -> Durable {
         let (done, durable) = oneshot::channel();
         match self.queue.send(op(done)) {

@@ -25,6 +25,13 @@ fn numbers(ticket: &Ticket) -> Vec<u64> {
     batch.commands.iter().map(number).collect()
 }
 
+/// Opens one more round, with as many commands as it takes for that.
+fn open_one(proposer: &mut Proposer, now: Instant, entries: &Entries) -> Ticket {
+    let commands = (proposer.open() * GATHER_COMMANDS).max(1) as u64;
+    push(proposer, 1_000..1_000 + commands);
+    proposer.next(now, entries).unwrap()
+}
+
 fn push(proposer: &mut Proposer, numbers: std::ops::Range<u64>) {
     let commands: Vec<EncodedCommand> = numbers.map(|number| command(number, 10)).collect();
     proposer.push(commands.into_iter()).unwrap();
@@ -44,19 +51,35 @@ fn what_waits_leaves_as_one_entry() {
     assert_eq!((proposer.open(), proposer.queue_bytes), (0, 0));
 }
 
+/// A round costs the same whatever is in it: while some are open, a few commands wait for more, or for a round to end.
+#[test]
+fn a_few_commands_wait_while_rounds_are_open() {
+    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    let first = open_one(&mut proposer, now, &entries);
+    push(&mut proposer, 0..GATHER_COMMANDS as u64 - 1);
+    assert!(proposer.next(now, &entries).is_none());
+    assert!(proposer.on_appended(now, first.number, Appended::Chosen(1)));
+    assert!(proposer.next(now, &entries).is_some(), "nobody waits for nothing");
+    push(&mut proposer, 0..GATHER_COMMANDS as u64);
+    assert!(proposer.next(now, &entries).is_some());
+    proposer.push(std::iter::once(command(0, GATHER_BYTES))).unwrap();
+    assert!(proposer.next(now, &entries).is_some(), "one large command is worth a round");
+}
+
 #[test]
 fn at_most_a_window_of_rounds_is_open() {
     let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
     let mut tickets = Vec::new();
-    for number in 0..WINDOW as u64 {
-        push(&mut proposer, number..number + 1);
-        tickets.push(proposer.next(now, &entries).unwrap());
+    for _ in 0..WINDOW {
+        tickets.push(open_one(&mut proposer, now, &entries));
     }
-    push(&mut proposer, 90..93);
+    let gathered = (WINDOW * GATHER_COMMANDS) as u64;
+    push(&mut proposer, 0..gathered);
     assert!(proposer.next(now, &entries).is_none());
     assert_eq!(proposer.oldest(now + Duration::from_secs(3)), Duration::from_secs(3));
     assert!(proposer.on_appended(now, tickets[4].number, Appended::Chosen(5)));
-    assert_eq!(numbers(&proposer.next(now, &entries).unwrap()), [90, 91, 92], "they gathered meanwhile");
+    let all: Vec<u64> = (0..gathered).collect();
+    assert_eq!(numbers(&proposer.next(now, &entries).unwrap()), all, "they gathered meanwhile");
     assert!(proposer.next(now, &entries).is_none());
 }
 
@@ -102,9 +125,8 @@ fn a_failed_round_is_closed_at_once_then_with_pauses() {
 #[test]
 fn a_closing_no_op_that_is_railroaded_closes_one_round() {
     let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
-    for number in 0..2 {
-        push(&mut proposer, number..number + 1);
-        proposer.next(now, &entries).unwrap();
+    for _ in 0..2 {
+        open_one(&mut proposer, now, &entries);
     }
     for number in 0..2 {
         assert!(proposer.on_appended(now, number, Appended::NoQuorum));
@@ -124,9 +146,8 @@ fn nothing_is_due_while_no_round_is_free() {
     push(&mut proposer, 0..1);
     let failed = proposer.next(now, &entries).unwrap();
     let mut open = Vec::new();
-    for number in 1..WINDOW as u64 {
-        push(&mut proposer, number..number + 1);
-        open.push(proposer.next(now, &entries).unwrap());
+    for _ in 1..WINDOW {
+        open.push(open_one(&mut proposer, now, &entries));
     }
     assert!(proposer.on_appended(now, failed.number, Appended::NoQuorum));
     assert_eq!(proposer.retry_at(), Some(now));
@@ -143,8 +164,7 @@ fn what_lost_the_mandate_ends_leading_and_leaves_nothing_behind() {
         let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
         push(&mut proposer, 0..1);
         let first = proposer.next(now, &entries).unwrap();
-        push(&mut proposer, 1..2);
-        let second = proposer.next(now, &entries).unwrap();
+        let second = open_one(&mut proposer, now, &entries);
         push(&mut proposer, 2..3);
         assert!(!proposer.on_appended(now, first.number, appended));
         proposer.step_down();
