@@ -8,7 +8,7 @@ pub use ::std;
 
 pub use crate::error::Error;
 pub use crate::schema::{
-    Agreed, Bounds, IndexField, IndexGlue, IntoPart, IntoSelection, Key, KeyError, KeyForm,
-    KeyParts, Member, Query, Record, RecordClone, RecordDescriptor, RecordDeserialize, RecordGlue,
-    RecordRows, RecordSerialize, Schema, describe, glue,
+    Agreed, Bounds, IndexGlue, IntoPart, IntoSelection, Key, KeyError, KeyForm, KeyParts, Member, Query, Record,
+    RecordClone, RecordDescriptor, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize, Schema,
+    describe, deserialize_parts, glue, is_new, named, serialize_parts, show_parts,
 };

@@ -1,1 +1,50 @@
-//! The harness of the tests.
+//! The harness of the tests: node processes that can be killed, and random numbers that can be repeated.
+
+mod processes;
+mod random;
+pub mod words;
+
+pub use processes::{Failed, Processes};
+pub use random::Random;
+use serde::{Deserialize, Serialize};
+
+/// The record that the node processes store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, netabase::NetabaseSchema)]
+pub struct Note {
+    /// Unique over a test.
+    #[netabase(key)]
+    pub id: u64,
+    /// Which writer wrote it.
+    #[netabase(index)]
+    pub writer: String,
+    /// Filler, derived from the id.
+    pub text: String,
+}
+
+impl Note {
+    /// The one record of this id: whoever reads it back can tell whether it is whole.
+    #[must_use]
+    pub fn of(id: u64) -> Self {
+        Note {
+            id,
+            writer: format!("writer {}", id % 16),
+            text: format!("{id:x}-").repeat(usize::try_from(id % 40).unwrap_or(0)),
+        }
+    }
+}
+
+/// Writes the note of this id, again and again while there is no quorum, for ten seconds.
+///
+/// # Errors
+/// Any other error, and [`netabase::Error::NoQuorum`] when it lasts.
+pub async fn until_taken(db: &netabase::Netabase<Note>, id: u64) -> netabase::Result<()> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        match db.put_record(Note::of(id)).await {
+            Err(netabase::Error::NoQuorum) if std::time::Instant::now() < deadline => {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            other => return other.map(|_| ()),
+        }
+    }
+}

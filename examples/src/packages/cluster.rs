@@ -181,8 +181,7 @@ impl Node {
         self.receive().await
     }
 
-    /// Only sends: the node works on it from now on.
-    pub(crate) async fn send(&mut self, request: &Request) -> Result<(), Refusal> {
+    async fn send(&mut self, request: &Request) -> Result<(), Refusal> {
         let process = self.process.as_mut().ok_or(Refusal::Gone)?;
         process.number += 1;
         let numbered = Numbered { number: process.number, body: request };

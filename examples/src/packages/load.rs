@@ -6,7 +6,7 @@ use std::{
 };
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::{cluster::Cluster, failure::Failure, input::Input, protocol::Request};
 
@@ -20,15 +20,30 @@ pub(crate) struct Load {
     pub(crate) took: Duration,
     /// How many records were acknowledged when the leader was killed.
     pub(crate) killed_after: usize,
-    /// From the kill to the next acknowledged batch, which was sent to the killed leader first.
+    /// From the kill until a survivor had acknowledged the batch that the leader was at.
     pub(crate) stalled: Duration,
     /// The node that was killed, and restarted before the end.
     pub(crate) killed: usize,
 }
 
-/// Puts everything; `share` of it (0 to 1) before the leader is killed, which is restarted once half of
-/// the rest is in.
-pub(crate) async fn load(cluster: &mut Cluster, input: &Input, share: f64) -> Result<Load, Failure> {
+/// When the leader is killed.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// After this part of the batches, 0 to 1.
+    share: f64,
+    /// So long after it was sent the next batch.
+    into_batch: Duration,
+}
+
+impl Plan {
+    /// From 40 to 60 % of the records, and up to 15 ms into a batch.
+    pub(crate) fn of_seed(seed: u64) -> Plan {
+        Plan { share: 0.4 + (seed % 1_000) as f64 / 5_000.0, into_batch: Duration::from_millis(seed / 1_000 % 16) }
+    }
+}
+
+/// Puts everything, and kills the leader as planned; it is restarted once half of the rest is in.
+pub(crate) async fn load(cluster: &mut Cluster, input: &Input, plan: &Plan) -> Result<Load, Failure> {
     let batches: Vec<(usize, Request)> = input
         .packages
         .chunks(BATCH_RECORDS)
@@ -40,7 +55,7 @@ pub(crate) async fn load(cluster: &mut Cluster, input: &Input, share: f64) -> Re
                 .map(|batch| (batch.len(), Request::PutDependencies(batch.to_vec()))),
         )
         .collect();
-    let kill_at = (batches.len() as f64 * share) as usize;
+    let kill_at = (batches.len() as f64 * plan.share) as usize;
     let restart_at = kill_at + (batches.len() - kill_at) / 2;
     let progress = Progress::new(input.packages.len() + input.dependencies.len());
 
@@ -51,8 +66,9 @@ pub(crate) async fn load(cluster: &mut Cluster, input: &Input, share: f64) -> Re
     for (index, (records, request)) in batches.iter().enumerate() {
         if index == kill_at {
             let leader = cluster.leader().await?;
-            // The leader has the batch, in part or as a whole, when it dies: its outcome is unknown.
-            let _dies_with_it = cluster.node(leader).send(request).await;
+            // The leader has the batch, in part or as a whole, when it dies. Whatever it says of it, the
+            // batch goes to another node again: that is how long writes were stalled.
+            let _unknown = timeout(plan.into_batch, cluster.node(leader).ask(request)).await;
             let killed_at = Instant::now();
             cluster.node(leader).kill().await?;
             progress.say(&format!("killed the leader, node {}, after {} records", leader + 1, HumanCount(done as u64)));

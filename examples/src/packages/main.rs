@@ -27,6 +27,7 @@ use std::{
 
 use cluster::Cluster;
 use failure::Failure;
+use load::Plan;
 
 /// The file that is loaded when none is named.
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/data/packages-sample.jsonl");
@@ -79,9 +80,7 @@ async fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
     println!("three nodes in {}, seed {}", dir.display(), options.seed);
     let mut cluster = Cluster::start(dir).await?;
 
-    // Somewhere between 40 and 60 %.
-    let share = 0.4 + (options.seed % 1_000) as f64 / 5_000.0;
-    let load = load::load(&mut cluster, &input, share).await?;
+    let load = load::load(&mut cluster, &input, &Plan::of_seed(options.seed)).await?;
     let (round, hash) = cluster.same_state().await?;
     // The node that was killed has the most to get wrong, so it is the one that is asked.
     report::queries(&mut cluster, load.killed, &input).await?;
@@ -92,7 +91,7 @@ async fn run(arguments: Vec<OsString>) -> Result<(), Failure> {
 }
 
 fn options(arguments: Vec<OsString>) -> Result<Options, Failure> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64 % 1_000);
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64 % 1_000_000);
     let mut options = Options { file: SAMPLE.into(), dir: None, seed: now };
     let mut arguments = arguments.into_iter();
     let mut file = None;

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use indicatif::{HumanCount, HumanDuration};
+use indicatif::HumanCount;
 
 use crate::{
     cluster::Cluster,
@@ -80,11 +80,11 @@ pub(crate) async fn everything(cluster: &mut Cluster, node: usize, input: &Input
 
 pub(crate) fn summary(input: &Input, load: &Load, round: u64, hash: &str) -> String {
     format!(
-        "{} packages and {} dependencies on three nodes in {} ({:.0} records/s); the leader was killed after {} and \
+        "{} packages and {} dependencies on three nodes in {:.1} s ({:.0} records/s); the leader was killed after {} and \
          writes stalled for {} ms; all three are at round {round} with state hash {}; every record reads back equal",
         HumanCount(input.packages.len() as u64),
         HumanCount(input.dependencies.len() as u64),
-        HumanDuration(load.took),
+        load.took.as_secs_f64(),
         load.records as f64 / load.took.as_secs_f64(),
         HumanCount(load.killed_after as u64),
         load.stalled.as_millis(),

@@ -19,17 +19,10 @@ pub(crate) const BATCH_BYTES: usize = 1 << 20;
 /// How many commands a body may have.
 pub(crate) const COMMANDS_MAX: usize = 4_096;
 
-/// The largest body while records may take their default limit, 1 MiB.
-pub(crate) const ENTRY_BYTES_MAX: usize = entry_bytes_max(1 << 20);
-
 /// The largest body while records may take `record_bytes_max`.
 pub(crate) const fn entry_bytes_max(record_bytes_max: usize) -> usize {
     let alone = 1 + COMMAND_OVERHEAD_BYTES + record_bytes_max;
-    if alone > BATCH_BYTES {
-        alone
-    } else {
-        BATCH_BYTES
-    }
+    if alone > BATCH_BYTES { alone } else { BATCH_BYTES }
 }
 
 /// What an entry says, decoded. Its commands share the entry's memory.
@@ -91,16 +84,14 @@ impl BatchBuilder {
         true
     }
 
+    #[cfg(test)]
     pub(crate) fn commands(&self) -> usize {
         self.commands
     }
 
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.body.len()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.commands == 0
     }
 
     /// The body; of no command, that of a no-op.
@@ -116,37 +107,19 @@ mod tests {
     use crate::schema::RecordId;
 
     fn put(value_bytes: usize) -> Command {
-        let write = Write::Put {
-            record: RecordId(5),
-            value: Bytes::from(vec![9; value_bytes]),
-        };
-        Command::Write {
-            session: SessionId {
-                round: 1,
-                position: 0,
-            },
-            number: 3,
-            floor: 2,
-            write,
-        }
+        let write = Write::Put { record: RecordId(5), value: Bytes::from(vec![9; value_bytes]) };
+        Command::Write { session: SessionId { round: 1, position: 0 }, number: 3, floor: 2, write }
     }
 
     #[test]
     fn a_body_holds_the_commands_in_order() {
         let commands = vec![Command::Open { nonce: [1; 16] }, put(0), put(300)];
         let mut builder = BatchBuilder::new();
-        assert!(
-            commands
-                .iter()
-                .all(|command| builder.push(&command.encode()))
-        );
+        assert!(commands.iter().all(|command| builder.push(&command.encode())));
         assert_eq!(builder.commands(), 3);
         let body = builder.finish();
         assert_eq!(Batch::decode(&body), Ok(Batch { commands }));
-        assert_eq!(
-            Batch::decode(&BatchBuilder::new().finish()),
-            Ok(Batch::default())
-        );
+        assert_eq!(Batch::decode(&BatchBuilder::new().finish()), Ok(Batch::default()));
     }
 
     #[test]
@@ -155,16 +128,13 @@ mod tests {
         let small = put(0).encode();
         assert!((0..COMMANDS_MAX).all(|_| builder.push(&small)));
         assert!(!builder.push(&small));
-        assert_eq!(
-            Batch::decode(&builder.finish()).map(|batch| batch.commands.len()),
-            Ok(COMMANDS_MAX)
-        );
+        assert_eq!(Batch::decode(&builder.finish()).map(|batch| batch.commands.len()), Ok(COMMANDS_MAX));
 
         let mut builder = BatchBuilder::new();
         let large = put(1 << 20).encode();
         assert!(builder.push(&large), "one command always fits");
         assert!(!builder.push(&small));
-        assert_eq!(builder.bytes(), ENTRY_BYTES_MAX);
+        assert_eq!(builder.bytes(), entry_bytes_max(1 << 20));
 
         let mut builder = BatchBuilder::new();
         assert!(builder.push(&small) && !builder.push(&large));
@@ -178,11 +148,7 @@ mod tests {
         assert!(builder.push(&Command::Open { nonce: [1; 16] }.encode()));
         let body = builder.finish();
         // The first byte alone is a no-op; nothing else that is shorter is a body.
-        assert!(
-            (2..body.len())
-                .chain([0])
-                .all(|length| Batch::decode(&body.slice(..length)).is_err())
-        );
+        assert!((2..body.len()).chain([0]).all(|length| Batch::decode(&body.slice(..length)).is_err()));
         let with = |tail: &[u8]| Batch::decode(&Bytes::from([&body[..], tail].concat()));
         assert!(with(&[0]).is_err());
         assert!(with(&[0, 0, 0, 0]).is_err());

@@ -60,9 +60,6 @@ impl fmt::Debug for Write {
             Write::Insert { record, .. } => ("Insert", record),
             Write::Remove { record, .. } => ("Remove", record),
         };
-        f.debug_struct(name)
-            .field("record", record)
-            .field("bytes", &self.payload_bytes())
-            .finish()
+        f.debug_struct(name).field("record", record).field("bytes", &self.payload_bytes()).finish()
     }
 }

@@ -61,12 +61,7 @@ impl Command {
                 out.put_u8(CLOSE);
                 put_session(&mut out, *session);
             }
-            Command::Write {
-                session,
-                number,
-                floor,
-                write,
-            } => {
+            Command::Write { session, number, floor, write } => {
                 out = BytesMut::with_capacity(COMMAND_OVERHEAD_BYTES + write.payload_bytes());
                 let (tag, record, payload) = match write {
                     Write::Put { record, value } => (PUT, record, value),
@@ -81,9 +76,7 @@ impl Command {
                 out.put_slice(payload);
             }
         }
-        EncodedCommand {
-            bytes: out.freeze(),
-        }
+        EncodedCommand { bytes: out.freeze() }
     }
 
     /// Shares the memory of `bytes`.
@@ -91,15 +84,11 @@ impl Command {
         let [tag] = take(&mut bytes)?;
         match tag {
             OPEN => {
-                let command = Command::Open {
-                    nonce: take(&mut bytes)?,
-                };
+                let command = Command::Open { nonce: take(&mut bytes)? };
                 end(&bytes, command)
             }
             CLOSE => {
-                let command = Command::Close {
-                    session: take_session(&mut bytes)?,
-                };
+                let command = Command::Close { session: take_session(&mut bytes)? };
                 end(&bytes, command)
             }
             PUT | INSERT | REMOVE => {
@@ -108,22 +97,11 @@ impl Command {
                 let floor = u64::from_be_bytes(take(&mut bytes)?);
                 let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
                 let write = match tag {
-                    PUT => Write::Put {
-                        record,
-                        value: bytes,
-                    },
-                    INSERT => Write::Insert {
-                        record,
-                        value: bytes,
-                    },
+                    PUT => Write::Put { record, value: bytes },
+                    INSERT => Write::Insert { record, value: bytes },
                     _ => Write::Remove { record, key: bytes },
                 };
-                Ok(Command::Write {
-                    session,
-                    number,
-                    floor,
-                    write,
-                })
+                Ok(Command::Write { session, number, floor, write })
             }
             _ => Err(Undecodable("an unknown tag")),
         }
@@ -142,19 +120,13 @@ fn take_session(bytes: &mut Bytes) -> Result<SessionId, Undecodable> {
 }
 
 pub(super) fn take<const N: usize>(bytes: &mut Bytes) -> Result<[u8; N], Undecodable> {
-    let head = *bytes
-        .first_chunk::<N>()
-        .ok_or(Undecodable("it ends too early"))?;
+    let head = *bytes.first_chunk::<N>().ok_or(Undecodable("it ends too early"))?;
     let _ = bytes.split_to(N);
     Ok(head)
 }
 
 fn end(rest: &Bytes, command: Command) -> Result<Command, Undecodable> {
-    if rest.is_empty() {
-        Ok(command)
-    } else {
-        Err(Undecodable("bytes behind its end"))
-    }
+    if rest.is_empty() { Ok(command) } else { Err(Undecodable("bytes behind its end")) }
 }
 
 #[cfg(test)]
@@ -164,38 +136,22 @@ mod tests {
     use super::*;
 
     fn commands() -> impl Strategy<Value = Command> {
-        let session = || {
-            (any::<u64>(), any::<u32>()).prop_map(|(round, position)| SessionId { round, position })
-        };
+        let session = || (any::<u64>(), any::<u32>()).prop_map(|(round, position)| SessionId { round, position });
         let payload = prop::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
-        let write =
-            (0..3, any::<u32>().prop_map(RecordId), payload).prop_map(|(kind, record, payload)| {
-                match kind {
-                    0 => Write::Put {
-                        record,
-                        value: payload,
-                    },
-                    1 => Write::Insert {
-                        record,
-                        value: payload,
-                    },
-                    _ => Write::Remove {
-                        record,
-                        key: payload,
-                    },
-                }
-            });
+        let write = (0..3, any::<u32>().prop_map(RecordId), payload).prop_map(|(kind, record, payload)| match kind {
+            0 => Write::Put { record, value: payload },
+            1 => Write::Insert { record, value: payload },
+            _ => Write::Remove { record, key: payload },
+        });
         prop_oneof![
             any::<[u8; 16]>().prop_map(|nonce| Command::Open { nonce }),
             session().prop_map(|session| Command::Close { session }),
-            (session(), any::<u64>(), any::<u64>(), write).prop_map(
-                |(session, number, floor, write)| Command::Write {
-                    session,
-                    number,
-                    floor,
-                    write
-                }
-            ),
+            (session(), any::<u64>(), any::<u64>(), write).prop_map(|(session, number, floor, write)| Command::Write {
+                session,
+                number,
+                floor,
+                write
+            }),
         ]
     }
 
@@ -223,10 +179,7 @@ mod tests {
 
     #[test]
     fn what_is_cut_off_or_too_long_is_no_command() {
-        let session = SessionId {
-            round: 1,
-            position: 2,
-        };
+        let session = SessionId { round: 1, position: 2 };
         for command in [Command::Open { nonce: [3; 16] }, Command::Close { session }] {
             let bytes = command.encode().as_bytes().clone();
             for length in 0..bytes.len() {
@@ -235,19 +188,8 @@ mod tests {
             let longer = Bytes::from([&bytes[..], b"!"].concat());
             assert!(EncodedCommand::check(longer).is_err());
         }
-        let write = Write::Remove {
-            record: RecordId(7),
-            key: Bytes::new(),
-        };
-        let bytes = Command::Write {
-            session,
-            number: 1,
-            floor: 1,
-            write,
-        }
-        .encode()
-        .as_bytes()
-        .clone();
+        let write = Write::Remove { record: RecordId(7), key: Bytes::new() };
+        let bytes = Command::Write { session, number: 1, floor: 1, write }.encode().as_bytes().clone();
         assert_eq!(bytes.len() + 4, COMMAND_OVERHEAD_BYTES);
         assert!((0..bytes.len()).all(|length| Command::decode(bytes.slice(..length)).is_err()));
     }

@@ -13,10 +13,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct EntryId([u8; 24]);
 
 impl EntryId {
-    pub(crate) fn to_bytes(self) -> [u8; 24] {
-        self.0
-    }
-
     pub(crate) fn as_bytes(&self) -> &[u8; 24] {
         &self.0
     }
@@ -34,9 +30,7 @@ impl fmt::Display for EntryId {
 
 impl fmt::Debug for EntryId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[8..14]
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0[8..14].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -75,14 +69,9 @@ impl EntryIds {
 
     fn next_at(&mut self, now: SystemTime, body: &[u8]) -> EntryId {
         // A clock before 1970 or after 2554 is only shown wrong.
-        let nanos = now
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |since| since.as_nanos());
+        let nanos = now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         let mut hasher = blake3::Hasher::new();
-        hasher
-            .update(&self.nonce)
-            .update(&self.count.to_be_bytes())
-            .update(body);
+        hasher.update(&self.nonce).update(&self.count.to_be_bytes()).update(body);
         self.count += 1;
         let mut id = [0; 24];
         id[..8].copy_from_slice(&u64::try_from(nanos).unwrap_or(u64::MAX).to_be_bytes());
@@ -105,9 +94,7 @@ mod tests {
             let mut ids = EntryIds::new([start; 16]);
             for nanos in [7, 7, 3, 0, 7] {
                 for body in [&b"a"[..], b"a", b"b", b""] {
-                    assert!(
-                        seen.insert(ids.next_at(UNIX_EPOCH + Duration::from_nanos(nanos), body))
-                    );
+                    assert!(seen.insert(ids.next_at(UNIX_EPOCH + Duration::from_nanos(nanos), body)));
                 }
             }
         }
@@ -118,10 +105,10 @@ mod tests {
     fn an_id_begins_with_its_time() {
         let mut ids = EntryIds::new([0; 16]);
         let id = ids.next_at(UNIX_EPOCH + Duration::from_nanos(258), b"");
-        assert_eq!(id.to_bytes()[..8], [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(id.as_bytes()[..8], [0, 0, 0, 0, 0, 0, 1, 2]);
         let before_1970 = ids.next_at(UNIX_EPOCH - Duration::from_secs(1), b"");
-        assert_eq!(before_1970.to_bytes()[..8], [0; 8]);
-        assert_eq!(EntryId::from_bytes(id.to_bytes()), id);
+        assert_eq!(before_1970.as_bytes()[..8], [0; 8]);
+        assert_eq!(EntryId::from_bytes(*id.as_bytes()), id);
         assert_eq!(id.to_string().len(), 48);
     }
 }

@@ -13,9 +13,9 @@ mod encoded;
 mod entry;
 mod outcome;
 
-pub(crate) use batch::{BATCH_BYTES, COMMANDS_MAX, ENTRY_BYTES_MAX};
+pub(crate) use batch::{BATCH_BYTES, COMMANDS_MAX};
 pub(crate) use batch::{Batch, BatchBuilder, entry_bytes_max};
 pub(crate) use command::{Command, SessionId, Write};
-pub(crate) use encoded::{COMMAND_OVERHEAD_BYTES, EncodedCommand, Undecodable};
+pub(crate) use encoded::EncodedCommand;
 pub(crate) use entry::{Entry, EntryId, EntryIds};
 pub(crate) use outcome::{Applied, Outcome, Refusal};

@@ -37,9 +37,7 @@ const REASON_BYTES_MAX: usize = 200;
 impl Refusal {
     pub(crate) fn undecodable(record: RecordId, mut reason: String) -> Self {
         if reason.len() > REASON_BYTES_MAX {
-            let end = (0..=REASON_BYTES_MAX)
-                .rev()
-                .find(|at| reason.is_char_boundary(*at));
+            let end = (0..=REASON_BYTES_MAX).rev().find(|at| reason.is_char_boundary(*at));
             reason.truncate(end.unwrap_or(0));
         }
         Refusal::Undecodable { record, reason }
@@ -48,7 +46,8 @@ impl Refusal {
     /// What the caller of the write is told.
     #[cfg(feature = "paxos")]
     pub(crate) fn into_error(self, catalog: &Catalog) -> Error {
-        let name = |record: RecordId| catalog.record(record).map_or_else(|| format!("{record:?}"), |r| r.name.to_owned());
+        let name =
+            |record: RecordId| catalog.record(record).map_or_else(|| format!("{record:?}"), |r| r.name.to_owned());
         match self {
             Refusal::UniqueViolation { record, index } => {
                 let glue = catalog.record(record);
@@ -83,9 +82,7 @@ mod tests {
 
     #[test]
     fn a_reason_is_cut_between_characters() {
-        let Refusal::Undecodable { reason, .. } =
-            Refusal::undecodable(RecordId(1), "€".repeat(100))
-        else {
+        let Refusal::Undecodable { reason, .. } = Refusal::undecodable(RecordId(1), "€".repeat(100)) else {
             panic!("another refusal")
         };
         assert_eq!(reason, "€".repeat(66));

@@ -83,10 +83,10 @@ impl Communicator {
     }
 
     /// One future a receiver; the disk of a single voter is answered for by `disk`.
-    fn each<'a, T, F>(
-        receivers: &'a [Position],
+    fn each<T, F>(
+        receivers: &[Position],
         mut to: impl FnMut(Position) -> F,
-    ) -> Vec<(&'a Position, BoxFuture<'static, Result<T, Unanswered>>)>
+    ) -> Vec<(&Position, BoxFuture<'static, Result<T, Unanswered>>)>
     where
         F: Future<Output = Result<T, Unanswered>> + Send + 'static,
     {
@@ -191,7 +191,11 @@ fn promise(base: Base, rows: Vec<Accepted>) -> Promise<u64, u64, Entry> {
     let conditions: Vec<Condition<u64, u64, Entry>> = rows
         .into_iter()
         .filter_map(|row| {
-            base.local(row.round).map(|round| Condition { round_num: round, coord_num: row.ballot, log_entry: Arc::new(row.entry) })
+            base.local(row.round).map(|round| Condition {
+                round_num: round,
+                coord_num: row.ballot,
+                log_entry: Arc::new(row.entry),
+            })
         })
         .collect();
     Promise::from(conditions)
@@ -283,9 +287,7 @@ impl paxakos::communicator::Communicator for Communicator {
         }
         let own = own(self.seat.log.accept(round, ballot, Entry::clone(&entry)));
         let payload = self.payload(PaxosRequest::Propose { round, ballot, entry: Entry::clone(&entry) });
-        Self::each(receivers, |to| {
-            propose(Arc::clone(&self.seat), to, (round, ballot), own.clone(), payload.clone())
-        })
+        Self::each(receivers, |to| propose(Arc::clone(&self.seat), to, (round, ballot), own.clone(), payload.clone()))
     }
 
     fn send_commit<'a>(

@@ -82,7 +82,7 @@ impl ClusterId {
 
 impl Incarnation {
     pub(crate) fn random() -> Self {
-        Incarnation(crate::node::entropy::bytes())
+        Incarnation(crate::entropy::bytes())
     }
 }
 

@@ -47,8 +47,8 @@ const REVIVE: Duration = Duration::from_millis(50);
 /// What the node may ask of its member.
 #[derive(Debug)]
 pub(crate) enum Control {
-    /// Make everything durable and stop.
-    ShutDown(oneshot::Sender<()>),
+    /// Make everything durable and stop; the sender is dropped when that is done.
+    ShutDown(#[expect(dead_code, reason = "only its end matters")] oneshot::Sender<()>),
 }
 
 /// What a member tells about itself.
@@ -109,6 +109,7 @@ pub(crate) struct Member {
     pruned: Round,
     fetch: fetch::Fetch,
     flushing: bool,
+    flush_after: Instant,
     /// What each voter last said about how far its store is.
     durable: HashMap<PeerId, Round>,
     reports: mpsc::Sender<Report>,
@@ -123,13 +124,8 @@ impl Member {
         let applied = seat.replica.applied();
         let (standing, watching) =
             watch::channel(Standing { leads: false, votes, leader: None, applied, durable: 0, revived: 0 });
-        let leadership = Leadership::new(
-            timing,
-            seat.terms.me,
-            seat.terms.voters.clone(),
-            Instant::now(),
-            crate::node::entropy::fraction,
-        );
+        let leadership =
+            Leadership::new(timing, seat.terms.me, seat.terms.voters.clone(), Instant::now(), crate::entropy::fraction);
         let member = Member {
             seat,
             submitter,
@@ -152,6 +148,7 @@ impl Member {
             pruned: 0,
             fetch: fetch::Fetch::default(),
             flushing: false,
+            flush_after: Instant::now(),
             durable: HashMap::new(),
             reports,
             standing,
@@ -189,12 +186,9 @@ impl Member {
             tokio::select! {
                 biased;
                 asked = control.recv() => {
-                    let done = match asked {
-                        Some(Control::ShutDown(done)) => Some(done),
-                        None => None,
-                    };
                     let result = self.stop().await;
-                    drop(done);
+                    // Whoever asked hears of the end by this.
+                    drop(asked);
                     return result;
                 }
                 death = ended => self.on_death(death).await?,
@@ -314,9 +308,7 @@ impl Member {
             return Err(self.seat.log.failure().map_or(Error::ShutDown, |failure| copy(&failure)));
         }
         if let Some(flush) = flush {
-            let done = tokio::task::spawn_blocking(move || flush.run())
-                .await
-                .map_err(|_| Error::ShutDown)??;
+            let done = tokio::task::spawn_blocking(move || flush.run()).await.map_err(|_| Error::ShutDown)??;
             drop(self.seat.replica.machine().end_flush(done)?);
         }
         Ok(())

@@ -15,6 +15,9 @@ use crate::command::{BatchBuilder, EncodedCommand, Entry};
 const QUEUE_BYTES: usize = 64 << 20;
 /// Commands that may wait for a round.
 const QUEUE_COMMANDS: usize = 65_536;
+/// Commands that have to wait for each open round before another one is opened; or this many bytes.
+const GATHER_COMMANDS: usize = 16;
+const GATHER_BYTES: usize = 128 << 10;
 /// The first pause before a failed round is tried again, doubled up to [`RETRY_MAX`].
 const RETRY: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -57,7 +60,10 @@ struct Retry {
 
 impl Proposer {
     /// Queues commands, all or none.
-    pub(crate) fn push(&mut self, commands: impl ExactSizeIterator<Item = EncodedCommand> + Clone) -> Result<(), Overloaded> {
+    pub(crate) fn push(
+        &mut self,
+        commands: impl ExactSizeIterator<Item = EncodedCommand> + Clone,
+    ) -> Result<(), Overloaded> {
         let bytes: usize = commands.clone().map(|command| command.as_bytes().len()).sum();
         if self.queue.len() + commands.len() > QUEUE_COMMANDS || self.queue_bytes + bytes > QUEUE_BYTES {
             return Err(Overloaded);
@@ -79,7 +85,7 @@ impl Proposer {
                 retry.at = now + retry.pause;
                 retry.pause = (retry.pause * 2).min(RETRY_MAX);
             }
-        } else if self.queue.is_empty() {
+        } else if !self.is_worth_a_round() {
             return None;
         }
         let mut batch = BatchBuilder::new();
@@ -97,6 +103,13 @@ impl Proposer {
         self.next += 1;
         self.open.insert(number, Open { commands, closing, since: now });
         Some(Ticket { number, entry: entries.of(batch) })
+    }
+
+    /// Whether what waits should have a round of its own now. A round costs every node the same whatever is in it, so the
+    /// more of them are open, the more has to have gathered; with none open nobody waits.
+    fn is_worth_a_round(&self) -> bool {
+        let gathered = self.queue.len() >= self.open.len() * GATHER_COMMANDS || self.queue_bytes >= GATHER_BYTES;
+        !self.queue.is_empty() && (self.open.is_empty() || gathered)
     }
 
     /// An append returned; `true` as long as this node may go on leading.

@@ -79,6 +79,11 @@ impl Replica {
         Ok(())
     }
 
+    /// Resolves when the log's file is closed; only after this replica is dropped, too.
+    pub(crate) fn log_closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.log.closed()
+    }
+
     fn log_failure(&self) -> Arc<Error> {
         self.log.failure().unwrap_or_else(|| Arc::new(Error::ShutDown))
     }

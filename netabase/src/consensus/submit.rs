@@ -132,6 +132,7 @@ impl Submitter {
     }
 
     /// Whether any command waits for its outcome.
+    #[cfg(test)]
     pub(crate) fn is_idle(&self) -> bool {
         self.state().pending.is_empty()
     }
@@ -147,7 +148,7 @@ impl Submitter {
             Session::Open(session) => *session,
             opening => {
                 if let Session::None = opening {
-                    *opening = Session::Opening { nonce: crate::node::entropy::bytes(), sent: None };
+                    *opening = Session::Opening { nonce: crate::entropy::bytes(), sent: None };
                 }
                 let Session::Opening { nonce, sent } = opening else { return Vec::new() };
                 if !due(*sent) {
@@ -182,24 +183,32 @@ impl Submitter {
         outgoing
     }
 
-    /// These were definitely not taken: they go out again, or, when `no_quorum`, end if they never were.
-    pub(crate) fn not_taken(&self, outgoing: &[Outgoing], no_quorum: bool) {
+    /// These were definitely not taken: they go out again.
+    pub(crate) fn not_taken(&self, outgoing: &[Outgoing]) {
         let mut state = self.state();
         for number in outgoing.iter().map(|outgoing| outgoing.number) {
-            let Some(number) = number else {
-                if let Session::Opening { sent, .. } = &mut state.session {
-                    *sent = None;
+            match (number, &mut state.session) {
+                (None, Session::Opening { sent, .. }) => *sent = None,
+                (None, _) => {}
+                (Some(number), _) => {
+                    if let Some(pending) = state.pending.get_mut(&number) {
+                        pending.sent = None;
+                        pending.handed_over = pending.handed_over.saturating_sub(1);
+                    }
                 }
-                continue;
-            };
-            let Some(pending) = state.pending.get_mut(&number) else { continue };
-            pending.sent = None;
-            pending.handed_over = pending.handed_over.saturating_sub(1);
-            if no_quorum && pending.handed_over == 0 {
-                let error = state.no_quorum();
-                if let Some(pending) = state.pending.remove(&number) {
-                    let _ = pending.answer.send(Err(error));
-                }
+            }
+        }
+    }
+
+    /// There is no quorum: every command that was never handed over ends, and did not happen.
+    pub(crate) fn fail_unproposed(&self) {
+        let mut state = self.state();
+        let unproposed: Vec<u64> =
+            state.pending.iter().filter(|(_, pending)| pending.handed_over == 0).map(|(&number, _)| number).collect();
+        for number in unproposed {
+            let error = state.no_quorum();
+            if let Some(pending) = state.pending.remove(&number) {
+                let _ = pending.answer.send(Err(error));
             }
         }
     }

@@ -36,6 +36,8 @@ pub struct Status {
     pub applied_round: u64,
     /// The last round that is in this node's synced store; later ones are in its log.
     pub durable_round: u64,
+    /// How many times a stranger was refused since the node started.
+    pub strangers_refused: u64,
     /// How often the consensus engine was restarted from its log since the node started. More than a few is a fault.
     pub keeper_restarts: u64,
 }
@@ -44,6 +46,7 @@ pub(super) fn of(node: &Node) -> Result<Status> {
     if let Some(failure) = node.failure() {
         return Err(failure);
     }
+    let replica = node.replica()?;
     let standing = node.standing();
     Ok(Status {
         peer_id: node.peer_id,
@@ -51,8 +54,9 @@ pub(super) fn of(node: &Node) -> Result<Status> {
         leader: standing.leader,
         members: node.members.clone(),
         listen_addresses: node.network.listen_addresses(),
-        applied_round: standing.applied.max(node.replica.applied()),
+        applied_round: standing.applied.max(replica.applied()),
         durable_round: standing.durable,
+        strangers_refused: node.network.refusals(),
         keeper_restarts: standing.revived,
     })
 }

@@ -6,81 +6,37 @@ use bytes::Bytes;
 
 use crate::command::{BatchBuilder, Command, Entry, EntryIds, SessionId, Write};
 use crate::schema::{
-    Catalog, IndexDescriptor, IndexGlue, IndexId, KeyForm, RecordDescriptor, RecordGlue, RecordId,
-    RecordRows,
+    Catalog, IndexDescriptor, IndexGlue, IndexId, KeyForm, RecordDescriptor, RecordGlue, RecordId, RecordRows,
 };
 
 pub(super) static RECORDS: [RecordGlue; 2] = [
     RecordGlue {
         name: "person",
         indexes: &[
-            IndexGlue {
-                name: "by_email",
-                unique: true,
-                form: || KeyForm::Bytes,
-            },
-            IndexGlue {
-                name: "by_city",
-                unique: false,
-                form: || KeyForm::Bytes,
-            },
-            IndexGlue {
-                name: "by_badge",
-                unique: true,
-                form: || KeyForm::Bytes,
-            },
+            IndexGlue { name: "by_email", unique: true, form: || KeyForm::Bytes },
+            IndexGlue { name: "by_city", unique: false, form: || KeyForm::Bytes },
+            IndexGlue { name: "by_badge", unique: true, form: || KeyForm::Bytes },
         ],
-        rows: |value| {
-            Person::decode(value)
-                .map(|person| person.rows())
-                .ok_or_else(|| "not a person".to_owned())
-        },
-        describe: || {
-            Ok(RecordDescriptor {
-                name: "person".to_owned(),
-                versions: Vec::new(),
-                indexes: Vec::new(),
-            })
-        },
+        rows: |value| Person::decode(value).map(|person| person.rows()).ok_or_else(|| "not a person".to_owned()),
+        describe: || Ok(RecordDescriptor { name: "person".to_owned(), versions: Vec::new(), indexes: Vec::new() }),
     },
     RecordGlue {
         name: "note",
         indexes: &[],
         rows: |value| match value {
-            [b'N', key, ..] => Ok(RecordRows {
-                key: vec![*key],
-                index_keys: Vec::new(),
-            }),
+            [b'N', key, ..] => Ok(RecordRows { key: vec![*key], index_keys: Vec::new() }),
             _ => Err("not a note".to_owned()),
         },
-        describe: || {
-            Ok(RecordDescriptor {
-                name: "note".to_owned(),
-                versions: Vec::new(),
-                indexes: Vec::new(),
-            })
-        },
+        describe: || Ok(RecordDescriptor { name: "note".to_owned(), versions: Vec::new(), indexes: Vec::new() }),
     },
 ];
 
 /// Notes as they were not before: with an index.
 pub(super) static OTHER_RECORDS: [RecordGlue; 1] = [RecordGlue {
-    indexes: &[IndexGlue {
-        name: "by_key",
-        unique: true,
-        form: || KeyForm::Bytes,
-    }],
+    indexes: &[IndexGlue { name: "by_key", unique: true, form: || KeyForm::Bytes }],
     describe: || {
-        let index = IndexDescriptor {
-            name: "by_key".to_owned(),
-            unique: true,
-            form: KeyForm::Bytes,
-        };
-        Ok(RecordDescriptor {
-            name: "note".to_owned(),
-            versions: Vec::new(),
-            indexes: vec![index],
-        })
+        let index = IndexDescriptor { name: "by_key".to_owned(), unique: true, form: KeyForm::Bytes };
+        Ok(RecordDescriptor { name: "note".to_owned(), versions: Vec::new(), indexes: vec![index] })
     },
     ..RECORDS[1]
 }];
@@ -113,23 +69,11 @@ pub(super) struct Person {
 
 impl Person {
     pub(super) fn new(id: u8, email: u8) -> Person {
-        Person {
-            id,
-            email,
-            city: None,
-            badge: None,
-            payload: Vec::new(),
-        }
+        Person { id, email, city: None, badge: None, payload: Vec::new() }
     }
 
     pub(super) fn encode(&self) -> Bytes {
-        let mut value = vec![
-            b'P',
-            self.id,
-            self.email,
-            self.city.unwrap_or(0),
-            self.badge.unwrap_or(0),
-        ];
+        let mut value = vec![b'P', self.id, self.email, self.city.unwrap_or(0), self.badge.unwrap_or(0)];
         value.extend(&self.payload);
         value.into()
     }
@@ -139,81 +83,43 @@ impl Person {
             return None;
         };
         let some = |byte: &u8| (*byte != 0).then_some(*byte);
-        Some(Person {
-            id: *id,
-            email: *email,
-            city: some(city),
-            badge: some(badge),
-            payload: payload.to_vec(),
-        })
+        Some(Person { id: *id, email: *email, city: some(city), badge: some(badge), payload: payload.to_vec() })
     }
 
     fn rows(&self) -> RecordRows {
-        RecordRows {
-            key: vec![self.id],
-            index_keys: self.index_keys(),
-        }
+        RecordRows { key: vec![self.id], index_keys: self.index_keys() }
     }
 
     /// Of different lengths, and prefix-free as real ones are: terminated.
     pub(super) fn index_keys(&self) -> Vec<Option<Vec<u8>>> {
         let terminated = |byte: u8| [vec![byte; 1 + usize::from(byte % 3)], vec![0]].concat();
-        vec![
-            Some(terminated(self.email)),
-            self.city.map(terminated),
-            self.badge.map(terminated),
-        ]
+        vec![Some(terminated(self.email)), self.city.map(terminated), self.badge.map(terminated)]
     }
 
     pub(super) fn put(&self) -> Write {
-        Write::Put {
-            record: person_id(),
-            value: self.encode(),
-        }
+        Write::Put { record: person_id(), value: self.encode() }
     }
 
     pub(super) fn insert(&self) -> Write {
-        Write::Insert {
-            record: person_id(),
-            value: self.encode(),
-        }
+        Write::Insert { record: person_id(), value: self.encode() }
     }
 
     pub(super) fn remove(id: u8) -> Write {
-        Write::Remove {
-            record: person_id(),
-            key: Bytes::copy_from_slice(&[id]),
-        }
+        Write::Remove { record: person_id(), key: Bytes::copy_from_slice(&[id]) }
     }
 }
 
 pub(super) fn put_note(key: u8) -> Write {
-    Write::Put {
-        record: note_id(),
-        value: Bytes::copy_from_slice(&[b'N', key]),
-    }
+    Write::Put { record: note_id(), value: Bytes::copy_from_slice(&[b'N', key]) }
 }
 
 pub(super) fn write(session: SessionId, number: u64, floor: u64, write: Write) -> Command {
-    Command::Write {
-        session,
-        number,
-        floor,
-        write,
-    }
+    Command::Write { session, number, floor, write }
 }
 
 pub(super) fn entry(commands: &[Command]) -> Entry {
     let mut builder = BatchBuilder::new();
-    assert!(
-        commands
-            .iter()
-            .all(|command| builder.push(&command.encode())),
-        "a test's entry is small"
-    );
+    assert!(commands.iter().all(|command| builder.push(&command.encode())), "a test's entry is small");
     let body = builder.finish();
-    Entry {
-        id: EntryIds::new([0; 16]).next(&body),
-        body,
-    }
+    Entry { id: EntryIds::new([0; 16]).next(&body), body }
 }

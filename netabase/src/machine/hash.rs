@@ -29,9 +29,7 @@ impl fmt::Display for StateHash {
 
 impl fmt::Debug for StateHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0[..6]
-            .iter()
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0[..6].iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -55,10 +53,7 @@ impl State {
     pub(crate) fn hash(&self) -> Result<StateHash, Error> {
         let mut hasher = blake3::Hasher::new();
         let (lower, upper) = ([layout::SPACE_RECORD], [layout::SPACE_SESSION]);
-        for row in self
-            .view
-            .scan(Bound::Included(&lower), Bound::Excluded(&upper), false)?
-        {
+        for row in self.view.scan(Bound::Included(&lower), Bound::Excluded(&upper), false)? {
             let (key, value) = row?;
             update(&mut hasher, &key);
             update(&mut hasher, &value);
@@ -74,7 +69,5 @@ impl State {
 
 /// With its length before it, so that no two lists of rows are the same bytes.
 fn update(hasher: &mut blake3::Hasher, bytes: &[u8]) {
-    hasher
-        .update(&(bytes.len() as u64).to_be_bytes())
-        .update(bytes);
+    hasher.update(&(bytes.len() as u64).to_be_bytes()).update(bytes);
 }

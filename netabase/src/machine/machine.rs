@@ -6,7 +6,9 @@
 
 use std::fmt;
 
-use super::hash::{State, StateHash};
+use super::hash::State;
+#[cfg(test)]
+use super::hash::StateHash;
 use super::rule::Rule;
 use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions};
 use crate::Error;
@@ -17,15 +19,8 @@ use crate::store::{self, Retired, Store, StoreError, Views, layout};
 /// What a command is answered with, for whoever issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Opened {
-        nonce: [u8; 16],
-        session: SessionId,
-    },
-    Write {
-        session: SessionId,
-        number: u64,
-        reply: Reply,
-    },
+    Opened { nonce: [u8; 16], session: SessionId },
+    Write { session: SessionId, number: u64, reply: Reply },
 }
 
 /// The replicated state and the rule that changes it.
@@ -43,17 +38,12 @@ impl Machine {
         Machine::open_with(store, catalog, Limits::default())
     }
 
-    pub(super) fn open_with(
-        mut store: Store,
-        catalog: Catalog,
-        limits: Limits,
-    ) -> Result<Machine, Error> {
+    pub(super) fn open_with(mut store: Store, catalog: Catalog, limits: Limits) -> Result<Machine, Error> {
         let ours = catalog.descriptor();
         let stored = match store.meta(layout::META_DESCRIPTOR)? {
             Some(stored) => {
-                let theirs: Descriptor = codec::decode(&stored).map_err(|error| {
-                    StoreError::Damaged(format!("the stored schema does not decode: {error}"))
-                })?;
+                let theirs: Descriptor = codec::decode(&stored)
+                    .map_err(|error| StoreError::Damaged(format!("the stored schema does not decode: {error}")))?;
                 ours.check(&theirs)?;
                 Some(theirs)
             }
@@ -64,18 +54,12 @@ impl Machine {
         };
         let all = all_records(ours, stored.as_ref());
         if stored.as_ref() != Some(&all) {
-            let all = codec::encode(&all).map_err(|error| {
-                StoreError::Failed(format!("the schema cannot be written: {error}"))
-            })?;
+            let all = codec::encode(&all)
+                .map_err(|error| StoreError::Failed(format!("the schema cannot be written: {error}")))?;
             store.set_meta(layout::META_DESCRIPTOR, all.into())?;
         }
         let sessions = Sessions::load(&store.view(), limits)?;
-        Ok(Machine {
-            store,
-            rule: Rule::new(&catalog),
-            sessions,
-            failed: false,
-        })
+        Ok(Machine { store, rule: Rule::new(&catalog), sessions, failed: false })
     }
 
     /// The last applied round.
@@ -107,10 +91,7 @@ impl Machine {
         }
         let applied = self.applied();
         if applied.checked_add(1) != Some(round) {
-            return Err(StoreError::Failed(format!(
-                "round {round} was to be applied after round {applied}"
-            ))
-            .into());
+            return Err(StoreError::Failed(format!("round {round} was to be applied after round {applied}")).into());
         }
         let batch = Batch::decode(&entry.body).unwrap_or_default();
         let mut answers = Vec::with_capacity(batch.commands.len());
@@ -119,18 +100,10 @@ impl Machine {
             let place = Place { round, position };
             match command {
                 Command::Open { nonce } => {
-                    answers.push(Answer::Opened {
-                        nonce,
-                        session: self.sessions.open(place),
-                    });
+                    answers.push(Answer::Opened { nonce, session: self.sessions.open(place) });
                 }
                 Command::Close { session } => self.sessions.close(session),
-                Command::Write {
-                    session,
-                    number,
-                    floor,
-                    write,
-                } => {
+                Command::Write { session, number, floor, write } => {
                     let reply = match self.sessions.admit(session, number, floor, place) {
                         Admission::Answer(reply) => reply,
                         Admission::Execute => match self.rule.apply(&draft, &write, round) {
@@ -145,11 +118,7 @@ impl Machine {
                             }
                         },
                     };
-                    answers.push(Answer::Write {
-                        session,
-                        number,
-                        reply,
-                    });
+                    answers.push(Answer::Write { session, number, reply });
                 }
             }
         }
@@ -163,6 +132,7 @@ impl Machine {
     }
 
     /// The hash of the state as of the last applied round. Reads all of it.
+    #[cfg(test)]
     pub(crate) fn state_hash(&self) -> Result<StateHash, Error> {
         self.state().hash()
     }
@@ -174,10 +144,7 @@ impl Machine {
             return None;
         }
         let store = self.store.begin_flush()?;
-        Some(Flush {
-            store,
-            sessions: self.sessions.take_dirty(),
-        })
+        Some(Flush { store, sessions: self.sessions.take_dirty() })
     }
 
     /// Lets readers go on to what a flush wrote. Drop what it returns where nobody waits.
@@ -189,19 +156,13 @@ impl Machine {
 /// Our record types, and those that only the directory knows: what is stored once stays compared.
 fn all_records(ours: &Descriptor, stored: Option<&Descriptor>) -> Descriptor {
     let is_ours = |name: &str| ours.records().iter().any(|record| record.name == name);
-    let theirs = stored
-        .map_or(&[][..], Descriptor::records)
-        .iter()
-        .filter(|record| !is_ours(&record.name));
+    let theirs = stored.map_or(&[][..], Descriptor::records).iter().filter(|record| !is_ours(&record.name));
     Descriptor::new(ours.records().iter().chain(theirs).cloned().collect())
 }
 
 impl fmt::Debug for Machine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Machine")
-            .field("store", &self.store)
-            .field("sessions", &self.sessions)
-            .finish_non_exhaustive()
+        f.debug_struct("Machine").field("store", &self.store).field("sessions", &self.sessions).finish_non_exhaustive()
     }
 }
 
@@ -213,21 +174,10 @@ pub(crate) struct Flush {
 }
 
 impl Flush {
-    /// The round that will be durable.
-    pub(crate) fn round(&self) -> u64 {
-        self.store.round()
-    }
-
     /// Writes them in one synced transaction. After an error the store must be opened anew.
     pub(crate) fn run(self) -> Result<FlushDone, Error> {
-        let rows = self
-            .sessions
-            .iter()
-            .map(sessions::row)
-            .collect::<Result<Vec<_>, _>>()?;
-        Ok(FlushDone {
-            store: self.store.run(rows)?,
-        })
+        let rows = self.sessions.iter().map(sessions::row).collect::<Result<Vec<_>, _>>()?;
+        Ok(FlushDone { store: self.store.run(rows)? })
     }
 }
 
@@ -236,3 +186,6 @@ impl Flush {
 pub(crate) struct FlushDone {
     store: store::FlushDone,
 }
+
+#[cfg(test)]
+mod tests;

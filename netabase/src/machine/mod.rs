@@ -17,6 +17,7 @@ mod fixture;
 #[cfg(test)]
 mod replay;
 
-pub(crate) use hash::{State, StateHash};
-pub(crate) use machine::{Answer, Flush, FlushDone, Machine};
-pub(crate) use sessions::{OUTSTANDING_MAX, Reply, SESSIONS_MAX};
+#[cfg(test)]
+pub(crate) use hash::StateHash;
+pub(crate) use machine::{Answer, FlushDone, Machine};
+pub(crate) use sessions::Reply;

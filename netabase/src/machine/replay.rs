@@ -11,250 +11,16 @@ use tempfile::TempDir;
 use super::fixture::{self, Person, catalog, entry, put_note};
 use super::machine::Flush;
 use super::sessions::Limits;
-use super::{Answer, Machine, Reply, StateHash};
-use crate::Error;
-use crate::command::{Applied, Command, Entry, Refusal, SessionId, Write};
-use crate::schema::Catalog;
-use crate::store::{Engine, MemoryEngine, RedbEngine, Rows, Store, layout};
+use super::{Answer, Machine, StateHash};
+use crate::command::{Command, Entry, SessionId, Write};
+use crate::store::{Engine, MemoryEngine, RedbEngine, Store};
 
 fn open(engine: Arc<dyn Engine>, limits: Limits) -> Machine {
     let store = Store::open(engine).expect("the store opens");
     Machine::open_with(store, catalog(), limits).expect("the machine opens")
 }
 
-fn in_memory() -> Machine {
-    open(Arc::new(MemoryEngine::default()), Limits::default())
-}
-
-fn apply(machine: &mut Machine, commands: &[Command]) -> Vec<Answer> {
-    let round = machine.applied() + 1;
-    machine
-        .apply(round, &entry(commands))
-        .expect("memory reads")
-}
-
-fn open_session(machine: &mut Machine) -> SessionId {
-    match apply(machine, &[Command::Open { nonce: [7; 16] }])[..] {
-        [Answer::Opened { nonce, session }] if nonce == [7; 16] => session,
-        ref other => panic!("{other:?}"),
-    }
-}
-
-fn flush(machine: &mut Machine) {
-    let flush = machine.begin_flush().expect("something to flush");
-    drop(
-        machine
-            .end_flush(flush.run().expect("it is written"))
-            .expect("it was out"),
-    );
-}
-
-fn reply(answers: &[Answer]) -> Reply {
-    match answers {
-        [Answer::Write { reply, .. }] => reply.clone(),
-        other => panic!("{other:?}"),
-    }
-}
-
-fn done(round: u64, existed: bool) -> Reply {
-    Reply::Done(Ok(Applied { round, existed }))
-}
-
-#[test]
-fn commands_of_one_entry_see_each_other() {
-    let mut machine = in_memory();
-    let session = open_session(&mut machine);
-    let writes = [
-        Person::new(1, 10).put(),
-        Person::new(2, 10).put(),
-        Person::new(1, 11).put(),
-        Person::new(2, 10).put(),
-        Person::remove(1),
-        Person::new(1, 11).insert(),
-    ];
-    let commands: Vec<_> = (1..)
-        .zip(writes)
-        .map(|(number, write)| fixture::write(session, number, 1, write))
-        .collect();
-    let answers = apply(&mut machine, &commands);
-    let taken = Refusal::UniqueViolation {
-        record: fixture::person_id(),
-        index: fixture::index("by_email"),
-    };
-    let expected = [
-        done(2, false),
-        Reply::Done(Err(taken)),
-        done(2, true),
-        done(2, false),
-        done(2, true),
-        done(2, false),
-    ];
-    for (number, (answer, reply)) in (1..).zip(answers.into_iter().zip(expected)) {
-        assert_eq!(
-            answer,
-            Answer::Write {
-                session,
-                number,
-                reply
-            }
-        );
-    }
-}
-
-#[test]
-fn an_entry_applied_twice_happens_once() {
-    let mut machine = in_memory();
-    let session = open_session(&mut machine);
-    let put = [fixture::write(session, 1, 1, Person::new(1, 10).insert())];
-    assert_eq!(reply(&apply(&mut machine, &put)), done(2, false));
-    assert_eq!(
-        reply(&apply(&mut machine, &put)),
-        done(2, false),
-        "not AlreadyExists"
-    );
-    let remove = [fixture::write(session, 2, 1, Person::remove(1))];
-    assert_eq!(reply(&apply(&mut machine, &remove)), done(4, true));
-    assert_eq!(
-        reply(&apply(&mut machine, &put)),
-        done(2, false),
-        "and it stays removed"
-    );
-    let key = layout::record_key(fixture::person_id(), &[1]);
-    assert_eq!(machine.views().view().get(&key).expect("a get"), None);
-    // Twice within one entry, too.
-    let twice = [put_note(1), put_note(1)].map(|write| fixture::write(session, 3, 3, write));
-    let answers = apply(&mut machine, &twice);
-    assert_eq!(answers[0], answers[1]);
-}
-
-#[test]
-fn a_closed_session_writes_nothing() {
-    let mut machine = in_memory();
-    let session = open_session(&mut machine);
-    let close = Command::Close { session };
-    let answers = apply(
-        &mut machine,
-        &[close, fixture::write(session, 1, 1, put_note(1))],
-    );
-    assert_eq!(reply(&answers), Reply::SessionGone);
-    assert_eq!(
-        machine
-            .views()
-            .view()
-            .get(&layout::record_key(fixture::note_id(), &[1]))
-            .expect("a get"),
-        None
-    );
-}
-
-#[test]
-fn sessions_survive_a_restart_as_of_the_flush() {
-    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
-    let mut machine = open(Arc::clone(&engine), Limits::default());
-    let session = open_session(&mut machine);
-    let first = [fixture::write(session, 1, 1, put_note(1))];
-    apply(&mut machine, &first);
-    let flush = machine.begin_flush().expect("something to flush");
-    // Applied while the flush is out: not part of it.
-    let second = [fixture::write(session, 2, 2, put_note(2))];
-    assert_eq!(reply(&apply(&mut machine, &second)), done(3, false));
-    let at_3 = machine.state_hash().expect("memory reads");
-    drop(
-        machine
-            .end_flush(flush.run().expect("it is written"))
-            .expect("it was out"),
-    );
-    assert_eq!((machine.applied(), machine.durable_round()), (3, 2));
-    drop(machine);
-
-    let mut machine = open(Arc::clone(&engine), Limits::default());
-    assert_eq!(machine.applied(), 2);
-    assert_eq!(
-        reply(&apply(&mut machine, &second)),
-        done(3, false),
-        "executed: at round 2 it was not yet"
-    );
-    assert_eq!(machine.state_hash().expect("memory reads"), at_3);
-    assert_eq!(reply(&apply(&mut machine, &first)), Reply::Stale);
-    flush_and_close(machine, session);
-
-    let mut machine = open(engine, Limits::default());
-    assert_eq!(
-        reply(&apply(&mut machine, &second)),
-        Reply::SessionGone,
-        "its row was removed"
-    );
-}
-
-fn flush_and_close(mut machine: Machine, session: SessionId) {
-    flush(&mut machine);
-    apply(&mut machine, &[Command::Close { session }]);
-    flush(&mut machine);
-    assert!(machine.begin_flush().is_none(), "nothing is left");
-}
-
-#[test]
-fn only_the_next_round_is_applied() {
-    let mut machine = in_memory();
-    let session = open_session(&mut machine);
-    let put = entry(&[fixture::write(session, 1, 1, put_note(1))]);
-    for round in [0, 1, 3, u64::MAX] {
-        assert!(
-            matches!(machine.apply(round, &put), Err(Error::Storage { .. })),
-            "{round}"
-        );
-    }
-    assert_eq!(machine.applied(), 1);
-    assert!(
-        machine.apply(2, &put).is_ok(),
-        "the mistake changed nothing"
-    );
-}
-
-#[test]
-fn a_body_that_does_not_decode_does_nothing() {
-    let mut machine = in_memory();
-    let session = open_session(&mut machine);
-    let before = machine.state_hash().expect("memory reads");
-    let good = entry(&[fixture::write(session, 1, 1, put_note(1))]);
-    for body in [
-        Bytes::new(),
-        Bytes::from_static(b"garbage"),
-        good.body.slice(..good.body.len() - 3),
-    ] {
-        let round = machine.applied() + 1;
-        assert_eq!(
-            machine
-                .apply(round, &Entry { id: good.id, body })
-                .expect("total"),
-            []
-        );
-    }
-    assert_eq!(machine.state_hash().expect("memory reads"), before);
-    assert_eq!(machine.applied(), 4);
-}
-
-#[test]
-fn another_schema_is_refused_and_new_records_are_remembered() {
-    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
-    let reopen = |records| {
-        let store = Store::open(Arc::clone(&engine)).expect("the store opens");
-        Machine::open(store, Catalog::new(records).expect("a catalog"))
-    };
-    drop(reopen(&fixture::RECORDS[1..]).expect("a new store"));
-    drop(reopen(&fixture::RECORDS).expect("one record more"));
-    drop(reopen(&fixture::RECORDS[1..]).expect("and without it again"));
-    let refused = reopen(&fixture::OTHER_RECORDS).map(drop);
-    assert!(
-        matches!(refused, Err(Error::SchemaMismatch { .. })),
-        "{refused:?}"
-    );
-}
-
-const SMALL: Limits = Limits {
-    sessions_max: 4,
-    outcomes_bytes_max: 2_000,
-};
+const SMALL: Limits = Limits { sessions_max: 4, outcomes_bytes_max: 2_000 };
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -276,12 +42,7 @@ impl Replica {
     fn new(mut reopen: impl FnMut() -> Arc<dyn Engine> + 'static) -> Replica {
         let engine = reopen();
         let machine = Some(open(Arc::clone(&engine), SMALL));
-        Replica {
-            reopen: Box::new(reopen),
-            engine: Some(engine),
-            machine,
-            flush: None,
-        }
+        Replica { reopen: Box::new(reopen), engine: Some(engine), machine, flush: None }
     }
 
     fn step(&mut self, step: &Step, log: &[Entry], expected: &[(Vec<Answer>, StateHash)]) {
@@ -300,11 +61,7 @@ impl Replica {
                 let Some(flush) = self.flush.take() else {
                     return;
                 };
-                drop(
-                    machine
-                        .end_flush(flush.run().expect("it is written"))
-                        .expect("it was out"),
-                );
+                drop(machine.end_flush(flush.run().expect("it is written")).expect("it was out"));
             }
             Step::Restart => {
                 let durable = machine.durable_round();
@@ -318,49 +75,25 @@ impl Replica {
         }
         let machine = self.machine.as_ref().expect("open between steps");
         if let Some(before) = machine.applied().checked_sub(1) {
-            assert_eq!(
-                machine.state_hash().expect("it reads"),
-                expected[before as usize].1
-            );
+            assert_eq!(machine.state_hash().expect("it reads"), expected[before as usize].1);
         }
     }
 
     /// Goes to the end of the log, flushes, and gives all rows that the engine holds.
-    fn finish(
-        mut self,
-        log: &[Entry],
-        expected: &[(Vec<Answer>, StateHash)],
-    ) -> BTreeMap<Bytes, Bytes> {
-        for step in log.iter().map(|_| Step::Apply).chain([
-            Step::EndFlush,
-            Step::BeginFlush,
-            Step::EndFlush,
-        ]) {
+    fn finish(mut self, log: &[Entry], expected: &[(Vec<Answer>, StateHash)]) -> BTreeMap<Bytes, Bytes> {
+        for step in log.iter().map(|_| Step::Apply).chain([Step::EndFlush, Step::BeginFlush, Step::EndFlush]) {
             self.step(&step, log, expected);
         }
         let snapshot = self.engine.expect("open").snapshot().expect("a snapshot");
-        let rows = snapshot
-            .scan(Bound::Unbounded, Bound::Unbounded, false)
-            .expect("a scan");
+        let rows = snapshot.scan(Bound::Unbounded, Bound::Unbounded, false).expect("a scan");
         rows.collect::<Result<_, _>>().expect("rows")
     }
 }
 
 /// Writes by sessions that may be open, of people who collide; sometimes bytes that are no batch.
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
-    let person = (
-        1..6_u8,
-        1..7_u8,
-        prop::option::of(1..4_u8),
-        prop::option::of(1..4_u8),
-    )
-        .prop_map(|(id, email, city, badge)| Person {
-            id,
-            email,
-            city,
-            badge,
-            payload: vec![id; 4],
-        });
+    let person = (1..6_u8, 1..7_u8, prop::option::of(1..4_u8), prop::option::of(1..4_u8))
+        .prop_map(|(id, email, city, badge)| Person { id, email, city, badge, payload: vec![id; 4] });
     let write = prop_oneof![
         4 => person.clone().prop_map(|person| person.put()),
         2 => person.prop_map(|person| person.insert()),
@@ -378,10 +111,7 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
         }),
     ];
     let good = prop::collection::vec(command, 0..8).prop_map(|commands| entry(&commands));
-    let garbage = prop::collection::vec(any::<u8>(), 0..40).prop_map(|body| Entry {
-        body: body.into(),
-        ..entry(&[])
-    });
+    let garbage = prop::collection::vec(any::<u8>(), 0..40).prop_map(|body| Entry { body: body.into(), ..entry(&[]) });
     prop::collection::vec(prop_oneof![15 => good, 1 => garbage], 1..30)
 }
 

@@ -35,53 +35,26 @@ struct Index {
 
 impl Rule {
     pub(super) fn new(catalog: &Catalog) -> Rule {
-        let index = |index: &crate::schema::IndexGlue| Index {
-            id: IndexId::named(index.name),
-            unique: index.unique,
-        };
+        let index = |index: &crate::schema::IndexGlue| Index { id: IndexId::named(index.name), unique: index.unique };
         let record = |(id, glue): (RecordId, &'static RecordGlue)| {
-            (
-                id,
-                RecordType {
-                    id,
-                    glue,
-                    indexes: glue.indexes.iter().map(index).collect(),
-                },
-            )
+            (id, RecordType { id, glue, indexes: glue.indexes.iter().map(index).collect() })
         };
-        Rule {
-            records: catalog.records().map(record).collect(),
-        }
+        Rule { records: catalog.records().map(record).collect() }
     }
 
     /// What `write` does in `round` to `rows`.
-    pub(super) fn apply(
-        &self,
-        rows: &dyn Rows,
-        write: &Write,
-        round: u64,
-    ) -> Result<(WriteSet, Outcome), Error> {
-        let (Write::Put { record, .. }
-        | Write::Insert { record, .. }
-        | Write::Remove { record, .. }) = write;
+    pub(super) fn apply(&self, rows: &dyn Rows, write: &Write, round: u64) -> Result<(WriteSet, Outcome), Error> {
+        let (Write::Put { record, .. } | Write::Insert { record, .. } | Write::Remove { record, .. }) = write;
         let Some(record_type) = self.records.get(record) else {
-            return Ok((
-                WriteSet::default(),
-                Err(Refusal::UnknownRecord { record: *record }),
-            ));
+            return Ok((WriteSet::default(), Err(Refusal::UnknownRecord { record: *record })));
         };
         let mut changes = WriteSet::default();
         let outcome = match write {
             Write::Put { value, .. } => record_type.put(rows, value, round, true, &mut changes)?,
-            Write::Insert { value, .. } => {
-                record_type.put(rows, value, round, false, &mut changes)?
-            }
+            Write::Insert { value, .. } => record_type.put(rows, value, round, false, &mut changes)?,
             Write::Remove { key, .. } => record_type.remove(rows, key, round, &mut changes)?,
         };
-        debug_assert!(
-            outcome.is_ok() || changes.rows.is_empty(),
-            "a refused write changes nothing"
-        );
+        debug_assert!(outcome.is_ok() || changes.rows.is_empty(), "a refused write changes nothing");
         Ok((changes, outcome))
     }
 }
@@ -112,10 +85,7 @@ impl RecordType {
             Some(Err(reason)) => return Ok(Err(Refusal::undecodable(record, reason))),
         };
 
-        let old_keys = old_keys
-            .iter()
-            .map(Option::as_deref)
-            .chain(std::iter::repeat(None));
+        let old_keys = old_keys.iter().map(Option::as_deref).chain(std::iter::repeat(None));
         let changed: Vec<_> = self
             .indexes
             .iter()
@@ -127,10 +97,7 @@ impl RecordType {
             if let Some(new_key) = new_key.filter(|_| index.unique)
                 && self.is_taken(rows, index.id, new_key)?
             {
-                return Ok(Err(Refusal::UniqueViolation {
-                    record,
-                    index: index.id,
-                }));
+                return Ok(Err(Refusal::UniqueViolation { record, index: index.id }));
             }
         }
 
@@ -141,28 +108,16 @@ impl RecordType {
                 changes.remove(layout::index_key(record, index.id, old_key, &new.key));
             }
             if let Some(new_key) = new_key {
-                changes.put(
-                    layout::index_key(record, index.id, new_key, &new.key),
-                    layout::index_value(new_key),
-                );
+                changes.put(layout::index_key(record, index.id, new_key, &new.key), layout::index_value(new_key));
             }
         }
         Ok(Ok(Applied { round, existed }))
     }
 
-    fn remove(
-        &self,
-        rows: &dyn Rows,
-        key: &[u8],
-        round: u64,
-        changes: &mut WriteSet,
-    ) -> Result<Outcome, Error> {
+    fn remove(&self, rows: &dyn Rows, key: &[u8], round: u64, changes: &mut WriteSet) -> Result<Outcome, Error> {
         let row_key = layout::record_key(self.id, key);
         let Some(row) = rows.get(&row_key)? else {
-            return Ok(Ok(Applied {
-                round,
-                existed: false,
-            }));
+            return Ok(Ok(Applied { round, existed: false }));
         };
         let index_keys = match self.stored_index_keys(key, &row) {
             Ok(index_keys) => index_keys,
@@ -174,10 +129,7 @@ impl RecordType {
                 changes.remove(layout::index_key(self.id, index.id, index_key, key));
             }
         }
-        Ok(Ok(Applied {
-            round,
-            existed: true,
-        }))
+        Ok(Ok(Applied { round, existed: true }))
     }
 
     /// The index keys of the record in `row`, stored under `key`. Decodes nothing if there are no indexes.
@@ -185,11 +137,8 @@ impl RecordType {
         if self.indexes.is_empty() {
             return Ok(Vec::new());
         }
-        let (_, value) =
-            layout::split_record_value(row).ok_or("the stored record's row is too short")?;
-        let stored = self
-            .rows_of(&value)
-            .map_err(|reason| format!("the stored record: {reason}"))?;
+        let (_, value) = layout::split_record_value(row).ok_or("the stored record's row is too short")?;
+        let stored = self.rows_of(&value).map_err(|reason| format!("the stored record: {reason}"))?;
         if stored.key != key {
             // Its index rows would be looked for under the wrong key, and stay.
             return Err("the stored record has another key than its row".to_owned());
@@ -200,9 +149,7 @@ impl RecordType {
     fn rows_of(&self, value: &[u8]) -> Result<RecordRows, String> {
         let rows = (self.glue.rows)(value)?;
         if rows.index_keys.len() != self.indexes.len() {
-            return Err(
-                "the record type gave another number of index keys than it has indexes".to_owned(),
-            );
+            return Err("the record type gave another number of index keys than it has indexes".to_owned());
         }
         Ok(rows)
     }

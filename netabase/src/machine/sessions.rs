@@ -70,10 +70,7 @@ pub(super) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            sessions_max: SESSIONS_MAX,
-            outcomes_bytes_max: OUTCOMES_BYTES_MAX,
-        }
+        Limits { sessions_max: SESSIONS_MAX, outcomes_bytes_max: OUTCOMES_BYTES_MAX }
     }
 }
 
@@ -104,17 +101,14 @@ pub(super) type Captured = (SessionId, Option<Arc<Session>>);
 impl Sessions {
     /// Reads the sessions that the store holds.
     pub(super) fn load(rows: &dyn Rows, limits: Limits) -> Result<Sessions, Error> {
-        let mut sessions = Sessions {
-            limits,
-            ..Sessions::default()
-        };
+        let mut sessions = Sessions { limits, ..Sessions::default() };
         for row in rows.scan_prefix(&[layout::SPACE_SESSION])? {
             let (key, value) = row?;
             let damaged = |what: &str| StoreError::Damaged(format!("a session's row {what}"));
-            let (round, position) = layout::split_session_key(&key)
-                .ok_or_else(|| damaged("has another key than a session"))?;
-            let session: Session = codec::decode(&value)
-                .map_err(|error| damaged(&format!("does not decode: {error}")))?;
+            let (round, position) =
+                layout::split_session_key(&key).ok_or_else(|| damaged("has another key than a session"))?;
+            let session: Session =
+                codec::decode(&value).map_err(|error| damaged(&format!("does not decode: {error}")))?;
             let id = SessionId { round, position };
             if sessions.by_use.insert(session.used, id).is_some() {
                 return Err(damaged("has the last use of another one").into());
@@ -130,18 +124,8 @@ impl Sessions {
         while self.open.len() >= self.limits.sessions_max {
             self.end_least_recently_used();
         }
-        let id = SessionId {
-            round: place.round,
-            position: place.position,
-        };
-        self.open.insert(
-            id,
-            Arc::new(Session {
-                used: place,
-                floor: 0,
-                outcomes: BTreeMap::new(),
-            }),
-        );
+        let id = SessionId { round: place.round, position: place.position };
+        self.open.insert(id, Arc::new(Session { used: place, floor: 0, outcomes: BTreeMap::new() }));
         self.by_use.insert(place, id);
         self.dirty.insert(id);
         id
@@ -157,13 +141,7 @@ impl Sessions {
     }
 
     /// Decides whether a write at `place` is executed, and forgets the outcomes below its floor.
-    pub(super) fn admit(
-        &mut self,
-        id: SessionId,
-        number: u64,
-        floor: u64,
-        place: Place,
-    ) -> Admission {
+    pub(super) fn admit(&mut self, id: SessionId, number: u64, floor: u64, place: Place) -> Admission {
         let Some(session) = self.open.get_mut(&id) else {
             return Admission::Answer(Reply::SessionGone);
         };
@@ -174,11 +152,7 @@ impl Sessions {
         self.dirty.insert(id);
 
         session.floor = session.floor.max(floor);
-        while let Some(lowest) = session
-            .outcomes
-            .first_entry()
-            .filter(|lowest| *lowest.key() < session.floor)
-        {
+        while let Some(lowest) = session.outcomes.first_entry().filter(|lowest| *lowest.key() < session.floor) {
             self.outcomes_bytes -= outcome_bytes(&lowest.remove());
         }
         if number < session.floor {
@@ -216,18 +190,12 @@ impl Sessions {
     /// What changed since it was last asked, as of now.
     pub(super) fn take_dirty(&mut self) -> Vec<Captured> {
         let dirty = std::mem::take(&mut self.dirty);
-        dirty
-            .into_iter()
-            .map(|id| (id, self.open.get(&id).cloned()))
-            .collect()
+        dirty.into_iter().map(|id| (id, self.open.get(&id).cloned())).collect()
     }
 
     /// All of them, as of now, in the order of their ids.
     pub(super) fn capture(&self) -> Vec<Captured> {
-        self.open
-            .iter()
-            .map(|(id, session)| (*id, Some(Arc::clone(session))))
-            .collect()
+        self.open.iter().map(|(id, session)| (*id, Some(Arc::clone(session)))).collect()
     }
 }
 
@@ -247,9 +215,7 @@ pub(super) fn row(captured: &Captured) -> Result<(Bytes, Option<Bytes>), Error> 
     let value = match session {
         Some(session) => Some(
             codec::encode(&**session)
-                .map_err(|error| {
-                    StoreError::Failed(format!("a session cannot be written: {error}"))
-                })?
+                .map_err(|error| StoreError::Failed(format!("a session cannot be written: {error}")))?
                 .into(),
         ),
         None => None,
@@ -258,11 +224,7 @@ pub(super) fn row(captured: &Captured) -> Result<(Bytes, Option<Bytes>), Error> 
 }
 
 fn outcome_bytes(outcome: &Outcome) -> usize {
-    OUTCOME_BYTES
-        + outcome
-            .as_ref()
-            .err()
-            .map_or(0, |refusal| refusal.reason_bytes())
+    OUTCOME_BYTES + outcome.as_ref().err().map_or(0, |refusal| refusal.reason_bytes())
 }
 
 #[cfg(test)]

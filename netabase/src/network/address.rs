@@ -8,10 +8,7 @@ use crate::Error;
 ///
 /// # Errors
 /// `Error::Configuration` for `option`, which says what an address looks like.
-pub(crate) fn parse_peer_address(
-    option: &'static str,
-    text: &str,
-) -> Result<(PeerId, Multiaddr), Error> {
+pub(crate) fn parse_peer_address(option: &'static str, text: &str) -> Result<(PeerId, Multiaddr), Error> {
     let wrong = |what: &str| Error::Configuration {
         option,
         reason: format!(
@@ -19,10 +16,7 @@ pub(crate) fn parse_peer_address(
              /ip4/10.0.0.1/tcp/4710/p2p/12D3KooW…"
         ),
     };
-    let mut address: Multiaddr = text
-        .trim()
-        .parse()
-        .map_err(|error| wrong(&format!("is not an address ({error})")))?;
+    let mut address: Multiaddr = text.trim().parse().map_err(|error| wrong(&format!("is not an address ({error})")))?;
     let Some(Protocol::P2p(peer)) = address.pop() else {
         return Err(wrong("does not end with /p2p/ and a peer id"));
     };
@@ -32,9 +26,7 @@ pub(crate) fn parse_peer_address(
         _ => false,
     };
     if !dialable {
-        return Err(wrong(
-            "cannot be dialled, it needs a host with /tcp/<port> or /udp/<port>/quic-v1",
-        ));
+        return Err(wrong("cannot be dialled, it needs a host with /tcp/<port> or /udp/<port>/quic-v1"));
     }
     Ok((peer, address))
 }
@@ -55,11 +47,7 @@ mod tests {
     #[test]
     fn full_addresses_give_the_peer_and_where_it_is() {
         let peer = PeerId::random();
-        for place in [
-            "/ip4/10.0.0.1/tcp/4710",
-            "/ip6/::1/udp/4710/quic-v1",
-            "/dns/db.example/tcp/4710",
-        ] {
+        for place in ["/ip4/10.0.0.1/tcp/4710", "/ip6/::1/udp/4710/quic-v1", "/dns/db.example/tcp/4710"] {
             let parsed = parse_peer_address("founders", &format!("{place}/p2p/{peer}")).unwrap();
             assert_eq!(parsed, (peer, place.parse().unwrap()));
         }
@@ -80,17 +68,8 @@ mod tests {
             format!("/ip4/10.0.0.1/udp/4710/p2p/{peer}"),
         ] {
             let error = parse_peer_address("founders", &text).unwrap_err();
-            let Error::Configuration {
-                option: "founders",
-                reason,
-            } = &error
-            else {
-                panic!("{error:?}")
-            };
-            assert!(
-                reason.contains(&text) && reason.contains("/ip4/10.0.0.1/tcp/4710/p2p/"),
-                "{reason}"
-            );
+            let Error::Configuration { option: "founders", reason } = &error else { panic!("{error:?}") };
+            assert!(reason.contains(&text) && reason.contains("/ip4/10.0.0.1/tcp/4710/p2p/"), "{reason}");
         }
     }
 }

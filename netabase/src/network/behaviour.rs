@@ -15,9 +15,8 @@ use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
     swarm::{
-        CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, DialFailure, FromSwarm,
-        ListenFailure, NetworkBehaviour, THandler, THandlerInEvent, ToSwarm,
-        behaviour::ConnectionEstablished,
+        CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, DialFailure, FromSwarm, ListenFailure,
+        NetworkBehaviour, THandler, THandlerInEvent, ToSwarm, behaviour::ConnectionEstablished,
     },
 };
 use tokio::sync::mpsc;
@@ -44,19 +43,10 @@ pub(super) struct Expelled(pub(super) PeerId);
 
 impl PaxosBehaviour {
     pub(super) fn new(directory: Arc<Directory>, events: mpsc::Sender<NetworkEvent>) -> Self {
-        PaxosBehaviour {
-            directory,
-            events,
-            opening: HashMap::new(),
-            demands: VecDeque::new(),
-        }
+        PaxosBehaviour { directory, events, opening: HashMap::new(), demands: VecDeque::new() }
     }
 
-    fn handler(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-    ) -> Result<Handler, ConnectionDenied> {
+    fn handler(&mut self, peer: PeerId, connection: ConnectionId) -> Result<Handler, ConnectionDenied> {
         let Some(gates) = self.directory.gates(peer) else {
             let refused = self.directory.count_refusal();
             // At each power of two, so that a stranger cannot fill the log.
@@ -67,13 +57,7 @@ impl PaxosBehaviour {
         };
         let (line, queues) = Line::open();
         self.opening.insert(connection, line);
-        Ok(Handler::new(
-            peer,
-            self.directory.limits(),
-            gates,
-            queues,
-            &self.events,
-        ))
+        Ok(Handler::new(peer, self.directory.limits(), gates, queues, &self.events))
     }
 }
 
@@ -104,20 +88,12 @@ impl NetworkBehaviour for PaxosBehaviour {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            FromSwarm::ConnectionEstablished(ConnectionEstablished {
-                peer_id,
-                connection_id,
-                ..
-            }) => {
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
                 if let Some(line) = self.opening.remove(&connection_id) {
                     self.directory.add_line(peer_id, connection_id, line);
                 }
             }
-            FromSwarm::ConnectionClosed(ConnectionClosed {
-                peer_id,
-                connection_id,
-                ..
-            }) => {
+            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
                 self.directory.remove_line(peer_id, connection_id);
             }
             FromSwarm::ListenFailure(ListenFailure { connection_id, .. })
@@ -128,22 +104,13 @@ impl NetworkBehaviour for PaxosBehaviour {
         }
     }
 
-    fn on_connection_handler_event(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        violation: Violation,
-    ) {
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, violation: Violation) {
         let Violation { channel, error } = violation;
         tracing::warn!(%peer, ?channel, %error, "closed the connection of a peer that broke the protocol");
         self.directory.remove_line(peer, connection);
         let connection = CloseConnection::One(connection);
-        self.demands.push_back(ToSwarm::CloseConnection {
-            peer_id: peer,
-            connection,
-        });
-        self.demands
-            .push_back(ToSwarm::GenerateEvent(Expelled(peer)));
+        self.demands.push_back(ToSwarm::CloseConnection { peer_id: peer, connection });
+        self.demands.push_back(ToSwarm::GenerateEvent(Expelled(peer)));
     }
 
     /// Polled by the swarm after each event that it passes on, so no waker is needed.

@@ -7,9 +7,7 @@ use bytes::Bytes;
 
 use super::{
     limits::{READ_BUFFER_BYTES, WRITE_BUFFER_BYTES, WRITE_DIRECT_BYTES},
-    protocol::{
-        COUNTED_BYTES, HEADER_BYTES, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, REFUSAL_BYTES_MAX,
-    },
+    protocol::{COUNTED_BYTES, HEADER_BYTES, KIND_REFUSED, KIND_REQUEST, KIND_RESPONSE, REFUSAL_BYTES_MAX},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,36 +126,24 @@ impl PaxosCodec {
             let more = arrived.max(partial.payload.len()).min(missing);
             partial.payload.reserve_exact(more);
         }
-        partial
-            .payload
-            .extend_from_slice(&self.input[self.start..self.start + arrived]);
+        partial.payload.extend_from_slice(&self.input[self.start..self.start + arrived]);
         self.start += arrived;
         if arrived < missing {
             self.partial = Some(partial);
             return Ok(None);
         }
-        let Partial {
-            id, kind, payload, ..
-        } = partial;
-        Ok(Some(Frame {
-            id,
-            kind,
-            payload: payload.into(),
-        }))
+        let Partial { id, kind, payload, .. } = partial;
+        Ok(Some(Frame { id, kind, payload: payload.into() }))
     }
 
     fn decode_header(&mut self) -> Result<Option<Partial>, FrameError> {
-        let Some((header, _)) =
-            self.input[self.start..self.end].split_first_chunk::<HEADER_BYTES>()
-        else {
+        let Some((header, _)) = self.input[self.start..self.end].split_first_chunk::<HEADER_BYTES>() else {
             return Ok(None);
         };
         let [l0, l1, l2, l3, id @ .., kind] = *header;
         let counted = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
         let kind = Kind::of_byte(kind)?;
-        let bytes = counted
-            .checked_sub(COUNTED_BYTES)
-            .ok_or(FrameError::TooShort(counted))?;
+        let bytes = counted.checked_sub(COUNTED_BYTES).ok_or(FrameError::TooShort(counted))?;
         let bytes_max = match kind {
             Kind::Request | Kind::Response => self.payload_bytes_max,
             Kind::Refused => REFUSAL_BYTES_MAX,
@@ -166,12 +152,7 @@ impl PaxosCodec {
             return Err(FrameError::TooLarge { bytes, bytes_max });
         }
         self.start += HEADER_BYTES;
-        Ok(Some(Partial {
-            id: u64::from_be_bytes(id),
-            kind,
-            payload: Vec::new(),
-            payload_bytes: bytes,
-        }))
+        Ok(Some(Partial { id: u64::from_be_bytes(id), kind, payload: Vec::new(), payload_bytes: bytes }))
     }
 
     /// Whether a part of a frame has arrived, so that the stream may not end here.
@@ -188,10 +169,7 @@ impl PaxosCodec {
     pub(super) fn encode(&mut self, frame: Frame) {
         debug_assert!(self.direct.is_empty(), "a direct payload comes last");
         let Frame { id, kind, payload } = frame;
-        debug_assert!(
-            payload.len() <= self.payload_bytes_max.max(REFUSAL_BYTES_MAX),
-            "the sender checks the limit"
-        );
+        debug_assert!(payload.len() <= self.payload_bytes_max.max(REFUSAL_BYTES_MAX), "the sender checks the limit");
         let counted = (payload.len() + COUNTED_BYTES) as u32;
         self.output.extend_from_slice(&counted.to_be_bytes());
         self.output.extend_from_slice(&id.to_be_bytes());
@@ -205,11 +183,7 @@ impl PaxosCodec {
 
     /// What to write next; empty when all is written.
     pub(super) fn unwritten(&self) -> &[u8] {
-        if self.written < self.output.len() {
-            &self.output[self.written..]
-        } else {
-            &self.direct
-        }
+        if self.written < self.output.len() { &self.output[self.written..] } else { &self.direct }
     }
 
     /// The first `bytes` of `unwritten` are written.

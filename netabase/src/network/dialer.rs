@@ -40,22 +40,9 @@ impl Dialer {
         let targets = peers
             .into_iter()
             .filter(|(_, addresses)| !addresses.is_empty())
-            .map(|(peer, addresses)| {
-                (
-                    peer,
-                    Target {
-                        addresses,
-                        state: State::Absent { due: now },
-                        pause: pause_min,
-                    },
-                )
-            })
+            .map(|(peer, addresses)| (peer, Target { addresses, state: State::Absent { due: now }, pause: pause_min }))
             .collect();
-        Dialer {
-            pause_min,
-            pause_max,
-            targets,
-        }
+        Dialer { pause_min, pause_max, targets }
     }
 
     /// When `take_due` will next have something.
@@ -71,10 +58,8 @@ impl Dialer {
 
     /// A peer to dial now; the driver reports what came of it.
     pub(super) fn take_due(&mut self, now: Instant) -> Option<(PeerId, Vec<Multiaddr>)> {
-        let (peer, target) = self
-            .targets
-            .iter_mut()
-            .find(|(_, target)| matches!(target.state, State::Absent { due } if due <= now))?;
+        let (peer, target) =
+            self.targets.iter_mut().find(|(_, target)| matches!(target.state, State::Absent { due } if due <= now))?;
         target.state = State::Dialing;
         Some((*peer, target.addresses.clone()))
     }
@@ -112,9 +97,7 @@ impl Dialer {
 impl Target {
     /// The pause, plus up to half of it: two nodes that dial each other do not stay in step.
     fn postpone(&mut self, now: Instant, jitter: f64, pause_max: Duration) {
-        self.state = State::Absent {
-            due: now + self.pause.mul_f64(1.0 + jitter / 2.0),
-        };
+        self.state = State::Absent { due: now + self.pause.mul_f64(1.0 + jitter / 2.0) };
         self.pause = (2 * self.pause).min(pause_max);
     }
 }
@@ -129,10 +112,7 @@ mod tests {
     fn dialer(now: Instant) -> (Dialer, PeerId) {
         let (peer, silent) = (PeerId::random(), PeerId::random());
         let addresses = vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()];
-        (
-            Dialer::new([(peer, addresses), (silent, Vec::new())], MIN, MAX, now),
-            peer,
-        )
+        (Dialer::new([(peer, addresses), (silent, Vec::new())], MIN, MAX, now), peer)
     }
 
     #[tokio::test]
@@ -142,10 +122,7 @@ mod tests {
         let mut pauses = Vec::new();
         for _ in 0..7 {
             assert_eq!(dialer.take_due(now).map(|(peer, _)| peer), Some(peer));
-            assert!(
-                dialer.take_due(now).is_none(),
-                "not dialled twice at a time"
-            );
+            assert!(dialer.take_due(now).is_none(), "not dialled twice at a time");
             dialer.on_dial_failed(peer, now, 0.0);
             let due = dialer.next_due().unwrap();
             pauses.push((due - now).as_millis());
@@ -164,10 +141,7 @@ mod tests {
         dialer.take_due(now);
         dialer.on_connected(peer, now);
         dialer.on_dial_failed(peer, now, 0.0);
-        assert!(
-            dialer.next_due().is_none(),
-            "the other side's dial came through first"
-        );
+        assert!(dialer.next_due().is_none(), "the other side's dial came through first");
         dialer.on_disconnected(peer, now, 0.0);
         assert_eq!(dialer.next_due(), Some(now + MIN));
         let later = now + MIN;

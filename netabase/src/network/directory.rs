@@ -22,10 +22,7 @@ use tokio::{
 use super::{
     gate::{Gate, Pass},
     handle::{RequestError, RequestResult, Transport},
-    limits::{
-        NetworkLimits, OUTBOUND_QUEUE_BYTES_MAX, OUTBOUND_QUEUE_MAX, UNANSWERED_BYTES_MAX,
-        UNANSWERED_MAX,
-    },
+    limits::{NetworkLimits, OUTBOUND_QUEUE_BYTES_MAX, OUTBOUND_QUEUE_MAX, UNANSWERED_BYTES_MAX, UNANSWERED_MAX},
     protocol::Channel,
 };
 
@@ -57,13 +54,9 @@ impl Line {
         let queues = array::from_fn(|channel| {
             let (sender, receiver) = mpsc::channel(OUTBOUND_QUEUE_MAX);
             receivers[channel] = Some(receiver);
-            (
-                sender,
-                Gate::new(OUTBOUND_QUEUE_MAX, OUTBOUND_QUEUE_BYTES_MAX),
-            )
+            (sender, Gate::new(OUTBOUND_QUEUE_MAX, OUTBOUND_QUEUE_BYTES_MAX))
         });
-        let receivers =
-            receivers.map(|receiver| receiver.expect("every channel was given a queue above"));
+        let receivers = receivers.map(|receiver| receiver.expect("every channel was given a queue above"));
         (Line { queues }, receivers)
     }
 
@@ -91,14 +84,9 @@ pub(super) struct Directory {
 }
 
 impl Directory {
-    pub(super) fn new(
-        limits: NetworkLimits,
-        allowed: impl IntoIterator<Item = PeerId>,
-    ) -> Arc<Self> {
-        let peer = || Peer {
-            lines: Vec::new(),
-            gates: array::from_fn(|_| Gate::new(UNANSWERED_MAX, UNANSWERED_BYTES_MAX)),
-        };
+    pub(super) fn new(limits: NetworkLimits, allowed: impl IntoIterator<Item = PeerId>) -> Arc<Self> {
+        let peer =
+            || Peer { lines: Vec::new(), gates: array::from_fn(|_| Gate::new(UNANSWERED_MAX, UNANSWERED_BYTES_MAX)) };
         Arc::new(Directory {
             limits,
             peers: RwLock::new(allowed.into_iter().map(|id| (id, peer())).collect()),
@@ -134,10 +122,7 @@ impl Directory {
     }
 
     pub(super) fn set_listen_addresses(&self, addresses: Vec<Multiaddr>) {
-        *self
-            .listen_addresses
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = addresses;
+        *self.listen_addresses.write().unwrap_or_else(PoisonError::into_inner) = addresses;
     }
 
     fn peers(&self) -> RwLockReadGuard<'_, HashMap<PeerId, Peer>> {
@@ -163,42 +148,54 @@ impl Transport for Directory {
         }
         let peers = self.peers();
         let lines = peers.get(&to).map_or(&[][..], |peer| &peer.lines);
-        let (_, line) = lines
-            .iter()
-            .rev()
-            .find(|(_, line)| line.is_open())
-            .ok_or(RequestError::NotConnected)?;
+        let (_, line) = lines.iter().rev().find(|(_, line)| line.is_open()).ok_or(RequestError::NotConnected)?;
         let (queue, gate) = &line.queues[channel.index()];
         let queued = gate.try_enter(bytes).ok_or(RequestError::QueueFull)?;
         let (requester, response) = oneshot::channel();
-        queue
-            .try_send(Outgoing {
-                payload,
-                deadline,
-                requester,
-                _queued: queued,
-            })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => RequestError::QueueFull,
-                mpsc::error::TrySendError::Closed(_) => RequestError::NotConnected,
-            })?;
+        queue.try_send(Outgoing { payload, deadline, requester, _queued: queued }).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => RequestError::QueueFull,
+            mpsc::error::TrySendError::Closed(_) => RequestError::NotConnected,
+        })?;
         Ok(response)
     }
 
     fn listen_addresses(&self) -> Vec<Multiaddr> {
-        self.listen_addresses
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.listen_addresses.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn is_connected(&self, peer: PeerId) -> bool {
-        self.peers()
-            .get(&peer)
-            .is_some_and(|peer| peer.lines.iter().any(|(_, line)| line.is_open()))
+        self.peers().get(&peer).is_some_and(|peer| peer.lines.iter().any(|(_, line)| line.is_open()))
     }
 
     fn refusals(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A connection whose closing hangs still has its queues: what counts is that it was taken off the list.
+    #[test]
+    fn the_newest_listed_line_carries_and_a_removed_one_does_not() {
+        let (peer, stranger) = (PeerId::random(), PeerId::random());
+        let directory = Directory::new(NetworkLimits::default(), [peer]);
+        let send = |to| directory.send(to, Channel::Paxos, Bytes::new(), Instant::now()).map(drop);
+        let ids = [1, 2].map(ConnectionId::new_unchecked);
+        let mut queues = ids.map(|id| {
+            let (line, queues) = Line::open();
+            directory.add_line(peer, id, line);
+            directory.add_line(stranger, id, Line::open().0);
+            queues
+        });
+        assert_eq!((send(peer), send(stranger)), (Ok(()), Err(RequestError::NotConnected)));
+        assert!(queues[0][0].try_recv().is_err() && queues[1][0].try_recv().is_ok());
+        directory.remove_line(peer, ids[1]);
+        assert_eq!(send(peer), Ok(()));
+        assert!(queues[0][0].try_recv().is_ok());
+        directory.remove_line(peer, ids[0]);
+        assert_eq!(send(peer), Err(RequestError::NotConnected));
+        assert!(!directory.is_connected(peer));
     }
 }

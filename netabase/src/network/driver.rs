@@ -5,7 +5,9 @@
 use std::{
     collections::{BTreeSet, HashMap},
     hash::{BuildHasher, Hasher, RandomState},
+    io,
     sync::Arc,
+    time::Duration,
 };
 
 use futures::StreamExt;
@@ -31,6 +33,9 @@ use super::{
 };
 use crate::Error;
 
+/// How long the system may take to name the interfaces of 0.0.0.0.
+const BIND_TIMEOUT: Duration = Duration::from_secs(10);
+
 pub(super) struct Driver {
     swarm: Swarm<Behaviour>,
     directory: Arc<Directory>,
@@ -51,14 +56,7 @@ impl Driver {
         let limits = directory.limits();
         let ids = peers.iter().map(|(peer, _)| *peer).collect();
         let dialer = Dialer::new(peers, limits.redial_min, limits.redial_max, Instant::now());
-        Driver {
-            swarm,
-            directory,
-            dialer,
-            peers: ids,
-            announced: BTreeSet::new(),
-            events,
-        }
+        Driver { swarm, directory, dialer, peers: ids, announced: BTreeSet::new(), events }
     }
 
     /// Returns when all the addresses are bound, or with what is wrong with one of them.
@@ -66,30 +64,23 @@ impl Driver {
         let mut unbound: HashMap<ListenerId, Multiaddr> = HashMap::new();
         for address in addresses {
             listen::probe(address)?;
-            let id = self
-                .swarm
-                .listen_on(address.clone())
-                .map_err(|error| listen::failed(address, &error))?;
+            let id = self.swarm.listen_on(address.clone()).map_err(|error| listen::failed(address, &error))?;
             unbound.insert(id, address.clone());
         }
-        while !unbound.is_empty() {
-            match self.swarm.select_next_some().await {
+        let deadline = Instant::now() + BIND_TIMEOUT;
+        while let Some(address) = unbound.values().next().cloned() {
+            let event = tokio::time::timeout_at(deadline, self.swarm.select_next_some())
+                .await
+                .map_err(|_| listen::failed(&address, &io::Error::from(io::ErrorKind::AddrNotAvailable)))?;
+            match event {
                 SwarmEvent::NewListenAddr { listener_id, .. } => {
                     unbound.remove(&listener_id);
                 }
-                SwarmEvent::ListenerError { listener_id, error } => {
-                    if let Some(address) = unbound.get(&listener_id) {
-                        return Err(listen::failed(address, &error));
-                    }
-                }
-                SwarmEvent::ListenerClosed {
-                    listener_id,
-                    reason: Err(error),
-                    ..
-                } => {
-                    if let Some(address) = unbound.get(&listener_id) {
-                        return Err(listen::failed(address, &error));
-                    }
+                SwarmEvent::ListenerError { listener_id, error }
+                | SwarmEvent::ListenerClosed { listener_id, reason: Err(error), .. }
+                    if unbound.contains_key(&listener_id) =>
+                {
+                    return Err(listen::failed(&unbound[&listener_id], &error));
                 }
                 other => self.on_event(other),
             }
@@ -125,15 +116,10 @@ impl Driver {
     /// The next change of who is connected that the node has not been told of. Computed, not queued: a
     /// node that is behind costs no memory, and sees the newest.
     fn news(&self) -> Option<NetworkEvent> {
-        self.peers.iter().find_map(|peer| {
-            match (
-                self.announced.contains(peer),
-                self.directory.is_connected(*peer),
-            ) {
-                (false, true) => Some(NetworkEvent::Connected(*peer)),
-                (true, false) => Some(NetworkEvent::Disconnected(*peer)),
-                _ => None,
-            }
+        self.peers.iter().find_map(|peer| match (self.announced.contains(peer), self.directory.is_connected(*peer)) {
+            (false, true) => Some(NetworkEvent::Connected(*peer)),
+            (true, false) => Some(NetworkEvent::Disconnected(*peer)),
+            _ => None,
         })
     }
 
@@ -157,46 +143,32 @@ impl Driver {
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
         match event {
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => {
-                self.dialer.on_connected(peer_id, Instant::now())
-            }
+            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.dialer.on_connected(peer_id, Instant::now()),
             SwarmEvent::ConnectionClosed { peer_id, cause, .. } => {
                 tracing::debug!(peer = %peer_id, ?cause, "a connection closed");
                 self.on_lost(peer_id);
             }
-            SwarmEvent::OutgoingConnectionError {
-                peer_id: Some(peer),
-                error,
-                ..
-            } => {
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 tracing::debug!(%peer, %error, "a dial failed");
                 self.dialer.on_dial_failed(peer, Instant::now(), jitter());
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 tracing::debug!(%error, "an incoming connection failed");
             }
-            SwarmEvent::NewListenAddr { .. } | SwarmEvent::ExpiredListenAddr { .. } => {
-                self.note_listeners()
-            }
-            SwarmEvent::ListenerClosed {
-                addresses, reason, ..
-            } => {
+            SwarmEvent::NewListenAddr { .. } | SwarmEvent::ExpiredListenAddr { .. } => self.note_listeners(),
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
                 tracing::error!(?addresses, ?reason, "stopped listening");
                 self.note_listeners();
             }
             SwarmEvent::Behaviour(BehaviourEvent::Paxos(Expelled(peer))) => self.on_lost(peer),
-            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event {
-                peer,
-                connection,
-                result: Err(error),
-            })) => {
-                if !matches!(error, ping::Failure::Unsupported) {
-                    tracing::info!(%peer, %error, "a connection no longer answers; closing it");
-                    // Closing may hang as long as the kernel tries; for us it is closed now.
-                    self.directory.remove_line(peer, connection);
-                    self.swarm.close_connection(connection);
-                    self.on_lost(peer);
-                }
+            SwarmEvent::Behaviour(BehaviourEvent::Ping(ping::Event { peer, connection, result: Err(error) }))
+                if !matches!(error, ping::Failure::Unsupported) =>
+            {
+                tracing::info!(%peer, %error, "a connection no longer answers; closing it");
+                // Closing may hang as long as the kernel tries; for us it is closed now.
+                self.directory.remove_line(peer, connection);
+                self.swarm.close_connection(connection);
+                self.on_lost(peer);
             }
             _ => {}
         }
@@ -209,8 +181,7 @@ impl Driver {
     }
 
     fn note_listeners(&self) {
-        self.directory
-            .set_listen_addresses(self.swarm.listeners().cloned().collect());
+        self.directory.set_listen_addresses(self.swarm.listeners().cloned().collect());
     }
 }
 

@@ -8,6 +8,9 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
+/// Far more tasks than a peer may have connections.
+const WAITING_MAX: usize = 64;
+
 #[derive(Debug)]
 pub(super) struct Gate {
     count_max: usize,
@@ -25,11 +28,7 @@ struct Inside {
 
 impl Gate {
     pub(super) fn new(count_max: usize, bytes_max: usize) -> Arc<Self> {
-        Arc::new(Gate {
-            count_max,
-            bytes_max,
-            inside: Mutex::default(),
-        })
+        Arc::new(Gate { count_max, bytes_max, inside: Mutex::default() })
     }
 
     pub(super) fn try_enter(self: &Arc<Self>, bytes: usize) -> Option<Pass> {
@@ -42,11 +41,11 @@ impl Gate {
         match self.admit(&mut inside, bytes) {
             Some(pass) => Poll::Ready(pass),
             None => {
-                if !inside
-                    .waiting
-                    .iter()
-                    .any(|waker| waker.will_wake(cx.waker()))
-                {
+                if !inside.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+                    if inside.waiting.len() >= WAITING_MAX {
+                        // Most are of connections long gone; the others will come again.
+                        inside.waiting.drain(..).for_each(Waker::wake);
+                    }
                     inside.waiting.push(cx.waker().clone());
                 }
                 Poll::Pending
@@ -55,17 +54,13 @@ impl Gate {
     }
 
     fn admit(self: &Arc<Self>, inside: &mut Inside, bytes: usize) -> Option<Pass> {
-        let fits =
-            inside.count < self.count_max && inside.bytes.saturating_add(bytes) <= self.bytes_max;
+        let fits = inside.count < self.count_max && inside.bytes.saturating_add(bytes) <= self.bytes_max;
         if !fits && inside.count > 0 {
             return None;
         }
         inside.count += 1;
         inside.bytes += bytes;
-        Some(Pass {
-            gate: self.clone(),
-            bytes,
-        })
+        Some(Pass { gate: self.clone(), bytes })
     }
 
     fn lock(&self) -> MutexGuard<'_, Inside> {
@@ -121,7 +116,7 @@ mod tests {
 
     #[test]
     fn who_waits_is_woken() {
-        let (waker, woken) = futures_test_waker();
+        let (waker, woken) = counting_waker();
         let gate = Gate::new(1, 10);
         let first = gate.try_enter(1).unwrap();
         let cx = Context::from_waker(&waker);
@@ -133,6 +128,17 @@ mod tests {
         assert!(gate.poll_enter(1, &cx).is_ready());
     }
 
+    #[test]
+    fn tasks_that_are_gone_are_not_remembered_for_ever() {
+        let gate = Gate::new(1, 10);
+        let _inside = gate.try_enter(1).unwrap();
+        for _ in 0..10 * WAITING_MAX {
+            let (waker, _) = counting_waker();
+            assert!(gate.poll_enter(1, &Context::from_waker(&waker)).is_pending());
+        }
+        assert!(gate.lock().waiting.len() <= WAITING_MAX);
+    }
+
     struct Woken(std::sync::atomic::AtomicUsize);
 
     impl std::task::Wake for Woken {
@@ -141,7 +147,7 @@ mod tests {
         }
     }
 
-    fn futures_test_waker() -> (Waker, Arc<Woken>) {
+    fn counting_waker() -> (Waker, Arc<Woken>) {
         let woken = Arc::new(Woken(0.into()));
         (woken.clone().into(), woken)
     }

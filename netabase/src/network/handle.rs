@@ -21,9 +21,7 @@ pub(crate) enum RequestError {
     Timeout,
     #[error("the connection was lost before the answer; the peer may have carried the request out")]
     ConnectionLost,
-    #[error(
-        "{bytes} bytes are more than the {bytes_max} that the channel carries; nothing was sent"
-    )]
+    #[error("{bytes} bytes are more than the {bytes_max} that the channel carries; nothing was sent")]
     TooLarge { bytes: usize, bytes_max: usize },
     #[error("the queue to the peer is full; nothing was sent")]
     QueueFull,
@@ -82,6 +80,7 @@ impl Network {
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn peer_id(&self) -> PeerId {
         self.peer_id
     }
@@ -103,8 +102,6 @@ impl Network {
 
 impl fmt::Debug for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Network")
-            .field("peer_id", &self.peer_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Network").field("peer_id", &self.peer_id).finish_non_exhaustive()
     }
 }

@@ -15,9 +15,7 @@ use libp2p::{
     core::{InboundUpgrade, OutboundUpgrade, UpgradeInfo},
     swarm::{
         ConnectionHandler, ConnectionHandlerEvent, StreamUpgradeError, SubstreamProtocol,
-        handler::{
-            ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound,
-        },
+        handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
     },
 };
 use tokio::sync::mpsc;
@@ -72,12 +70,7 @@ impl Handler {
             let queue = queues.next().expect("a queue for every channel");
             Outlet::new(channel, limits.payload_bytes_max(channel), queue)
         });
-        Handler {
-            sources,
-            inlets: array::from_fn(|_| None),
-            outlets,
-            violated: false,
-        }
+        Handler { sources, inlets: array::from_fn(|_| None), outlets, violated: false }
     }
 
     /// Ends all that goes on over this connection.
@@ -89,10 +82,7 @@ impl Handler {
     fn violation(&mut self, channel: Channel, error: FrameError) -> Poll<Event> {
         self.violated = true;
         self.shut();
-        Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Violation {
-            channel,
-            error,
-        }))
+        Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Violation { channel, error }))
     }
 }
 
@@ -153,10 +143,7 @@ impl ConnectionHandler for Handler {
         match event {}
     }
 
-    fn on_connection_event(
-        &mut self,
-        event: ConnectionEvent<'_, Protocols, Protocols, (), Channel>,
-    ) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Protocols, Protocols, (), Channel>) {
         match event {
             // A second substream takes the place of the first: the peer has opened it because the first failed.
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
@@ -170,18 +157,12 @@ impl ConnectionHandler for Handler {
                 protocol: Some((_, stream)),
                 info: channel,
             }) if !self.violated => self.outlets[channel.index()].on_opened(stream),
-            ConnectionEvent::DialUpgradeError(DialUpgradeError {
-                info: channel,
-                error,
-            }) => {
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info: channel, error }) => {
                 let error = match error {
-                    StreamUpgradeError::NegotiationFailed => RequestError::Refused(format!(
-                        "the peer does not speak {}",
-                        channel.protocol()
-                    )),
-                    StreamUpgradeError::Timeout | StreamUpgradeError::Io(_) => {
-                        RequestError::ConnectionLost
+                    StreamUpgradeError::NegotiationFailed => {
+                        RequestError::Refused(format!("the peer does not speak {}", channel.protocol()))
                     }
+                    StreamUpgradeError::Timeout | StreamUpgradeError::Io(_) => RequestError::ConnectionLost,
                     StreamUpgradeError::Apply(never) => match never {},
                 };
                 self.outlets[channel.index()].on_refused(&error);
@@ -197,8 +178,7 @@ pub(super) struct Protocols(&'static [Channel]);
 
 impl UpgradeInfo for Protocols {
     type Info = StreamProtocol;
-    type InfoIter =
-        std::iter::Map<std::slice::Iter<'static, Channel>, fn(&Channel) -> StreamProtocol>;
+    type InfoIter = std::iter::Map<std::slice::Iter<'static, Channel>, fn(&Channel) -> StreamProtocol>;
 
     fn protocol_info(&self) -> Self::InfoIter {
         self.0.iter().map(|channel| channel.protocol())
@@ -212,9 +192,7 @@ impl InboundUpgrade<Stream> for Protocols {
     type Future = Ready<Result<Self::Output, Infallible>>;
 
     fn upgrade_inbound(self, stream: Stream, protocol: StreamProtocol) -> Self::Future {
-        ready(Ok(
-            Channel::of_protocol(&protocol).map(|channel| (channel, stream))
-        ))
+        ready(Ok(Channel::of_protocol(&protocol).map(|channel| (channel, stream))))
     }
 }
 
@@ -224,8 +202,6 @@ impl OutboundUpgrade<Stream> for Protocols {
     type Future = Ready<Result<Self::Output, Infallible>>;
 
     fn upgrade_outbound(self, stream: Stream, protocol: StreamProtocol) -> Self::Future {
-        ready(Ok(
-            Channel::of_protocol(&protocol).map(|channel| (channel, stream))
-        ))
+        ready(Ok(Channel::of_protocol(&protocol).map(|channel| (channel, stream))))
     }
 }

@@ -45,9 +45,7 @@ impl Identity {
     /// A new identity, kept nowhere.
     #[must_use]
     pub fn generate() -> Self {
-        Identity {
-            keypair: Keypair::generate_ed25519(),
-        }
+        Identity { keypair: Keypair::generate_ed25519() }
     }
 
     /// The identity kept in `directory`, in the file `identity.key`; creates both if need be.
@@ -66,10 +64,7 @@ impl Identity {
                 })?;
                 Ok(identity)
             }
-            Err(error) => Err(unusable(
-                &path,
-                format!("cannot be opened ({error}): check its permissions"),
-            )),
+            Err(error) => Err(unusable(&path, format!("cannot be opened ({error}): check its permissions"))),
         }
     }
 
@@ -86,10 +81,7 @@ impl Identity {
     }
 
     fn create(&self, directory: &Path) -> io::Result<()> {
-        let encoded = self
-            .keypair
-            .to_protobuf_encoding()
-            .map_err(io::Error::other)?;
+        let encoded = self.keypair.to_protobuf_encoding().map_err(io::Error::other)?;
         fs::create_dir_all(directory)?;
         let temporary = directory.join(TEMPORARY_FILE);
         // Left by a crash before the rename: nobody knows that key yet.
@@ -117,16 +109,13 @@ impl From<Keypair> for Identity {
 
 impl fmt::Debug for Identity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Identity")
-            .field("peer_id", &self.peer_id())
-            .finish_non_exhaustive()
+        f.debug_struct("Identity").field("peer_id", &self.peer_id()).finish_non_exhaustive()
     }
 }
 
 fn load(path: &Path, file: File) -> Result<Identity, Error> {
-    let metadata = file
-        .metadata()
-        .map_err(|error| unusable(path, format!("cannot be read ({error}): check the disk")))?;
+    let metadata =
+        file.metadata().map_err(|error| unusable(path, format!("cannot be read ({error}): check the disk")))?;
     if !metadata.is_file() {
         return Err(unusable(path, "is not a file: move it away".into()));
     }
@@ -136,9 +125,7 @@ fn load(path: &Path, file: File) -> Result<Identity, Error> {
         if mode & 0o077 != 0 {
             return Err(unusable(
                 path,
-                format!(
-                    "can be read or written by others (mode {mode:03o}): if it was not copied, `chmod 600` it"
-                ),
+                format!("can be read or written by others (mode {mode:03o}): if it was not copied, `chmod 600` it"),
             ));
         }
     }
@@ -176,9 +163,7 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 }
 
 fn unusable(path: &Path, what: String) -> Error {
-    Error::DataDirectory {
-        reason: format!("the identity file {} {what}", path.display()),
-    }
+    Error::DataDirectory { reason: format!("the identity file {} {what}", path.display()) }
 }
 
 #[cfg(test)]
@@ -199,10 +184,7 @@ mod tests {
         fs::create_dir(&inner).unwrap();
         fs::write(inner.join(TEMPORARY_FILE), b"half a ke").unwrap();
         let first = Identity::load_or_create(&inner).unwrap();
-        assert_eq!(
-            Identity::load_or_create(&inner).unwrap().peer_id(),
-            first.peer_id()
-        );
+        assert_eq!(Identity::load_or_create(&inner).unwrap().peer_id(), first.peer_id());
         assert!(!inner.join(TEMPORARY_FILE).exists());
     }
 
@@ -213,10 +195,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         Identity::load_or_create(directory.path()).unwrap();
         let path = directory.path().join(FILE);
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(reason(Identity::load_or_create(directory.path())).contains("chmod 600"));
     }
@@ -230,12 +209,7 @@ mod tests {
         };
         let mut flipped = whole.clone();
         flipped[40] ^= 1;
-        for damaged in [
-            Vec::new(),
-            whole[..whole.len() - 1].to_vec(),
-            flipped,
-            vec![7; 4096],
-        ] {
+        for damaged in [Vec::new(), whole[..whole.len() - 1].to_vec(), flipped, vec![7; 4096]] {
             fs::write(directory.path().join(FILE), &damaged).unwrap();
             assert!(reason(Identity::load_or_create(directory.path())).contains("damaged"));
             assert_eq!(fs::read(directory.path().join(FILE)).unwrap(), damaged);
@@ -248,22 +222,11 @@ mod tests {
     #[test]
     fn debug_does_not_show_the_secret() {
         let identity = Identity::generate();
-        let secret = identity
-            .keypair()
-            .clone()
-            .try_into_ed25519()
-            .unwrap()
-            .secret();
+        let secret = identity.keypair().clone().try_into_ed25519().unwrap().secret();
         let shown = format!("{identity:?}");
         assert!(shown.contains(&identity.peer_id().to_string()));
         let bytes = format!("{:?}", secret.as_ref());
         assert!(!shown.contains(&bytes[1..bytes.len() - 1]));
-        assert_eq!(
-            shown,
-            format!(
-                "Identity {{ peer_id: PeerId(\"{}\"), .. }}",
-                identity.peer_id()
-            )
-        );
+        assert_eq!(shown, format!("Identity {{ peer_id: PeerId(\"{}\"), .. }}", identity.peer_id()));
     }
 }

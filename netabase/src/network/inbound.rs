@@ -46,9 +46,7 @@ pub(crate) struct Reply {
 
 impl Reply {
     pub(crate) fn new(path: impl ReplyPath + 'static) -> Self {
-        Reply {
-            path: Some(Box::new(path)),
-        }
+        Reply { path: Some(Box::new(path)) }
     }
 
     /// Answers. Lost silently if the connection is gone, or refused if it is over the channel's limit.
@@ -70,9 +68,7 @@ impl Reply {
 
 impl Drop for Reply {
     fn drop(&mut self) {
-        self.leave(Answer::Refused(
-            "the request was dropped without an answer".into(),
-        ));
+        self.leave(Answer::Refused("the request was dropped without an answer".into()));
     }
 }
 

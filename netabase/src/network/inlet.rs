@@ -51,24 +51,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inlet<S> {
         // Every answer holds a pass, and the gate gives no more than that: there is always room.
         let (answer, answers) = mpsc::channel(UNANSWERED_MAX);
         let substream = Substream::new(stream, source.payload_bytes_max);
-        Inlet {
-            source,
-            substream,
-            answers,
-            answer,
-            waiting: None,
-            admitted: None,
-            delivery: Delivery::default(),
-        }
+        Inlet { source, substream, answers, answer, waiting: None, admitted: None, delivery: Delivery::default() }
     }
 
     /// Ready only when the substream is of no more use.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SubstreamError> {
-        let written = self.substream.poll_write(cx, |cx| {
-            self.answers
-                .poll_recv(cx)
-                .map(|next| next.map(|(frame, _pass)| frame))
-        });
+        let written =
+            self.substream.poll_write(cx, |cx| self.answers.poll_recv(cx).map(|next| next.map(|(frame, _pass)| frame)));
         if let Poll::Ready(Err(error)) = written {
             return Poll::Ready(error);
         }
@@ -113,25 +102,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inlet<S> {
             pass,
             answers: self.answer.clone(),
         });
-        let Source {
-            peer: from,
-            channel,
-            ..
-        } = self.source;
-        Poll::Ready(Ok(Inbound {
-            from,
-            channel,
-            payload: frame.payload,
-            reply,
-        }))
+        let Source { peer: from, channel, .. } = self.source;
+        Poll::Ready(Ok(Inbound { from, channel, payload: frame.payload, reply }))
     }
 }
 
 impl<S> fmt::Debug for Inlet<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inlet")
-            .field("source", &self.source)
-            .finish_non_exhaustive()
+        f.debug_struct("Inlet").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
@@ -172,29 +150,13 @@ struct Return {
 
 impl ReplyPath for Return {
     fn leave(self: Box<Self>, answer: Answer) {
-        let Return {
-            id,
-            payload_bytes_max,
-            mut pass,
-            answers,
-        } = *self;
+        let Return { id, payload_bytes_max, mut pass, answers } = *self;
         let (kind, payload) = match answer {
-            Answer::Response(payload) if payload.len() <= payload_bytes_max => {
-                (Kind::Response, payload)
-            }
+            Answer::Response(payload) if payload.len() <= payload_bytes_max => (Kind::Response, payload),
             Answer::Response(payload) => {
                 let bytes = payload.len();
-                tracing::error!(
-                    bytes,
-                    payload_bytes_max,
-                    "an answer is larger than its channel carries"
-                );
-                (
-                    Kind::Refused,
-                    refusal(format!(
-                        "the answer of {bytes} bytes is larger than {payload_bytes_max}"
-                    )),
-                )
+                tracing::error!(bytes, payload_bytes_max, "an answer is larger than its channel carries");
+                (Kind::Refused, refusal(format!("the answer of {bytes} bytes is larger than {payload_bytes_max}")))
             }
             Answer::Refused(reason) => (Kind::Refused, refusal(reason)),
         };
@@ -205,6 +167,10 @@ impl ReplyPath for Return {
 }
 
 fn refusal(mut reason: String) -> Bytes {
-    reason.truncate(reason.floor_char_boundary(REFUSAL_BYTES_MAX));
+    let mut bytes = reason.len().min(REFUSAL_BYTES_MAX);
+    while !reason.is_char_boundary(bytes) {
+        bytes -= 1;
+    }
+    reason.truncate(bytes);
     reason.into()
 }

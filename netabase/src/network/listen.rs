@@ -36,9 +36,7 @@ fn socket(address: &Multiaddr) -> Result<Socket, Error> {
     };
     match (ip, parts.next(), parts.next(), parts.next()) {
         (Some(ip), Some(Protocol::Tcp(port)), None, None) => Ok(Socket::Tcp((ip, port).into())),
-        (Some(ip), Some(Protocol::Udp(port)), Some(Protocol::QuicV1), None) => {
-            Ok(Socket::Quic((ip, port).into()))
-        }
+        (Some(ip), Some(Protocol::Udp(port)), Some(Protocol::QuicV1), None) => Ok(Socket::Quic((ip, port).into())),
         _ => Err(unusable(format!(
             "{address} cannot be listened on: write /ip4/<address>/tcp/<port> or /ip4/<address>/udp/<port>/quic-v1 \
              (or /ip6), with port 0 for any free one"
@@ -72,8 +70,5 @@ pub(super) fn failed(address: &Multiaddr, error: &(dyn StdError + 'static)) -> E
 }
 
 fn unusable(reason: String) -> Error {
-    Error::Configuration {
-        option: "listen",
-        reason,
-    }
+    Error::Configuration { option: "listen", reason }
 }

@@ -54,18 +54,8 @@ enum State<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Outlet<S> {
-    pub(super) fn new(
-        channel: Channel,
-        payload_bytes_max: usize,
-        queue: mpsc::Receiver<Outgoing>,
-    ) -> Self {
-        Outlet {
-            channel,
-            payload_bytes_max,
-            queue,
-            state: State::Closed,
-            awaited: Awaited::default(),
-        }
+    pub(super) fn new(channel: Channel, payload_bytes_max: usize, queue: mpsc::Receiver<Outgoing>) -> Self {
+        Outlet { channel, payload_bytes_max, queue, state: State::Closed, awaited: Awaited::default() }
     }
 
     pub(super) fn on_opened(&mut self, stream: S) {
@@ -73,10 +63,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outlet<S> {
             State::Opening(first) => first.take(),
             State::Closed | State::Open { .. } => None,
         };
-        self.state = State::Open {
-            substream: Substream::new(stream, self.payload_bytes_max),
-            first,
-        };
+        self.state = State::Open { substream: Substream::new(stream, self.payload_bytes_max), first };
     }
 
     /// No substream could be opened; the reason goes to all that wait for it.
@@ -166,19 +153,13 @@ impl Awaited {
 
     /// The frame of a request, unless its time is over or too many are in flight.
     fn enlist(&mut self, outgoing: Outgoing) -> Option<Frame> {
-        let Outgoing {
-            payload,
-            deadline,
-            requester,
-            ..
-        } = outgoing;
+        let Outgoing { payload, deadline, requester, .. } = outgoing;
         if deadline <= Instant::now() {
             let _ = requester.send(Err(RequestError::Timeout));
             return None;
         }
         if self.requesters.len() >= self.sweep_at {
-            self.requesters
-                .retain(|_, requester| !requester.is_closed());
+            self.requesters.retain(|_, requester| !requester.is_closed());
             self.sweep_at = (2 * self.requesters.len()).clamp(Self::SWEEP_MIN, IN_FLIGHT_MAX);
         }
         if self.requesters.len() >= IN_FLIGHT_MAX {
@@ -187,11 +168,7 @@ impl Awaited {
         }
         self.last_id += 1;
         self.requesters.insert(self.last_id, requester);
-        Some(Frame {
-            id: self.last_id,
-            kind: Kind::Request,
-            payload,
-        })
+        Some(Frame { id: self.last_id, kind: Kind::Request, payload })
     }
 
     /// Ready only with the error that ends the substream.
@@ -220,9 +197,7 @@ impl Awaited {
         let Frame { id, kind, payload } = frame;
         let result = match kind {
             Kind::Response => Ok(payload),
-            Kind::Refused => Err(RequestError::Refused(
-                String::from_utf8_lossy(&payload).into_owned(),
-            )),
+            Kind::Refused => Err(RequestError::Refused(String::from_utf8_lossy(&payload).into_owned())),
             Kind::Request => return Err(FrameError::Misplaced(kind)),
         };
         if let Some(requester) = self.requesters.remove(&id) {

@@ -20,12 +20,8 @@ pub(crate) enum Channel {
 
 impl Channel {
     pub(crate) const COUNT: usize = 4;
-    pub(crate) const ALL: [Channel; Channel::COUNT] = [
-        Channel::Paxos,
-        Channel::Heartbeat,
-        Channel::Forward,
-        Channel::Sync,
-    ];
+    pub(crate) const ALL: [Channel; Channel::COUNT] =
+        [Channel::Paxos, Channel::Heartbeat, Channel::Forward, Channel::Sync];
 
     /// The name under which substreams of this channel are negotiated.
     pub(crate) const fn protocol(self) -> StreamProtocol {
@@ -43,9 +39,7 @@ impl Channel {
     }
 
     pub(crate) fn of_protocol(protocol: &StreamProtocol) -> Option<Channel> {
-        Channel::ALL
-            .into_iter()
-            .find(|channel| channel.protocol() == *protocol)
+        Channel::ALL.into_iter().find(|channel| channel.protocol() == *protocol)
     }
 }
 

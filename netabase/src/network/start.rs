@@ -4,8 +4,8 @@ use libp2p::{Multiaddr, PeerId, identity::Keypair};
 use tokio::sync::mpsc;
 
 use super::{
-    directory::Directory, driver::Driver, handle::Network, inbound::NetworkEvent,
-    limits::EVENT_QUEUE_MAX, limits::NetworkLimits, swarm,
+    directory::Directory, driver::Driver, handle::Network, inbound::NetworkEvent, limits::EVENT_QUEUE_MAX,
+    limits::NetworkLimits, swarm,
 };
 use crate::Error;
 
@@ -28,20 +28,8 @@ pub(crate) struct NetworkConfig {
 /// `Error::Network` if the identity or the system's resolver cannot be used.
 pub(crate) async fn start(
     config: NetworkConfig,
-) -> Result<
-    (
-        Network,
-        mpsc::Receiver<NetworkEvent>,
-        impl Future<Output = ()> + Send + 'static,
-    ),
-    Error,
-> {
-    let NetworkConfig {
-        keypair,
-        listen,
-        mut peers,
-        limits,
-    } = config;
+) -> Result<(Network, mpsc::Receiver<NetworkEvent>, impl Future<Output = ()> + Send + 'static), Error> {
+    let NetworkConfig { keypair, listen, mut peers, limits } = config;
     let local = PeerId::from(keypair.public());
     peers.retain(|(peer, _)| *peer != local);
     let (events, receiver) = mpsc::channel(EVENT_QUEUE_MAX);

@@ -32,17 +32,10 @@ pub(super) struct Substream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Substream<S> {
     pub(super) fn new(stream: S, payload_bytes_max: usize) -> Self {
-        Substream {
-            stream,
-            codec: PaxosCodec::new(payload_bytes_max),
-            unflushed: false,
-        }
+        Substream { stream, codec: PaxosCodec::new(payload_bytes_max), unflushed: false }
     }
 
-    pub(super) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<Frame, SubstreamError>> {
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, SubstreamError>> {
         loop {
             if let Some(frame) = self.codec.decode()? {
                 return Poll::Ready(Ok(frame));
@@ -73,8 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Substream<S> {
             if self.codec.unwritten().is_empty() {
                 break;
             }
-            let written =
-                ready!(Pin::new(&mut self.stream).poll_write(cx, self.codec.unwritten()))?;
+            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, self.codec.unwritten()))?;
             if written == 0 {
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
             }

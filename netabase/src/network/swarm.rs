@@ -1,6 +1,6 @@
 //! Builds the libp2p swarm: transports, security, limits and the behaviours that go with ours.
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use libp2p::{
     Multiaddr, Swarm, SwarmBuilder,
@@ -33,11 +33,7 @@ pub(super) struct Behaviour {
 }
 
 impl Behaviour {
-    fn new(
-        keypair: &Keypair,
-        directory: Arc<Directory>,
-        events: mpsc::Sender<NetworkEvent>,
-    ) -> Self {
+    fn new(keypair: &Keypair, directory: Arc<Directory>, events: mpsc::Sender<NetworkEvent>) -> Self {
         let limits = directory.limits().clone();
         let connections = ConnectionLimits::default()
             .with_max_pending_incoming(Some(limits.pending_incoming_max))
@@ -48,9 +44,7 @@ impl Behaviour {
             .with_agent_version(concat!("netabase/", env!("CARGO_PKG_VERSION")).into())
             // Peers' addresses come from the configuration, not from what peers say.
             .with_cache_size(0);
-        let ping = ping::Config::new()
-            .with_interval(limits.ping_interval)
-            .with_timeout(limits.ping_timeout);
+        let ping = ping::Config::new().with_interval(limits.ping_interval).with_timeout(limits.ping_timeout);
         Behaviour {
             paxos: PaxosBehaviour::new(directory, events),
             limits: connection_limits::Behaviour::new(connections),
@@ -67,37 +61,23 @@ pub(super) fn build<'a>(
     directory: Arc<Directory>,
     events: mpsc::Sender<NetworkEvent>,
 ) -> Result<Swarm<Behaviour>, Error> {
-    let NetworkLimits {
-        handshake_timeout, ..
-    } = *directory.limits();
-    let network = |error: &dyn std::fmt::Display, hint: &str| Error::Network {
-        reason: format!("{error}; {hint}"),
-    };
+    let NetworkLimits { handshake_timeout, .. } = *directory.limits();
+    let network = |error: &dyn std::fmt::Display, hint: &str| Error::Network { reason: format!("{error}; {hint}") };
     let behaviour = |keypair: &Keypair| Behaviour::new(keypair, directory, events);
     let config = |config: libp2p::swarm::Config| {
         config
             // Connections are kept alive by our handler; this is for the moment before it has a say.
             .with_idle_connection_timeout(Duration::from_secs(60))
             .with_max_negotiating_inbound_streams(YAMUX_STREAMS_MAX)
-            .with_notify_handler_buffer_size(NonZeroUsize::MIN)
     };
     let transports = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(
-            tcp::Config::new().nodelay(true),
-            (tls::Config::new, noise::Config::new),
-            || {
-                let mut config = yamux::Config::default();
-                config.set_max_num_streams(YAMUX_STREAMS_MAX);
-                config
-            },
-        )
-        .map_err(|error| {
-            network(
-                &error,
-                "the node's identity key cannot be used for TLS or noise",
-            )
-        })?
+        .with_tcp(tcp::Config::new().nodelay(true), (tls::Config::new, noise::Config::new), || {
+            let mut config = yamux::Config::default();
+            config.set_max_num_streams(YAMUX_STREAMS_MAX);
+            config
+        })
+        .map_err(|error| network(&error, "the node's identity key cannot be used for TLS or noise"))?
         .with_quic_config(|mut config| {
             config.handshake_timeout = handshake_timeout;
             config.max_concurrent_stream_limit = YAMUX_STREAMS_MAX as u32;
@@ -106,26 +86,13 @@ pub(super) fn build<'a>(
     let built = if dialled.into_iter().any(is_name) {
         transports
             .with_dns()
-            .map_err(|error| {
-                network(
-                    &error,
-                    "give the peers' addresses as /ip4 or /ip6, or fix /etc/resolv.conf",
-                )
-            })?
+            .map_err(|error| network(&error, "give the peers' addresses as /ip4 or /ip6, or fix /etc/resolv.conf"))?
             .with_behaviour(behaviour)
-            .map(|builder| {
-                builder
-                    .with_swarm_config(config)
-                    .with_connection_timeout(handshake_timeout)
-                    .build()
-            })
+            .map(|builder| builder.with_swarm_config(config).with_connection_timeout(handshake_timeout).build())
     } else {
-        transports.with_behaviour(behaviour).map(|builder| {
-            builder
-                .with_swarm_config(config)
-                .with_connection_timeout(handshake_timeout)
-                .build()
-        })
+        transports
+            .with_behaviour(behaviour)
+            .map(|builder| builder.with_swarm_config(config).with_connection_timeout(handshake_timeout).build())
     };
     Ok(match built {
         Ok(swarm) => swarm,
@@ -133,10 +100,7 @@ pub(super) fn build<'a>(
 }
 
 fn is_name(address: &Multiaddr) -> bool {
-    address.iter().any(|part| {
-        matches!(
-            part,
-            Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)
-        )
-    })
+    address
+        .iter()
+        .any(|part| matches!(part, Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)))
 }

@@ -41,26 +41,16 @@ async fn try_start(
 ) -> Result<Node, crate::Error> {
     let config = NetworkConfig {
         keypair: keypair.clone(),
-        listen: listen
-            .iter()
-            .map(|address| address.parse().unwrap())
-            .collect(),
+        listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
         peers: peers.to_vec(),
         limits,
     };
     let (network, events, driver) = start(config).await?;
-    Ok(Node {
-        network,
-        events,
-        connected: BTreeSet::new(),
-        driver: tokio::spawn(driver),
-    })
+    Ok(Node { network, events, connected: BTreeSet::new(), driver: tokio::spawn(driver) })
 }
 
 async fn started(keypair: &Keypair, listen: &[&str], peers: &[(PeerId, Vec<Multiaddr>)]) -> Node {
-    try_start(keypair, listen, peers, NetworkLimits::default())
-        .await
-        .unwrap()
+    try_start(keypair, listen, peers, NetworkLimits::default()).await.unwrap()
 }
 
 impl Node {
@@ -116,11 +106,7 @@ impl Node {
         Echo { network, task }
     }
 
-    fn ask(
-        &self,
-        to: PeerId,
-        payload: Bytes,
-    ) -> impl Future<Output = RequestResult> + Send + use<> {
+    fn ask(&self, to: PeerId, payload: Bytes) -> impl Future<Output = RequestResult> + Send + use<> {
         self.network.request(to, Channel::Paxos, payload, TIMEOUT)
     }
 }
@@ -137,23 +123,17 @@ impl Drop for Echo {
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(TIMEOUT, future)
-        .await
-        .expect("it hangs")
+    tokio::time::timeout(TIMEOUT, future).await.expect("it hangs")
 }
 
 /// Two nodes on the same kind of socket, connected both ways. Only the first listens.
 async fn pair_with(listen: &str, limits: NetworkLimits) -> (Node, Node) {
     let (a, b) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
     let (a_id, b_id) = (a.public().to_peer_id(), b.public().to_peer_id());
-    let mut a = try_start(&a, &[listen], &[(b_id, Vec::new())], limits.clone())
-        .await
-        .unwrap();
+    let mut a = try_start(&a, &[listen], &[(b_id, Vec::new())], limits.clone()).await.unwrap();
     let addresses = a.network.listen_addresses();
     assert_eq!(addresses.len(), 1);
-    let mut b = try_start(&b, &[], &[(a_id, addresses)], limits)
-        .await
-        .unwrap();
+    let mut b = try_start(&b, &[], &[(a_id, addresses)], limits).await.unwrap();
     a.wait_until(b_id, true).await;
     b.wait_until(a_id, true).await;
     (a, b)

@@ -9,13 +9,14 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 
 use super::card::Card;
-use super::entropy;
 use super::options::{Limits, Tuning};
 use super::volume::{StoreKind, Volume};
 use crate::command::{EntryIds, entry_bytes_max};
 use crate::consensus::{
-    ClusterId, Epoch, OPEN_ROUNDS_MAX, Incarnation, Log, Member, Owner, Parts, Replica, Report, Round, Seat, Submitter, Terms, Voters,
+    ClusterId, Epoch, Incarnation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, Replica, Report, Round, Seat, Submitter,
+    Terms, Voters,
 };
+use crate::entropy;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::network::{self, Identity, Network, NetworkConfig, NetworkEvent, NetworkLimits};
@@ -23,11 +24,13 @@ use crate::schema::Catalog;
 use crate::store::{Store, StoreError};
 
 /// What carries messages between nodes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) enum Wire {
+    /// libp2p, listening here.
     Sockets { listen: Vec<Multiaddr> },
+    /// A network that was joined already.
     #[cfg(any(test, feature = "testing"))]
-    Fabric(crate::testing::Fabric),
+    Joined(Network, mpsc::Receiver<NetworkEvent>),
 }
 
 /// Everything a node is made of.
@@ -72,19 +75,28 @@ impl Assembly {
         let Some(mut card) = stored else {
             if machine.applied() > 0 {
                 return Err(Error::DataDirectory {
-                    reason: "it holds records, but its file `node` is missing: put that file back, or use another directory".into(),
+                    reason:
+                        "it holds records, but its file `node` is missing: put that file back, or use another directory"
+                            .into(),
                 });
             }
             return self.make(cluster, me, founders, machine);
         };
         if card.cluster != cluster {
             return Err(Error::DataDirectory {
-                reason: format!("it belongs to the cluster {}, not to {cluster}: use the schema and the founders it was made with", card.cluster),
+                reason: format!(
+                    "it belongs to the cluster {}, not to {cluster}: use the schema and the founders it was made with",
+                    card.cluster
+                ),
             });
         }
         let owner = Owner { cluster, incarnation: card.incarnation };
         let log = match self.open_log(owner) {
-            Ok(log) if log.durable(|log| log.chosen()) < machine.applied() && card.renounced.is_none() && self.keeps(self.store) => {
+            Ok(log)
+                if log.durable(|log| log.chosen()) < machine.applied()
+                    && card.renounced.is_none()
+                    && self.keeps(self.store) =>
+            {
                 self.renounce(&mut card, "its consensus log is older than its records")?;
                 log
             }
@@ -148,7 +160,7 @@ impl Assembly {
     }
 
     /// Makes the member: what is chosen is replayed, the network listens.
-    pub(super) async fn member(self, opened: Opened) -> Result<Built> {
+    pub(super) async fn member(mut self, opened: Opened) -> Result<Built> {
         let Opened { card, log, machine } = opened;
         let me = self.identity.peer_id();
         let voters = Voters::new(self.peers.iter().map(|(peer, _)| *peer).collect());
@@ -156,7 +168,8 @@ impl Assembly {
         let views = machine.views();
         let replica = Arc::new(Replica::new(machine, log.clone(), Arc::clone(&submitter)));
         replay(&replica, &log)?;
-        let (network, events) = self.connect().await?;
+        let wire = std::mem::replace(&mut self.wire, Wire::Sockets { listen: Vec::new() });
+        let (network, events) = self.connect(wire).await?;
         let entry_bytes_max = entry_bytes_max(self.limits.record_bytes());
         let terms = Terms {
             cluster: card.cluster,
@@ -199,12 +212,12 @@ impl Assembly {
         }
     }
 
-    async fn connect(&self) -> Result<(Network, mpsc::Receiver<NetworkEvent>)> {
-        match &self.wire {
+    async fn connect(&self, wire: Wire) -> Result<(Network, mpsc::Receiver<NetworkEvent>)> {
+        match wire {
             Wire::Sockets { listen } => {
                 let config = NetworkConfig {
                     keypair: self.identity.keypair().clone(),
-                    listen: listen.clone(),
+                    listen,
                     peers: self.peers.iter().filter(|(peer, _)| *peer != self.identity.peer_id()).cloned().collect(),
                     limits: self.network_limits(),
                 };
@@ -213,7 +226,7 @@ impl Assembly {
                 Ok((network, events))
             }
             #[cfg(any(test, feature = "testing"))]
-            Wire::Fabric(fabric) => Ok(fabric.join(self.identity.peer_id())),
+            Wire::Joined(network, events) => Ok((network, events)),
         }
     }
 }

@@ -9,7 +9,6 @@
 
 mod assemble;
 mod card;
-pub(crate) mod entropy;
 mod options;
 mod space;
 mod thread;

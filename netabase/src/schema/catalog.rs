@@ -21,10 +21,7 @@ pub(crate) struct RecordId(pub(crate) u32);
 pub(crate) struct IndexId(pub(crate) u32);
 
 fn id(space: &str, name: &str) -> u32 {
-    let hash = blake3::Hasher::new()
-        .update(space.as_bytes())
-        .update(name.as_bytes())
-        .finalize();
+    let hash = blake3::Hasher::new().update(space.as_bytes()).update(name.as_bytes()).finalize();
     let [a, b, c, d, ..] = *hash.as_bytes();
     u32::from_be_bytes([a, b, c, d])
 }
@@ -81,10 +78,7 @@ impl Catalog {
         let mut records = BTreeMap::new();
         let mut descriptors = Vec::with_capacity(glues.len());
         for glue in glues {
-            let refused = |reason: String| Error::Codec {
-                record: glue.name.to_owned(),
-                reason,
-            };
+            let refused = |reason: String| Error::Codec { record: glue.name.to_owned(), reason };
             if let Some(other) = records.insert(RecordId::named(glue.name), glue) {
                 return Err(refused(clash("record", glue.name, other.name)));
             }
@@ -100,13 +94,7 @@ impl Catalog {
         }
         let descriptor = Descriptor::new(descriptors);
         let fingerprint = descriptor.fingerprint();
-        Ok(Catalog {
-            inner: Arc::new(Inner {
-                records,
-                descriptor,
-                fingerprint,
-            }),
-        })
+        Ok(Catalog { inner: Arc::new(Inner { records, descriptor, fingerprint }) })
     }
 
     pub(crate) fn fingerprint(&self) -> Fingerprint {
@@ -152,9 +140,6 @@ fn clash(what: &str, one: &str, other: &str) -> String {
 impl fmt::Debug for Catalog {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.inner.records.values().map(|glue| glue.name).collect();
-        f.debug_struct("Catalog")
-            .field("records", &names)
-            .field("fingerprint", &self.inner.fingerprint)
-            .finish()
+        f.debug_struct("Catalog").field("records", &names).field("fingerprint", &self.inner.fingerprint).finish()
     }
 }

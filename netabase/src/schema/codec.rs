@@ -37,3 +37,6 @@ pub(crate) fn encode_into<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     bounded::decode(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -47,16 +47,10 @@ pub(crate) struct IndexDescriptor {
 
 impl VersionDescriptor {
     pub(crate) fn new(version: u32, key_fields: Vec<String>, key: KeyForm, shape: Shape) -> Self {
-        let bytes = codec::encode(&(version, &key_fields, &key, &shape.canonical()))
-            .expect("plain data always encodes");
+        let bytes =
+            codec::encode(&(version, &key_fields, &key, &shape.canonical())).expect("plain data always encodes");
         let fingerprint = Fingerprint::of(VERSION_PURPOSE, &bytes);
-        VersionDescriptor {
-            version,
-            fingerprint,
-            key_fields,
-            key,
-            shape,
-        }
+        VersionDescriptor { version, fingerprint, key_fields, key, shape }
     }
 }
 
@@ -97,38 +91,24 @@ impl Descriptor {
             .records
             .iter()
             .map(|record| {
-                let versions: Vec<_> = record
-                    .versions
-                    .iter()
-                    .map(|v| (v.version, v.fingerprint))
-                    .collect();
+                let versions: Vec<_> = record.versions.iter().map(|v| (v.version, v.fingerprint)).collect();
                 (&record.name, versions, &record.indexes)
             })
             .collect();
-        Fingerprint::of(
-            SCHEMA_PURPOSE,
-            &codec::encode(&records).expect("plain data always encodes"),
-        )
+        Fingerprint::of(SCHEMA_PURPOSE, &codec::encode(&records).expect("plain data always encodes"))
     }
 
     /// Compares the records and versions that both know; the first difference is an error that names it.
     pub(crate) fn check(&self, theirs: &Descriptor) -> Result<(), Error> {
         let show = |record: &RecordDescriptor, version: &VersionDescriptor| {
-            format!(
-                "`{}` version {} ({})",
-                record.name,
-                version.version,
-                version.fingerprint.short()
-            )
+            format!("`{}` version {} ({})", record.name, version.version, version.fingerprint.short())
         };
         for our in &self.records {
             let Some(their) = theirs.records.iter().find(|their| their.name == our.name) else {
                 continue;
             };
-            for (our_version, their_version) in our
-                .versions
-                .iter()
-                .filter_map(|ours| Some((ours, their.version(ours.version)?)))
+            for (our_version, their_version) in
+                our.versions.iter().filter_map(|ours| Some((ours, their.version(ours.version)?)))
             {
                 if our_version.fingerprint != their_version.fingerprint {
                     let (ours, theirs) = (show(our, our_version), show(their, their_version));
@@ -136,10 +116,7 @@ impl Descriptor {
                 }
             }
             if our.indexes != their.indexes {
-                return Err(Error::SchemaMismatch {
-                    ours: our.show_indexes(),
-                    theirs: their.show_indexes(),
-                });
+                return Err(Error::SchemaMismatch { ours: our.show_indexes(), theirs: their.show_indexes() });
             }
         }
         Ok(())

@@ -14,9 +14,11 @@ use std::cmp::Ordering;
 use std::fmt::{self, Debug};
 use std::hash::{Hash, Hasher};
 
+use serde::de::{Error as _, SeqAccess};
+use serde::ser::SerializeTuple;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use self::part::{IntoPart, KeyParts};
+pub use self::part::{IntoPart, KeyParts, deserialize_parts, serialize_parts, show_parts};
 pub(crate) use self::text::escape;
 
 /// A value that can be a key or an index: its stored bytes sort as it does.
@@ -30,6 +32,10 @@ pub(crate) use self::text::escape;
     note = "`usize` and `isize` differ between machines: use `u64` or `i64`; floating-point numbers have no total order"
 )]
 pub trait Key: Clone + Ord + Hash + Debug + Send + Sync + Unpin + 'static {
+    /// Whether this is an `Option`, of which an index takes only `Some`.
+    #[doc(hidden)]
+    const OPTIONAL: bool = false;
+
     /// Appends the bytes of this key.
     #[doc(hidden)]
     fn encode(&self, out: &mut Vec<u8>);
@@ -52,6 +58,18 @@ pub trait Key: Clone + Ord + Hash + Debug + Send + Sync + Unpin + 'static {
 
     #[doc(hidden)]
     fn deserialize_key<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+
+    /// As one element of a composite key.
+    #[doc(hidden)]
+    fn write_element<S: SerializeTuple>(&self, out: &mut S) -> Result<(), S::Error> {
+        out.serialize_element(&option::Serde(self.clone()))
+    }
+
+    #[doc(hidden)]
+    fn read_element<'de, A: SeqAccess<'de>>(input: &mut A) -> Result<Self, A::Error> {
+        let element: Option<option::Serde<Self>> = input.next_element()?;
+        element.map(|element| element.0).ok_or_else(|| A::Error::custom("the key has too few fields"))
+    }
 
     // The generated impls go through these instead of `Clone::clone`, `Ord::cmp` …: a field of a type that cannot be a
     // key then fails one and the same bound everywhere, which the compiler reports once.
@@ -125,13 +143,10 @@ pub enum KeyForm {
 }
 
 /// Decodes a key that must take all of `input`.
+#[cfg(test)]
 pub(crate) fn decode_all<K: Key>(mut input: &[u8]) -> Result<K, KeyError> {
     let key = K::decode(&mut input)?;
-    if input.is_empty() {
-        Ok(key)
-    } else {
-        Err(KeyError::Trailing(input.len()))
-    }
+    if input.is_empty() { Ok(key) } else { Err(KeyError::Trailing(input.len())) }
 }
 
 /// Takes `N` bytes off the front of `input`.
@@ -147,9 +162,7 @@ macro_rules! serde_key {
         fn serialize_key<S: ::serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             ::serde::Serialize::serialize(self, serializer)
         }
-        fn deserialize_key<'de, D: ::serde::Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Self, D::Error> {
+        fn deserialize_key<'de, D: ::serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
             ::serde::Deserialize::deserialize(deserializer)
         }
     };

@@ -25,14 +25,15 @@ pub(crate) use self::descriptor::Descriptor;
 pub(crate) use self::descriptor::IndexDescriptor;
 pub use self::descriptor::RecordDescriptor;
 pub(crate) use self::fingerprint::Fingerprint;
-pub use self::key::{IntoPart, Key, KeyError, KeyForm, KeyParts};
+pub use self::key::{IntoPart, Key, KeyError, KeyForm, KeyParts, deserialize_parts, serialize_parts, show_parts};
 pub use self::membership::{Agreed, Member, Schema};
 pub(crate) use self::plan::{After, Plan};
 pub use self::query::Query;
 pub use self::record::{
-    IndexGlue, Record, RecordClone, RecordDeserialize, RecordGlue, RecordRows, RecordSerialize,
-    describe, glue,
+    IndexGlue, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize, describe,
+    glue, is_new, named,
 };
-pub use self::selection::{
-    Bounds, IndexField, IntoKey, IntoPrefix, IntoRange, IntoSelection, StartsWith, starts_with,
-};
+pub use self::selection::{Bounds, IntoKey, IntoPrefix, IntoRange, IntoSelection, StartsWith, starts_with};
+
+#[cfg(test)]
+mod tests;

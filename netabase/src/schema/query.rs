@@ -26,14 +26,7 @@ pub struct Query<R: Record> {
 
 impl<R: Record> Query<R> {
     fn new(index: Option<&'static str>, bounds: Bounds) -> Self {
-        Query {
-            index,
-            bounds,
-            limit: None,
-            reverse: false,
-            after: None,
-            record: PhantomData,
-        }
+        Query { index, bounds, limit: None, reverse: false, after: None, record: PhantomData }
     }
 
     pub(crate) fn all() -> Self {
@@ -110,10 +103,7 @@ impl<R: Record> Query<R> {
 }
 
 fn index_key<R: Record>(record: &R, name: &str) -> Option<Vec<u8>> {
-    let position = R::__GLUE
-        .indexes
-        .iter()
-        .position(|index| index.name == name)?;
+    let position = R::__GLUE.indexes.iter().position(|index| index.name == name)?;
     record.__index_keys().into_iter().nth(position).flatten()
 }
 

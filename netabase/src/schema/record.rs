@@ -65,6 +65,12 @@ pub trait Record: Send + Sync + Unpin + Sized + 'static {
     const __GLUE: RecordGlue;
 }
 
+/// For the bounds of generated impls: about a type that is no record they then say nothing, and what needs one does.
+#[doc(hidden)]
+pub trait RecordFor<'a>: Record {}
+
+impl<R: Record> RecordFor<'_> for R {}
+
 /// What the byte-level core knows of a record type. All functions are total: they panic on no input.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
@@ -104,22 +110,14 @@ pub const fn glue<R: Record>(
     indexes: &'static [IndexGlue],
     describe: fn() -> Result<RecordDescriptor, String>,
 ) -> RecordGlue {
-    RecordGlue {
-        name: R::NAME,
-        indexes,
-        rows: rows::<R>,
-        describe,
-    }
+    RecordGlue { name: R::NAME, indexes, rows: rows::<R>, describe }
 }
 
 fn rows<R: Record>(value: &[u8]) -> Result<RecordRows, String> {
     // `apply` must be total, and a `Deserialize` written by hand may panic on bytes that no `Serialize` wrote.
     catch_unwind(AssertUnwindSafe(|| {
         let record = R::__decode(value).map_err(reason)?;
-        Ok(RecordRows {
-            key: record.key().to_bytes(),
-            index_keys: record.__index_keys(),
-        })
+        Ok(RecordRows { key: record.key().to_bytes(), index_keys: record.__index_keys() })
     }))
     .unwrap_or_else(|_| Err("reading the value back panicked".to_owned()))
 }
@@ -131,44 +129,67 @@ fn reason(error: Error) -> String {
     }
 }
 
+/// The glue of a record that has another stored name in a schema.
+#[doc(hidden)]
+#[must_use]
+pub const fn named(name: &'static str, glue: RecordGlue) -> RecordGlue {
+    RecordGlue { name, ..glue }
+}
+
+/// Whether no earlier variant has this stored name; asked when the user's crate is compiled.
+#[doc(hidden)]
+#[must_use]
+pub const fn is_new(earlier: &[&str], name: &str) -> bool {
+    let mut index = 0;
+    while index < earlier.len() {
+        if same(earlier[index].as_bytes(), name.as_bytes()) {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
+const fn same(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut index = 0;
+    while index < a.len() {
+        if a[index] != b[index] {
+            return false;
+        }
+        index += 1;
+    }
+    true
+}
+
 /// Describes a record type: its key fields, its indexes and the shape of its value.
 #[doc(hidden)]
-pub fn describe<R: Record + RecordDeserialize>(
+pub fn describe<R: Record>(
     key_fields: &[&str],
+    shape: Result<shape::Shape, String>,
 ) -> Result<RecordDescriptor, String> {
     let indexes = R::__GLUE
         .indexes
         .iter()
-        .map(|index| IndexDescriptor {
-            name: index.name.to_owned(),
-            unique: index.unique,
-            form: (index.form)(),
-        })
+        .map(|index| IndexDescriptor { name: index.name.to_owned(), unique: index.unique, form: (index.form)() })
         .collect();
     let key_fields = key_fields.iter().map(|&field| field.to_owned()).collect();
-    let version = VersionDescriptor::new(
-        u32::from(RECORD_VERSION),
-        key_fields,
-        R::Key::form(),
-        R::__shape()?,
-    );
-    Ok(RecordDescriptor {
-        name: R::NAME.to_owned(),
-        versions: vec![version],
-        indexes,
-    })
+    let version = VersionDescriptor::new(u32::from(RECORD_VERSION), key_fields, R::Key::form(), shape?);
+    Ok(RecordDescriptor { name: R::NAME.to_owned(), versions: vec![version], indexes })
 }
 
 // The requirements on a record, one trait each, so that each missing derive is explained in our words, once.
 
 /// Keeps a copy of a record.
-#[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "the record `{Self}` does not implement `Clone`",
     label = "add `#[derive(Clone)]` to this struct",
     note = "a copy is kept until the write is agreed on"
 )]
 pub trait RecordClone: Sized {
+    #[doc(hidden)]
     fn __clone_record(&self) -> Self;
 }
 
@@ -180,13 +201,13 @@ impl<T: Clone> RecordClone for T {
 }
 
 /// Writes a record.
-#[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "the record `{Self}` cannot be written: it does not implement `serde::Serialize`",
     label = "add `#[derive(serde::Serialize)]` to this struct",
     note = "`serde` must be a dependency, with its feature `derive`"
 )]
 pub trait RecordSerialize: Sized {
+    #[doc(hidden)]
     fn __to_value(&self, record: &str) -> Result<Vec<u8>, Error>;
 }
 
@@ -194,40 +215,34 @@ pub trait RecordSerialize: Sized {
 impl<T: Serialize> RecordSerialize for T {
     fn __to_value(&self, record: &str) -> Result<Vec<u8>, Error> {
         let mut value = vec![RECORD_VERSION];
-        codec::encode_into(self, &mut value).map_err(|error| Error::Codec {
-            record: record.to_owned(),
-            reason: error.to_string(),
-        })?;
+        codec::encode_into(self, &mut value)
+            .map_err(|error| Error::Codec { record: record.to_owned(), reason: error.to_string() })?;
         Ok(value)
     }
 }
 
 /// Reads a record back.
-#[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "the record `{Self}` cannot be read back: it does not implement `serde::Deserialize`",
     label = "add `#[derive(serde::Deserialize)]` to this struct",
     note = "`serde` must be a dependency, with its feature `derive`"
 )]
 pub trait RecordDeserialize: Sized {
+    #[doc(hidden)]
     fn __from_value(bytes: &[u8], record: &str) -> Result<Self, Error>;
+    #[doc(hidden)]
     fn __shape() -> Result<shape::Shape, String>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> RecordDeserialize for T {
     fn __from_value(bytes: &[u8], record: &str) -> Result<Self, Error> {
-        let failed = |reason: String| Error::Codec {
-            record: record.to_owned(),
-            reason,
-        };
+        let failed = |reason: String| Error::Codec { record: record.to_owned(), reason };
         match bytes {
-            [RECORD_VERSION, fields @ ..] => {
-                codec::decode(fields).map_err(|error| failed(error.to_string()))
+            [RECORD_VERSION, fields @ ..] => codec::decode(fields).map_err(|error| failed(error.to_string())),
+            [version, ..] => {
+                Err(failed(format!("it was written in version {version}, which this program does not know")))
             }
-            [version, ..] => Err(failed(format!(
-                "it was written in version {version}, which this program does not know"
-            ))),
             [] => Err(failed("it is empty".to_owned())),
         }
     }

@@ -21,34 +21,22 @@ impl Bounds {
     #[must_use]
     pub fn exactly(key: &impl Key) -> Bounds {
         let bytes = key.to_bytes();
-        Bounds {
-            lower: Bound::Included(bytes.clone()),
-            upper: Bound::Included(bytes),
-        }
+        Bounds { lower: Bound::Included(bytes.clone()), upper: Bound::Included(bytes) }
     }
 
     pub(crate) fn everything() -> Bounds {
-        Bounds {
-            lower: Bound::Unbounded,
-            upper: Bound::Unbounded,
-        }
+        Bounds { lower: Bound::Unbounded, upper: Bound::Unbounded }
     }
 
     fn starting_with(prefix: Vec<u8>) -> Bounds {
-        Bounds {
-            lower: Bound::Included(prefix.clone()),
-            upper: successor(prefix),
-        }
+        Bounds { lower: Bound::Included(prefix.clone()), upper: successor(prefix) }
     }
 
     /// `20..10` selects nothing; bounds the wrong way round make ordered maps panic.
     fn in_order(self) -> Bounds {
         match (&self.lower, &self.upper) {
             (Bound::Included(low), Bound::Included(high) | Bound::Excluded(high)) if low > high => {
-                Bounds {
-                    lower: Bound::Included(high.clone()),
-                    upper: Bound::Excluded(high.clone()),
-                }
+                Bounds { lower: Bound::Included(high.clone()), upper: Bound::Excluded(high.clone()) }
             }
             _ => self,
         }
@@ -136,11 +124,7 @@ ranges! {
 impl<K: Key, T: IntoKey<K>> IntoRange<K> for RangeInclusive<T> {
     fn into_bounds(self) -> Bounds {
         let (low, high) = self.into_inner();
-        Bounds {
-            lower: Bound::Included(bytes::<K>(low)),
-            upper: Bound::Included(bytes::<K>(high)),
-        }
-        .in_order()
+        Bounds { lower: Bound::Included(bytes::<K>(low)), upper: Bound::Included(bytes::<K>(high)) }.in_order()
     }
 }
 
@@ -283,48 +267,3 @@ macro_rules! tuples {
 }
 
 tuples! { 1 (A); 2 (A B); 3 (A B C); 4 (A B C D); 5 (A B C D E); 6 (A B C D E F); }
-
-/// An indexed field: a key type, or an `Option` of one, of which only `Some` is in the index.
-#[doc(hidden)]
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be a key or an index",
-    label = "not a type that an index can be made of",
-    note = "allowed are: `u8` to `u128`, `i8` to `i128`, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, and tuples and `Option` of these",
-    note = "`usize` and `isize` differ between machines: use `u64` or `i64`; floating-point numbers have no total order"
-)]
-pub trait IndexField {
-    type Key: Key;
-    fn index_key(&self) -> Option<&Self::Key>;
-}
-
-macro_rules! indexed {
-    ($([$($g:tt)*] $t:ty;)*) => { $(
-        impl<$($g)*> IndexField for $t {
-            type Key = $t;
-            fn index_key(&self) -> Option<&$t> {
-                Some(self)
-            }
-        }
-    )* };
-}
-
-indexed! {
-    [] u8; [] u16; [] u32; [] u64; [] u128;
-    [] i8; [] i16; [] i32; [] i64; [] i128;
-    [] bool; [] char; [] String; [] Vec<u8>;
-    [const N: usize] [u8; N];
-    [A: Key] (A,);
-    [A: Key, B: Key] (A, B);
-    [A: Key, B: Key, C: Key] (A, B, C);
-    [A: Key, B: Key, C: Key, D: Key] (A, B, C, D);
-    [A: Key, B: Key, C: Key, D: Key, E: Key] (A, B, C, D, E);
-    [A: Key, B: Key, C: Key, D: Key, E: Key, F: Key] (A, B, C, D, E, F);
-}
-
-#[diagnostic::do_not_recommend]
-impl<T: Key> IndexField for Option<T> {
-    type Key = T;
-    fn index_key(&self) -> Option<&T> {
-        self.as_ref()
-    }
-}

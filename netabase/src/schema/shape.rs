@@ -3,8 +3,10 @@
 //! Nominal types are numbered in the order in which a walk from the root meets them, so recursive types are finite and
 //! equal types give equal shapes. Field and variant names and their order count; names of types do not.
 
-mod choices;
+mod access;
+mod sample;
 mod tracer;
+mod walk;
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +32,7 @@ pub(crate) enum Form {
     Tuple(Vec<Form>),
     /// A nominal type, by its place in [`Shape::types`].
     Type(u32),
-    /// One of these, depending on a value before it (adjacently tagged enums).
+    /// One of these, depending on a value before it (a `Deserialize` written by hand).
     OneOf(Vec<Form>),
     /// Out of sight, because no sample of a value before it was accepted by a `Deserialize` written by hand.
     Unseen,
@@ -80,6 +82,11 @@ impl Form {
             (_, Form::Unseen) => {}
             (Form::Unseen, seen) => *self = seen,
             (Form::Option(a), Form::Option(b)) | (Form::Seq(a), Form::Seq(b)) => a.merge(*b),
+            (Form::Tuple(a), Form::Tuple(b)) if a.len() == b.len() => {
+                for (a, b) in a.iter_mut().zip(b) {
+                    a.merge(b);
+                }
+            }
             (Form::Map(a, b), Form::Map(c, d)) => {
                 a.merge(*c);
                 b.merge(*d);
@@ -108,11 +115,9 @@ impl Kind {
     pub(crate) fn forms_mut(&mut self) -> Vec<&mut Form> {
         match self {
             Kind::Struct(fields) => fields.iter_mut().map(|field| &mut field.form).collect(),
-            Kind::Enum(variants) => variants
-                .iter_mut()
-                .flat_map(|variant| &mut variant.fields)
-                .map(|field| &mut field.form)
-                .collect(),
+            Kind::Enum(variants) => {
+                variants.iter_mut().flat_map(|variant| &mut variant.fields).map(|field| &mut field.form).collect()
+            }
         }
     }
 }

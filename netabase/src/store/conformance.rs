@@ -10,9 +10,8 @@ use redb::backends::InMemoryBackend;
 use tempfile::TempDir;
 
 use super::layout::{self, META_FORMAT};
-use super::{Engine, Flush, MemoryEngine, RedbEngine, Row, Rows, Store, WriteSet};
+use super::{Engine, Flush, MemoryEngine, RedbEngine, Rows, Store, WriteSet};
 use crate::Error;
-use crate::schema::{After, IndexGlue, IndexId, KeyForm, Plan, RecordGlue, RecordId, RecordRows};
 
 type Oracle = BTreeMap<Bytes, Bytes>;
 
@@ -21,33 +20,21 @@ fn bytes(text: &str) -> Bytes {
 }
 
 fn write(engine: &dyn Engine, rows: &[(&str, Option<&str>)]) {
-    let mut rows = rows
-        .iter()
-        .map(|(key, value)| (bytes(key), value.map(bytes)));
-    engine
-        .write(&mut rows, true)
-        .expect("the engine takes the rows");
+    let mut rows = rows.iter().map(|(key, value)| (bytes(key), value.map(bytes)));
+    engine.write(&mut rows, true).expect("the engine takes the rows");
 }
 
 fn all(engine: &dyn Engine) -> Vec<(Bytes, Bytes)> {
     let snapshot = engine.snapshot().expect("a snapshot");
-    let rows = snapshot
-        .scan(Bound::Unbounded, Bound::Unbounded, false)
-        .expect("a scan");
+    let rows = snapshot.scan(Bound::Unbounded, Bound::Unbounded, false).expect("a scan");
     rows.collect::<Result<_, _>>().expect("rows")
 }
 
 fn writes_and_removes(engine: &dyn Engine) {
     assert_eq!(all(engine), []);
-    write(
-        engine,
-        &[("a", Some("1")), ("b", Some("2")), ("", Some("empty"))],
-    );
+    write(engine, &[("a", Some("1")), ("b", Some("2")), ("", Some("empty"))]);
     write(engine, &[("a", None), ("absent", None), ("b", Some(""))]);
-    assert_eq!(
-        all(engine),
-        [(bytes(""), bytes("empty")), (bytes("b"), bytes(""))]
-    );
+    assert_eq!(all(engine), [(bytes(""), bytes("empty")), (bytes("b"), bytes(""))]);
     let snapshot = engine.snapshot().expect("a snapshot");
     assert_eq!(snapshot.get(b"b").expect("a get"), Some(Bytes::new()));
     assert_eq!(snapshot.get(b"a").expect("a get"), None);
@@ -59,14 +46,7 @@ fn snapshots_stay_as_they_were(engine: &dyn Engine) {
     write(engine, &[("a", Some("2")), ("b", Some("3"))]);
     assert_eq!(before.get(b"a").expect("a get"), Some(bytes("1")));
     assert_eq!(before.get(b"b").expect("a get"), None);
-    assert_eq!(
-        engine
-            .snapshot()
-            .expect("a snapshot")
-            .get(b"a")
-            .expect("a get"),
-        Some(bytes("2"))
-    );
+    assert_eq!(engine.snapshot().expect("a snapshot").get(b"a").expect("a get"), Some(bytes("2")));
 }
 
 fn scans_every_kind_of_bounds(engine: &dyn Engine) {
@@ -74,25 +54,14 @@ fn scans_every_kind_of_bounds(engine: &dyn Engine) {
     write(engine, &keys.map(|key| (key, Some(key))));
     let snapshot = engine.snapshot().expect("a snapshot");
     let places = ["", "a", "a0", "aa", "b", "bb", "c", "d"];
-    let bounds = |place: &'static str| {
-        [
-            Bound::Included(place.as_bytes()),
-            Bound::Excluded(place.as_bytes()),
-        ]
-    };
-    let bounds: Vec<_> = places
-        .into_iter()
-        .flat_map(bounds)
-        .chain([Bound::Unbounded])
-        .collect();
+    let bounds = |place: &'static str| [Bound::Included(place.as_bytes()), Bound::Excluded(place.as_bytes())];
+    let bounds: Vec<_> = places.into_iter().flat_map(bounds).chain([Bound::Unbounded]).collect();
     for lower in &bounds {
         for upper in &bounds {
             for reverse in [false, true] {
                 let mut expected: Vec<&str> = keys
                     .into_iter()
-                    .filter(|key| {
-                        std::ops::RangeBounds::<[u8]>::contains(&(*lower, *upper), key.as_bytes())
-                    })
+                    .filter(|key| std::ops::RangeBounds::<[u8]>::contains(&(*lower, *upper), key.as_bytes()))
                     .collect();
                 if reverse {
                     expected.reverse();
@@ -107,25 +76,14 @@ fn scans_every_kind_of_bounds(engine: &dyn Engine) {
 
 fn a_store_refuses_rows_of_another_program(engine: Arc<dyn Engine>) {
     write(&*engine, &[("some", Some("row"))]);
-    assert!(matches!(
-        Store::open(engine),
-        Err(Error::DataDirectory { .. })
-    ));
+    assert!(matches!(Store::open(engine), Err(Error::DataDirectory { .. })));
 }
 
 fn a_store_refuses_a_format_that_it_does_not_know(engine: Arc<dyn Engine>) {
     drop(Store::open(Arc::clone(&engine)).expect("an empty engine becomes a store"));
-    let newer = (
-        layout::meta_key(META_FORMAT),
-        Some(Bytes::from_static(&[0, 0, 0, 2])),
-    );
-    engine
-        .write(&mut std::iter::once(newer), true)
-        .expect("a write");
-    assert!(matches!(
-        Store::open(engine),
-        Err(Error::DataDirectory { .. })
-    ));
+    let newer = (layout::meta_key(META_FORMAT), Some(Bytes::from_static(&[0, 0, 0, 2])));
+    engine.write(&mut std::iter::once(newer), true).expect("a write");
+    assert!(matches!(Store::open(engine), Err(Error::DataDirectory { .. })));
 }
 
 macro_rules! conformance {
@@ -158,10 +116,7 @@ macro_rules! conformance {
 }
 
 conformance!(in_memory, MemoryEngine::default());
-conformance!(
-    on_redb,
-    RedbEngine::open_backend(InMemoryBackend::new()).expect("an empty backend opens")
-);
+conformance!(on_redb, RedbEngine::open_backend(InMemoryBackend::new()).expect("an empty backend opens"));
 
 /// A store under test, with what it must hold now and after a restart.
 struct Subject {
@@ -177,14 +132,7 @@ impl Subject {
     fn new(mut reopen: impl FnMut() -> Store + 'static) -> Self {
         let store = Some(reopen());
         let (rows, flushing, durable) = Default::default();
-        Subject {
-            reopen: Box::new(reopen),
-            store,
-            flush: None,
-            rows,
-            flushing,
-            durable,
-        }
+        Subject { reopen: Box::new(reopen), store, flush: None, rows, flushing, durable }
     }
 
     fn step(&mut self, step: &Step) {
@@ -199,16 +147,10 @@ impl Subject {
                         Some(value) => self.rows.insert(key.clone(), value.clone()),
                         None => self.rows.remove(key),
                     };
-                    draft.write(WriteSet {
-                        rows: vec![(key.clone(), value.clone())],
-                    });
+                    draft.write(WriteSet { rows: vec![(key.clone(), value.clone())] });
                 }
                 draft.install(round);
-                assert_eq!(
-                    scan_all(&before.0, false),
-                    Vec::from_iter(before.1),
-                    "an older view changed"
-                );
+                assert_eq!(scan_all(&before.0, false), Vec::from_iter(before.1), "an older view changed");
             }
             Step::DroppedRound(rows) => store.draft().write(WriteSet { rows: rows.clone() }),
             Step::BeginFlush => {
@@ -249,18 +191,9 @@ impl Subject {
         expected.reverse();
         assert_eq!(scan_all(&view, true), expected);
         for key in keys().filter(|key| key.len() == 2) {
-            let (lower, upper) = (
-                Bound::Excluded(&key[..]),
-                Bound::Included(&b"\x01c\x01"[..]),
-            );
-            let inside =
-                |key: &Bytes| std::ops::RangeBounds::<[u8]>::contains(&(lower, upper), &key[..]);
-            let expected: Vec<_> = self
-                .rows
-                .clone()
-                .into_iter()
-                .filter(|(key, _)| inside(key))
-                .collect();
+            let (lower, upper) = (Bound::Excluded(&key[..]), Bound::Included(&b"\x01c\x01"[..]));
+            let inside = |key: &Bytes| std::ops::RangeBounds::<[u8]>::contains(&(lower, upper), &key[..]);
+            let expected: Vec<_> = self.rows.clone().into_iter().filter(|(key, _)| inside(key)).collect();
             let rows = view.scan(lower, upper, false).expect("a scan");
             assert_eq!(rows.collect::<Result<Vec<_>, _>>().expect("rows"), expected);
         }
@@ -269,9 +202,7 @@ impl Subject {
 
 /// All but the meta rows.
 fn scan_all(view: &impl Rows, reverse: bool) -> Vec<(Bytes, Bytes)> {
-    let rows = view
-        .scan(Bound::Unbounded, Bound::Excluded(&[0x0f]), reverse)
-        .expect("a scan");
+    let rows = view.scan(Bound::Unbounded, Bound::Excluded(&[0x0f]), reverse).expect("a scan");
     rows.collect::<Result<_, _>>().expect("rows")
 }
 
@@ -287,17 +218,13 @@ enum Step {
 /// Few enough that overlays, flushes and the engine meet at the same keys all the time.
 fn keys() -> impl Iterator<Item = Bytes> {
     (b'a'..b'f').flat_map(|first| {
-        (0..4).map(move |last| {
-            Bytes::copy_from_slice(&[1, first, last][..if last == 0 { 2 } else { 3 }])
-        })
+        (0..4).map(move |last| Bytes::copy_from_slice(&[1, first, last][..if last == 0 { 2 } else { 3 }]))
     })
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let key = prop::sample::select(keys().collect::<Vec<_>>());
-    let value = prop::option::of(
-        any::<u8>().prop_map(|byte| Bytes::from(vec![byte; usize::from(byte % 5)])),
-    );
+    let value = prop::option::of(any::<u8>().prop_map(|byte| Bytes::from(vec![byte; usize::from(byte % 5)])));
     let rows = prop::collection::vec((key, value), 0..6);
     let step = prop_oneof![
         6 => rows.clone().prop_map(Step::Round),
@@ -328,293 +255,4 @@ proptest! {
             redb.step(step);
         }
     }
-}
-
-/// A person's value is its key, three times.
-static GLUE: RecordGlue = RecordGlue {
-    name: "person",
-    indexes: &[IndexGlue {
-        name: "by_city",
-        unique: false,
-        form: || KeyForm::Bytes,
-    }],
-    rows: |value| match value {
-        [person, ..] => Ok(RecordRows {
-            key: vec![*person],
-            index_keys: vec![Some(city_of(*person))],
-        }),
-        [] => Err("empty".to_owned()),
-    },
-    describe: || Err("not asked for".to_owned()),
-};
-
-const PERSON: RecordId = RecordId(1);
-
-/// People 1 to 9 in three cities, of which one's name begins another's; with rows of neighbouring ids.
-fn people() -> Store {
-    let mut store = Store::open(Arc::new(MemoryEngine::default())).expect("it opens");
-    for round in 1..=9_u8 {
-        let mut rows = WriteSet::default();
-        for record in [RecordId(0), PERSON, RecordId(2)] {
-            let city = city_of(round);
-            rows.put(
-                layout::record_key(record, &[round]),
-                layout::record_value(u64::from(round), &[round; 3]),
-            );
-            rows.put(
-                layout::index_key(record, by_city(), &city, &[round]),
-                layout::index_value(&city),
-            );
-        }
-        let mut draft = store.draft();
-        draft.write(rows);
-        draft.install(u64::from(round));
-        if round == 5 {
-            let flush = store.begin_flush().expect("there are rows");
-            drop(
-                store
-                    .end_flush(flush.run([]).expect("a flush"))
-                    .expect("it is out"),
-            );
-        }
-    }
-    store
-}
-
-/// Prefix-free, as encoded strings are: terminated.
-fn city_of(person: u8) -> Vec<u8> {
-    [&b"Paris\0"[..], b"Par\0", b"Rome\0"][usize::from(person % 3)].to_vec()
-}
-
-fn by_city() -> IndexId {
-    IndexId::named("by_city")
-}
-
-fn plan(index: Option<IndexId>) -> Plan {
-    let (lower, upper) = (Bound::Unbounded, Bound::Unbounded);
-    Plan {
-        record: PERSON,
-        index,
-        lower,
-        upper,
-        limit: None,
-        reverse: false,
-        after: None,
-    }
-}
-
-fn selected(store: &Store, plan: &Plan) -> Vec<u8> {
-    let view = store.view();
-    let rows: Vec<Row> = view
-        .select(plan, &GLUE)
-        .expect("a plan")
-        .collect::<Result<_, _>>()
-        .expect("rows");
-    for row in &rows {
-        let person = row.key[0];
-        assert_eq!(
-            (row.round, &row.value[..]),
-            (u64::from(person), &[person; 3][..])
-        );
-        assert_eq!(
-            row.index_key.as_deref(),
-            plan.index.map(|_| city_of(person)).as_deref()
-        );
-    }
-    assert_eq!(view.count(plan, &GLUE).expect("a plan"), rows.len() as u64);
-    rows.iter().map(|row| row.key[0]).collect()
-}
-
-#[test]
-fn plans_over_keys() {
-    let store = people();
-    let all = plan(None);
-    assert_eq!(selected(&store, &all), [1, 2, 3, 4, 5, 6, 7, 8, 9]);
-    assert_eq!(
-        selected(
-            &store,
-            &Plan {
-                reverse: true,
-                limit: Some(2),
-                ..all.clone()
-            }
-        ),
-        [9, 8]
-    );
-    assert_eq!(
-        selected(
-            &store,
-            &Plan {
-                limit: Some(0),
-                ..all.clone()
-            }
-        ),
-        [0; 0]
-    );
-    let middle = Plan {
-        lower: Bound::Excluded(vec![3]),
-        upper: Bound::Included(vec![6]),
-        ..all
-    };
-    assert_eq!(selected(&store, &middle), [4, 5, 6]);
-    let after = |key: u8, reverse| Plan {
-        after: Some(After::Key(vec![key])),
-        reverse,
-        ..middle.clone()
-    };
-    assert_eq!(selected(&store, &after(4, false)), [5, 6]);
-    assert_eq!(selected(&store, &after(4, true)), [0; 0]);
-    assert_eq!(selected(&store, &after(6, true)), [5, 4]);
-    // A place outside the range takes nothing away, or everything.
-    assert_eq!(selected(&store, &after(1, false)), [4, 5, 6]);
-    assert_eq!(selected(&store, &after(9, true)), [6, 5, 4]);
-    assert_eq!(selected(&store, &after(9, false)), [0; 0]);
-}
-
-#[test]
-fn plans_over_an_index() {
-    let store = people();
-    let all = plan(Some(by_city()));
-    // "Par\0" < "Paris\0" < "Rome\0".
-    assert_eq!(selected(&store, &all), [1, 4, 7, 3, 6, 9, 2, 5, 8]);
-    assert_eq!(
-        selected(
-            &store,
-            &Plan {
-                reverse: true,
-                ..all.clone()
-            }
-        ),
-        [8, 5, 2, 9, 6, 3, 7, 4, 1]
-    );
-    let paris = Bound::Included(b"Paris\0".to_vec());
-    let in_paris = Plan {
-        lower: paris.clone(),
-        upper: paris,
-        ..all.clone()
-    };
-    assert_eq!(selected(&store, &in_paris), [3, 6, 9]);
-    assert_eq!(
-        selected(
-            &store,
-            &Plan {
-                limit: Some(2),
-                reverse: true,
-                ..in_paris.clone()
-            }
-        ),
-        [9, 6]
-    );
-    let beyond = |city: &[u8]| Plan {
-        lower: Bound::Excluded(city.to_vec()),
-        ..all.clone()
-    };
-    assert_eq!(selected(&store, &beyond(b"Par\0")), [3, 6, 9, 2, 5, 8]);
-    let before = |city: &[u8]| Plan {
-        upper: Bound::Excluded(city.to_vec()),
-        ..all.clone()
-    };
-    assert_eq!(selected(&store, &before(b"Paris\0")), [1, 4, 7]);
-    // A leading part of the index key is a range of bytes.
-    let starts = Plan {
-        lower: Bound::Included(b"Par".to_vec()),
-        upper: Bound::Excluded(b"Pas".to_vec()),
-        ..all.clone()
-    };
-    assert_eq!(selected(&store, &starts), [1, 4, 7, 3, 6, 9]);
-    let after = After::Row {
-        index_key: b"Paris\0".to_vec(),
-        key: vec![6],
-    };
-    assert_eq!(
-        selected(
-            &store,
-            &Plan {
-                after: Some(after.clone()),
-                ..all.clone()
-            }
-        ),
-        [9, 2, 5, 8]
-    );
-    assert_eq!(
-        selected(
-            &store,
-            &Plan {
-                after: Some(after.clone()),
-                reverse: true,
-                ..all.clone()
-            }
-        ),
-        [3, 7, 4, 1]
-    );
-    assert_eq!(
-        selected(
-            &store,
-            &Plan {
-                after: Some(after),
-                ..in_paris
-            }
-        ),
-        [9]
-    );
-    // A key alone is the place of the record that has it now.
-    let after_key = |key: u8| Plan {
-        after: Some(After::Key(vec![key])),
-        ..all.clone()
-    };
-    assert_eq!(selected(&store, &after_key(6)), [9, 2, 5, 8]);
-    let nobody = store.view().select(&after_key(10), &GLUE).map(drop);
-    assert!(matches!(
-        nobody,
-        Err(Error::Configuration {
-            option: "after",
-            ..
-        })
-    ));
-}
-
-#[test]
-fn damaged_rows_are_errors_and_end_the_query() {
-    let mut store = people();
-    let mut rows = WriteSet::default();
-    rows.put(
-        layout::record_key(PERSON, &[4]),
-        Bytes::from_static(b"short"),
-    );
-    rows.remove(layout::record_key(PERSON, &[6]));
-    rows.put(
-        layout::index_key(PERSON, by_city(), b"", &[0]),
-        Bytes::from_static(&[0xff; 4]),
-    );
-    let mut draft = store.draft();
-    draft.write(rows);
-    draft.install(10);
-    let view = store.view();
-    let mut by_key = view.select(&plan(None), &GLUE).expect("a plan").skip(3);
-    assert!(matches!(
-        by_key.next(),
-        Some(Err(Error::DataDirectory { .. }))
-    ));
-    assert!(by_key.next().is_none());
-    let city = Bound::Included(b"Paris\0".to_vec());
-    let in_paris = Plan {
-        lower: city.clone(),
-        upper: city,
-        ..plan(Some(by_city()))
-    };
-    let mut in_paris = view.select(&in_paris, &GLUE).expect("a plan").skip(1);
-    assert!(matches!(
-        in_paris.next(),
-        Some(Err(Error::DataDirectory { .. }))
-    ));
-    assert!(matches!(
-        view.select(&plan(Some(by_city())), &GLUE)
-            .expect("a plan")
-            .next(),
-        Some(Err(_))
-    ));
-    assert!(matches!(
-        view.record(PERSON, &[4]),
-        Err(Error::DataDirectory { .. })
-    ));
 }

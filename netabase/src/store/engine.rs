@@ -19,11 +19,7 @@ pub(crate) trait Engine: Send + Sync + Debug {
 
     /// Writes all rows or none (`None` removes). With `sync`, they are durable when it returns.
     /// Fastest when the rows come in key order.
-    fn write(
-        &self,
-        rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>,
-        sync: bool,
-    ) -> Result<(), StoreError>;
+    fn write(&self, rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>, sync: bool) -> Result<(), StoreError>;
 }
 
 /// The rows of an engine at one moment.
@@ -31,12 +27,7 @@ pub(crate) trait Snapshot: Send + Sync {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, StoreError>;
 
     /// The rows between the bounds in key order, or in reverse. Bounds that cross hold nothing.
-    fn scan<'a>(
-        &'a self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        reverse: bool,
-    ) -> Result<Rows<'a>, StoreError>;
+    fn scan<'a>(&'a self, lower: Bound<&[u8]>, upper: Bound<&[u8]>, reverse: bool) -> Result<Rows<'a>, StoreError>;
 }
 
 /// What a scan yields. It ends after the first error.
@@ -48,10 +39,9 @@ pub(super) fn is_empty_range(lower: Bound<&[u8]>, upper: Bound<&[u8]>) -> bool {
     match (lower, upper) {
         (Bound::Unbounded, _) | (_, Bound::Unbounded) => false,
         (Bound::Included(lower), Bound::Included(upper)) => lower > upper,
-        (
-            Bound::Included(lower) | Bound::Excluded(lower),
-            Bound::Included(upper) | Bound::Excluded(upper),
-        ) => lower >= upper,
+        (Bound::Included(lower) | Bound::Excluded(lower), Bound::Included(upper) | Bound::Excluded(upper)) => {
+            lower >= upper
+        }
     }
 }
 

@@ -23,45 +23,28 @@ pub(crate) struct Flush {
 
 impl Flush {
     pub(super) fn new(engine: Arc<dyn Engine>, rows: Overlay, round: u64) -> Self {
-        Flush {
-            engine,
-            rows,
-            round,
-        }
+        Flush { engine, rows, round }
     }
 
     /// The round that will be durable.
+    #[cfg(test)]
     pub(crate) fn round(&self) -> u64 {
         self.round
     }
 
     /// Writes it, synced. `extra` rows are of spaces above the records and indexes, in key order: the
     /// engine is fastest on one sorted run.
-    pub(crate) fn run(
-        &self,
-        extra: impl IntoIterator<Item = (Bytes, Option<Bytes>)>,
-    ) -> Result<FlushDone, Error> {
-        let overlay = self
-            .rows
-            .iter()
-            .map(|(key, value)| (key.clone(), value.clone()));
-        let mut rows = overlay
-            .chain(extra)
-            .chain(std::iter::once(applied_row(self.round)));
+    pub(crate) fn run(&self, extra: impl IntoIterator<Item = (Bytes, Option<Bytes>)>) -> Result<FlushDone, Error> {
+        let overlay = self.rows.iter().map(|(key, value)| (key.clone(), value.clone()));
+        let mut rows = overlay.chain(extra).chain(std::iter::once(applied_row(self.round)));
         self.engine.write(&mut rows, true)?;
-        Ok(FlushDone {
-            base: self.engine.snapshot()?,
-            round: self.round,
-        })
+        Ok(FlushDone { base: self.engine.snapshot()?, round: self.round })
     }
 }
 
 impl fmt::Debug for Flush {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Flush")
-            .field("round", &self.round)
-            .field("rows", &self.rows.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Flush").field("round", &self.round).field("rows", &self.rows.len()).finish_non_exhaustive()
     }
 }
 
@@ -79,9 +62,7 @@ impl FlushDone {
 
 impl fmt::Debug for FlushDone {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FlushDone")
-            .field("round", &self.round)
-            .finish_non_exhaustive()
+        f.debug_struct("FlushDone").field("round", &self.round).finish_non_exhaustive()
     }
 }
 

@@ -79,11 +79,7 @@ pub(crate) fn index_key_prefix(record: RecordId, index: IndexId, index_key: &[u8
 /// # Panics
 /// Never for what fits in an entry: an index key is part of a record, and those are below 4 GiB.
 pub(crate) fn index_value(index_key: &[u8]) -> Bytes {
-    Bytes::copy_from_slice(
-        &u32::try_from(index_key.len())
-            .unwrap_or(u32::MAX)
-            .to_be_bytes(),
-    )
+    Bytes::copy_from_slice(&u32::try_from(index_key.len()).unwrap_or(u32::MAX).to_be_bytes())
 }
 
 /// The index key and the primary key of an index row; shares the row's memory.
@@ -93,10 +89,7 @@ pub(crate) fn split_index_row(row_key: &Bytes, row_value: &[u8]) -> Option<(Byte
     if key_at > row_key.len() {
         return None;
     }
-    Some((
-        row_key.slice(INDEX_PREFIX_BYTES..key_at),
-        row_key.slice(key_at..),
-    ))
+    Some((row_key.slice(INDEX_PREFIX_BYTES..key_at), row_key.slice(key_at..)))
 }
 
 /// The primary key of a record row; shares the row's memory.
@@ -105,10 +98,7 @@ pub(crate) fn split_record_key(row_key: &Bytes) -> Option<Bytes> {
 }
 
 pub(crate) fn session_key(round: u64, position: u32) -> Bytes {
-    joined(
-        &[SPACE_SESSION],
-        &[&round.to_be_bytes(), &position.to_be_bytes()],
-    )
+    joined(&[SPACE_SESSION], &[&round.to_be_bytes(), &position.to_be_bytes()])
 }
 
 /// Round and position of a session row's key.
@@ -117,10 +107,7 @@ pub(crate) fn split_session_key(row_key: &[u8]) -> Option<(u64, u32)> {
         return None;
     }
     let (round, position) = row_key[1..].split_first_chunk::<8>()?;
-    Some((
-        u64::from_be_bytes(*round),
-        u32::from_be_bytes(position.try_into().ok()?),
-    ))
+    Some((u64::from_be_bytes(*round), u32::from_be_bytes(position.try_into().ok()?)))
 }
 
 pub(crate) fn meta_key(name: &str) -> Bytes {
@@ -143,8 +130,7 @@ pub(crate) fn successor(prefix: &[u8]) -> Bound<Bytes> {
 }
 
 fn joined(head: &[u8], tail: &[&[u8]]) -> Bytes {
-    let mut bytes =
-        BytesMut::with_capacity(head.len() + tail.iter().map(|part| part.len()).sum::<usize>());
+    let mut bytes = BytesMut::with_capacity(head.len() + tail.iter().map(|part| part.len()).sum::<usize>());
     bytes.put_slice(head);
     for part in tail {
         bytes.put_slice(part);
@@ -164,31 +150,16 @@ mod tests {
             split_index_row(&row, &index_value(b"city")),
             Some((Bytes::from_static(b"city"), Bytes::from_static(b"key")))
         );
-        assert_eq!(
-            split_record_key(&record_key(record, b"key")),
-            Some(Bytes::from_static(b"key"))
-        );
-        assert_eq!(
-            split_record_value(&record_value(3, b"value")),
-            Some((3, Bytes::from_static(b"value")))
-        );
+        assert_eq!(split_record_key(&record_key(record, b"key")), Some(Bytes::from_static(b"key")));
+        assert_eq!(split_record_value(&record_value(3, b"value")), Some((3, Bytes::from_static(b"value"))));
         assert_eq!(split_session_key(&session_key(5, 6)), Some((5, 6)));
     }
 
     #[test]
     fn damaged_rows_split_into_nothing() {
-        assert_eq!(
-            split_index_row(&Bytes::from_static(b"short"), &[0, 0, 0, 1]),
-            None
-        );
-        assert_eq!(
-            split_index_row(&Bytes::from_static(b"123456789abc"), &[0xff; 4]),
-            None
-        );
-        assert_eq!(
-            split_index_row(&Bytes::from_static(b"123456789abc"), &[0; 3]),
-            None
-        );
+        assert_eq!(split_index_row(&Bytes::from_static(b"short"), &[0, 0, 0, 1]), None);
+        assert_eq!(split_index_row(&Bytes::from_static(b"123456789abc"), &[0xff; 4]), None);
+        assert_eq!(split_index_row(&Bytes::from_static(b"123456789abc"), &[0; 3]), None);
         assert_eq!(split_record_value(&Bytes::from_static(b"1234567")), None);
         assert_eq!(split_record_key(&Bytes::from_static(b"1234")), None);
         assert_eq!(split_session_key(&[SPACE_SESSION; 12]), None);
@@ -197,14 +168,8 @@ mod tests {
 
     #[test]
     fn the_successor_is_above_the_prefix_and_all_that_begins_with_it() {
-        assert_eq!(
-            successor(&[1, 2]),
-            Bound::Excluded(Bytes::from_static(&[1, 3]))
-        );
-        assert_eq!(
-            successor(&[1, 0xff, 0xff]),
-            Bound::Excluded(Bytes::from_static(&[2]))
-        );
+        assert_eq!(successor(&[1, 2]), Bound::Excluded(Bytes::from_static(&[1, 3])));
+        assert_eq!(successor(&[1, 0xff, 0xff]), Bound::Excluded(Bytes::from_static(&[2])));
         assert_eq!(successor(&[0xff]), Bound::Unbounded);
         assert_eq!(successor(&[]), Bound::Unbounded);
     }

@@ -26,19 +26,11 @@ impl fmt::Debug for MemoryEngine {
 impl Engine for MemoryEngine {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
         // The map behind the lock is replaced whole, so a writer that panicked left it as it was.
-        let rows = self
-            .rows
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let rows = self.rows.read().unwrap_or_else(PoisonError::into_inner).clone();
         Ok(Arc::new(MemorySnapshot { rows }))
     }
 
-    fn write(
-        &self,
-        rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>,
-        _sync: bool,
-    ) -> Result<(), StoreError> {
+    fn write(&self, rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>, _sync: bool) -> Result<(), StoreError> {
         let mut current = self.rows.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = current.clone();
         for (key, value) in rows {
@@ -61,23 +53,11 @@ impl Snapshot for MemorySnapshot {
         Ok(self.rows.get(key).cloned())
     }
 
-    fn scan<'a>(
-        &'a self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        reverse: bool,
-    ) -> Result<Rows<'a>, StoreError> {
+    fn scan<'a>(&'a self, lower: Bound<&[u8]>, upper: Bound<&[u8]>, reverse: bool) -> Result<Rows<'a>, StoreError> {
         if is_empty_range(lower, upper) {
             return Ok(Box::new(std::iter::empty()));
         }
-        let rows = self
-            .rows
-            .range::<_, [u8]>((lower, upper))
-            .map(|(key, value)| Ok((key.clone(), value.clone())));
-        Ok(if reverse {
-            Box::new(rows.rev())
-        } else {
-            Box::new(rows)
-        })
+        let rows = self.rows.range::<_, [u8]>((lower, upper)).map(|(key, value)| Ok((key.clone(), value.clone())));
+        Ok(if reverse { Box::new(rows.rev()) } else { Box::new(rows) })
     }
 }

@@ -20,11 +20,13 @@ mod view;
 #[cfg(test)]
 mod conformance;
 
-pub(crate) use engine::{Engine, Snapshot, StoreError};
+pub(crate) use engine::{Engine, StoreError};
+#[cfg(test)]
+pub(crate) use engine::{Rows as EngineRows, Snapshot};
 pub(crate) use flush::{Flush, FlushDone, Retired};
 pub(crate) use memory::MemoryEngine;
 pub(crate) use redb::{RedbEngine, file_backend, open_database};
+#[cfg(test)]
 pub(crate) use scan::Scan;
-pub(crate) use select::{Row, Select};
-pub(crate) use store::{Draft, Store, WriteSet};
+pub(crate) use store::{Store, WriteSet};
 pub(crate) use view::{Rows, View, Views};

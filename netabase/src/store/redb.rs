@@ -15,8 +15,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use redb::backends::FileBackend;
 use redb::{
-    Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend,
-    StorageError, TableDefinition, TableHandle,
+    Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadableDatabase, StorageBackend, StorageError,
+    TableDefinition, TableHandle,
 };
 
 use super::engine::{Engine, Rows, Snapshot, StoreError, is_empty_range};
@@ -56,10 +56,8 @@ impl RedbEngine {
     /// Opens the database in `backend`, or makes it there if the backend is empty.
     pub(crate) fn open_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
         fenced("opening it", || {
-            let database = Builder::new()
-                .set_cache_size(CACHE_BYTES)
-                .create_with_backend(backend)
-                .map_err(from_database)?;
+            let database =
+                Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(from_database)?;
             let engine = RedbEngine { database };
             engine.ensure_table()?;
             Ok(engine)
@@ -68,18 +66,13 @@ impl RedbEngine {
 
     fn ensure_table(&self) -> Result<(), StoreError> {
         let reading = self.database.begin_read().map_err(from_redb)?;
-        let tables: Vec<String> = reading
-            .list_tables()
-            .map_err(from_redb)?
-            .map(|table| table.name().to_owned())
-            .collect();
+        let tables: Vec<String> =
+            reading.list_tables().map_err(from_redb)?.map(|table| table.name().to_owned()).collect();
         if tables.iter().any(|name| name == REDB_TABLE) {
             return Ok(());
         }
         if let Some(other) = tables.first() {
-            return Err(StoreError::Foreign(format!(
-                "a redb file with a table `{other}` and no `{REDB_TABLE}`"
-            )));
+            return Err(StoreError::Foreign(format!("a redb file with a table `{other}` and no `{REDB_TABLE}`")));
         }
         self.write(&mut std::iter::empty(), true)
     }
@@ -96,18 +89,10 @@ impl Engine for RedbEngine {
         })
     }
 
-    fn write(
-        &self,
-        rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>,
-        sync: bool,
-    ) -> Result<(), StoreError> {
+    fn write(&self, rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>, sync: bool) -> Result<(), StoreError> {
         fenced("writing it", || {
             let mut writing = self.database.begin_write().map_err(from_redb)?;
-            let durability = if sync {
-                Durability::Immediate
-            } else {
-                Durability::None
-            };
+            let durability = if sync { Durability::Immediate } else { Durability::None };
             writing.set_durability(durability).map_err(from_redb)?;
             if sync {
                 // Without it, redb walks the whole file at the first open after a kill to find its free pages:
@@ -141,33 +126,19 @@ impl Snapshot for RedbSnapshot {
         })
     }
 
-    fn scan<'a>(
-        &'a self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        reverse: bool,
-    ) -> Result<Rows<'a>, StoreError> {
+    fn scan<'a>(&'a self, lower: Bound<&[u8]>, upper: Bound<&[u8]>, reverse: bool) -> Result<Rows<'a>, StoreError> {
         if is_empty_range(lower, upper) {
             return Ok(Box::new(std::iter::empty()));
         }
-        let mut range = fenced("reading it", || {
-            self.table.range::<&[u8]>((lower, upper)).map_err(from_redb)
-        })
-        .map(Some)?;
+        let mut range =
+            fenced("reading it", || self.table.range::<&[u8]>((lower, upper)).map_err(from_redb)).map(Some)?;
         Ok(Box::new(std::iter::from_fn(move || {
             let rows = range.as_mut()?;
             let row = fenced("reading it", || {
-                let row = if reverse {
-                    rows.next_back()
-                } else {
-                    rows.next()
-                };
+                let row = if reverse { rows.next_back() } else { rows.next() };
                 let Some(row) = row else { return Ok(None) };
                 let (key, value) = row.map_err(from_redb)?;
-                Ok(Some((
-                    Bytes::copy_from_slice(key.value()),
-                    Bytes::copy_from_slice(value.value()),
-                )))
+                Ok(Some((Bytes::copy_from_slice(key.value()), Bytes::copy_from_slice(value.value()))))
             });
             if !matches!(row, Ok(Some(_))) {
                 range = None;
@@ -185,12 +156,7 @@ impl Snapshot for RedbSnapshot {
 /// one directory from replacing each other's database.
 fn create_file(path: &Path) -> Result<(), StoreError> {
     let unfinished = unfinished_path(path);
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&unfinished)?;
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&unfinished)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(StoreError::Locked),
@@ -215,10 +181,7 @@ fn unfinished_path(path: &Path) -> PathBuf {
 
 #[cfg(unix)]
 fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    let parent = path
-        .parent()
-        .filter(|parent| !parent.as_os_str().is_empty())
-        .unwrap_or(Path::new("."));
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     Ok(File::open(parent)?.sync_all()?)
 }
 
@@ -229,37 +192,25 @@ fn sync_directory(_path: &Path) -> Result<(), StoreError> {
 }
 
 /// Runs a call into redb; its panics, which come of damaged pages, become an error.
-fn fenced<T>(
-    doing: &'static str,
-    call: impl FnOnce() -> Result<T, StoreError>,
-) -> Result<T, StoreError> {
+fn fenced<T>(doing: &'static str, call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
     // Nothing behind the fence is used again in a state that a panic could have broken: a transaction is
     // dropped, a scan ends, and redb itself refuses further writes after a failed one.
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
-        Err(StoreError::Damaged(format!(
-            "{doing} failed: {}",
-            panic_message(&*panic)
-        )))
-    })
+    catch_unwind(AssertUnwindSafe(call))
+        .unwrap_or_else(|panic| Err(StoreError::Damaged(format!("{doing} failed: {}", panic_message(&*panic)))))
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no message")
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 fn from_database(error: DatabaseError) -> StoreError {
     match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            StoreError::Locked
-        }
+        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => StoreError::Locked,
         DatabaseError::UpgradeRequired(version) => {
             StoreError::Foreign(format!("a redb file of the older format {version}"))
         }
-        DatabaseError::Storage(StorageError::Io(error))
-            if error.kind() == std::io::ErrorKind::InvalidData =>
-        {
+        DatabaseError::Storage(StorageError::Io(error)) if error.kind() == std::io::ErrorKind::InvalidData => {
             StoreError::Foreign(error.to_string())
         }
         other => from_redb(other),
@@ -274,9 +225,9 @@ fn from_redb(error: impl Into<redb::Error>) -> StoreError {
             StoreError::Damaged("the file is shorter than it says".to_owned())
         }
         redb::Error::Io(error) => StoreError::Io(error),
-        redb::Error::PreviousIo => StoreError::Failed(
-            "an earlier write to the store failed, and it takes no more".to_owned(),
-        ),
+        redb::Error::PreviousIo => {
+            StoreError::Failed("an earlier write to the store failed, and it takes no more".to_owned())
+        }
         error @ (redb::Error::TableTypeMismatch { .. }
         | redb::Error::TableIsMultimap(_)
         | redb::Error::TypeDefinitionChanged { .. }) => StoreError::Foreign(error.to_string()),

@@ -29,17 +29,11 @@ pub(crate) struct Row {
 
 impl View {
     /// The record under `key`, and the round of its last write.
-    pub(crate) fn record(
-        &self,
-        record: RecordId,
-        key: &[u8],
-    ) -> Result<Option<(u64, Bytes)>, Error> {
+    pub(crate) fn record(&self, record: RecordId, key: &[u8]) -> Result<Option<(u64, Bytes)>, Error> {
         let Some(row) = self.get(&layout::record_key(record, key))? else {
             return Ok(None);
         };
-        layout::split_record_value(&row)
-            .map(Some)
-            .ok_or_else(|| damaged("a record row is too short"))
+        layout::split_record_value(&row).map(Some).ok_or_else(|| damaged("a record row is too short"))
     }
 
     /// The records that the plan selects, in its order. `glue` is that of its record type.
@@ -56,10 +50,7 @@ impl View {
     /// How many records the plan selects. Decodes nothing; an index is counted without its records.
     pub(crate) fn count(&self, plan: &Plan, glue: &RecordGlue) -> Result<u64, Error> {
         let mut count = 0;
-        for row in self
-            .scan_plan(plan, glue)?
-            .take(plan.limit.unwrap_or(usize::MAX))
-        {
+        for row in self.scan_plan(plan, glue)?.take(plan.limit.unwrap_or(usize::MAX)) {
             row?;
             count += 1;
         }
@@ -75,15 +66,8 @@ impl View {
     }
 
     /// The index row behind which the plan goes on.
-    fn row_before(
-        &self,
-        plan: &Plan,
-        index: IndexId,
-        glue: &RecordGlue,
-    ) -> Result<Option<Bytes>, Error> {
-        let row = |index_key: &[u8], key: &[u8]| {
-            Some(layout::index_key(plan.record, index, index_key, key))
-        };
+    fn row_before(&self, plan: &Plan, index: IndexId, glue: &RecordGlue) -> Result<Option<Bytes>, Error> {
+        let row = |index_key: &[u8], key: &[u8]| Some(layout::index_key(plan.record, index, index_key, key));
         match &plan.after {
             None => Ok(None),
             Some(After::Row { index_key, key }) => Ok(row(index_key, key)),
@@ -108,17 +92,9 @@ impl View {
 }
 
 fn index_key_of(glue: &RecordGlue, index: IndexId, value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    let rows = (glue.rows)(value).map_err(|reason| Error::Codec {
-        record: glue.name.to_owned(),
-        reason,
-    })?;
-    let position = glue
-        .indexes
-        .iter()
-        .position(|glue| IndexId::named(glue.name) == index);
-    Ok(position
-        .and_then(|position| rows.index_keys.into_iter().nth(position))
-        .flatten())
+    let rows = (glue.rows)(value).map_err(|reason| Error::Codec { record: glue.name.to_owned(), reason })?;
+    let position = glue.indexes.iter().position(|glue| IndexId::named(glue.name) == index);
+    Ok(position.and_then(|position| rows.index_keys.into_iter().nth(position)).flatten())
 }
 
 /// The records that a plan selects. Ends after the first error.
@@ -133,29 +109,18 @@ pub(crate) struct Select<'a> {
 impl Select<'_> {
     fn row(&self, row_key: &Bytes, row_value: &Bytes) -> Result<Row, Error> {
         if !self.over_index {
-            let key = layout::split_record_key(row_key)
-                .ok_or_else(|| damaged("a record key is too short"))?;
-            let (round, value) = layout::split_record_value(row_value)
-                .ok_or_else(|| damaged("a record row is too short"))?;
-            return Ok(Row {
-                key,
-                index_key: None,
-                round,
-                value,
-            });
+            let key = layout::split_record_key(row_key).ok_or_else(|| damaged("a record key is too short"))?;
+            let (round, value) =
+                layout::split_record_value(row_value).ok_or_else(|| damaged("a record row is too short"))?;
+            return Ok(Row { key, index_key: None, round, value });
         }
-        let (index_key, key) = layout::split_index_row(row_key, row_value)
-            .ok_or_else(|| damaged("an index row is too short"))?;
+        let (index_key, key) =
+            layout::split_index_row(row_key, row_value).ok_or_else(|| damaged("an index row is too short"))?;
         let (round, value) = self
             .view
             .record(self.record, &key)?
             .ok_or_else(|| damaged("an index row names a record that is not there"))?;
-        Ok(Row {
-            key,
-            index_key: Some(index_key),
-            round,
-            value,
-        })
+        Ok(Row { key, index_key: Some(index_key), round, value })
     }
 }
 
@@ -164,10 +129,7 @@ impl Iterator for Select<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let row = self
-            .rows
-            .next()?
-            .and_then(|(key, value)| self.row(&key, &value));
+        let row = self.rows.next()?.and_then(|(key, value)| self.row(&key, &value));
         if row.is_err() {
             self.left = 0;
         }
@@ -177,10 +139,7 @@ impl Iterator for Select<'_> {
 
 impl fmt::Debug for Select<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Select")
-            .field("record", &self.record)
-            .field("left", &self.left)
-            .finish_non_exhaustive()
+        f.debug_struct("Select").field("record", &self.record).field("left", &self.left).finish_non_exhaustive()
     }
 }
 
@@ -251,3 +210,6 @@ fn as_slice(bound: &Bound<Bytes>) -> Bound<&[u8]> {
 fn damaged(what: &str) -> Error {
     StoreError::Damaged(what.to_owned()).into()
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::ops::Bound;
-use std::sync::Arc;
+use std::sync::{Arc, RwLockReadGuard};
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use super::engine::{Engine, StoreError};
 use super::flush::{Flush, FlushDone, Retired};
 use super::layout;
 use super::scan::Scan;
-use super::view::{Layers, Overlay, Rows, View, Views};
+use super::view::{Layers, Overlay, Pending, Rows, View, Views};
 use crate::Error;
 
 /// What one row of an overlay costs beyond its bytes, about: two handles and its share of a tree node.
@@ -23,10 +23,8 @@ const ROW_OVERHEAD_BYTES: usize = 128;
 pub(crate) struct Store {
     engine: Arc<dyn Engine>,
     views: Views,
-    layers: Layers,
     active_bytes: usize,
     flushing_bytes: usize,
-    applied: u64,
     durable: u64,
 }
 
@@ -50,17 +48,9 @@ impl Store {
     /// Opens the store on an engine: an empty one becomes a store at round 0.
     pub(crate) fn open(engine: Arc<dyn Engine>) -> Result<Store, Error> {
         let mut base = engine.snapshot()?;
-        if base
-            .scan(Bound::Unbounded, Bound::Unbounded, false)?
-            .next()
-            .transpose()?
-            .is_none()
-        {
+        if base.scan(Bound::Unbounded, Bound::Unbounded, false)?.next().transpose()?.is_none() {
             let rows = [
-                (
-                    layout::meta_key(layout::META_FORMAT),
-                    Some(Bytes::copy_from_slice(&layout::FORMAT.to_be_bytes())),
-                ),
+                (layout::meta_key(layout::META_FORMAT), Some(Bytes::copy_from_slice(&layout::FORMAT.to_be_bytes()))),
                 applied_row(0),
             ];
             engine.write(&mut rows.into_iter(), true)?;
@@ -71,33 +61,16 @@ impl Store {
             .ok_or_else(|| StoreError::Foreign("its rows are of another program".to_owned()))?;
         if format[..] != layout::FORMAT.to_be_bytes() {
             let ours = layout::FORMAT;
-            return Err(StoreError::Foreign(format!(
-                "its format is {format:?}, this version reads {ours}"
-            ))
-            .into());
+            return Err(StoreError::Foreign(format!("its format is {format:?}, this version reads {ours}")).into());
         }
         let applied = base
             .get(&layout::meta_key(layout::META_APPLIED))?
             .and_then(|row| Some(u64::from_be_bytes(row[..].try_into().ok()?)))
-            .ok_or_else(|| {
-                StoreError::Damaged("it does not say which round it holds".to_owned())
-            })?;
+            .ok_or_else(|| StoreError::Damaged("it does not say which round it holds".to_owned()))?;
 
-        let layers = Layers {
-            active: Overlay::new(),
-            flushing: None,
-            base,
-        };
-        let views = Views::new(View::new(layers.clone(), applied));
-        Ok(Store {
-            engine,
-            views,
-            layers,
-            active_bytes: 0,
-            flushing_bytes: 0,
-            applied,
-            durable: applied,
-        })
+        let layers = Layers { active: Overlay::new(), flushing: None, base };
+        let views = Views::new(View { layers, applied });
+        Ok(Store { engine, views, active_bytes: 0, flushing_bytes: 0, durable: applied })
     }
 
     pub(crate) fn view(&self) -> View {
@@ -110,7 +83,7 @@ impl Store {
 
     /// The last installed round.
     pub(crate) fn applied(&self) -> u64 {
-        self.applied
+        self.views.read().applied
     }
 
     /// The round that a restart finds.
@@ -125,60 +98,46 @@ impl Store {
 
     /// A round to be filled. Nothing of it is seen before it is installed; dropped, it never was.
     pub(crate) fn draft(&mut self) -> Draft<'_> {
-        let layers = self.layers.clone();
-        let bytes = self.active_bytes;
-        Draft {
-            store: self,
-            layers,
-            bytes,
-        }
+        let below = self.views.read();
+        Draft { views: &self.views, below, active_bytes: &mut self.active_bytes, pending: Pending::new() }
     }
 
     /// Moves what is applied and not durable into a flush. `None`: there is nothing, or a flush is out.
     pub(crate) fn begin_flush(&mut self) -> Option<Flush> {
-        if self.applied == self.durable || self.layers.flushing.is_some() {
+        let mut newest = self.views.write();
+        if newest.applied == self.durable || newest.layers.flushing.is_some() {
             return None;
         }
-        let rows = std::mem::take(&mut self.layers.active);
+        let rows = std::mem::take(&mut newest.layers.active);
+        newest.layers.flushing = Some(rows.clone());
         self.flushing_bytes = std::mem::take(&mut self.active_bytes);
-        self.layers.flushing = Some(rows.clone());
-        self.publish();
-        Some(Flush::new(Arc::clone(&self.engine), rows, self.applied))
+        Some(Flush::new(Arc::clone(&self.engine), rows, newest.applied))
     }
 
     /// Lets readers go on to the engine for what a flush wrote. Drop what it returns on another thread:
     /// it may be the last handle to a large map.
     pub(crate) fn end_flush(&mut self, done: FlushDone) -> Result<Retired, Error> {
         let (base, round) = done.into_parts();
-        let Some(flushed) = self.layers.flushing.take() else {
+        let mut newest = self.views.write();
+        let Some(flushed) = newest.layers.flushing.take() else {
             return Err(StoreError::Failed("a flush ended that had not begun".to_owned()).into());
         };
-        self.layers.base = base;
+        newest.layers.base = base;
         self.flushing_bytes = 0;
         self.durable = round;
-        self.publish();
         Ok(Retired::new(flushed))
     }
 
     /// A meta row, as it is in the engine.
     pub(crate) fn meta(&self, name: &str) -> Result<Option<Bytes>, Error> {
-        Ok(self.layers.base.get(&layout::meta_key(name))?)
+        Ok(self.views.read().layers.base.get(&layout::meta_key(name))?)
     }
 
     /// Writes a meta row, durable when it returns. For opening; not while a flush is out.
     pub(crate) fn set_meta(&mut self, name: &str, value: Bytes) -> Result<(), Error> {
-        self.engine.write(
-            &mut std::iter::once((layout::meta_key(name), Some(value))),
-            true,
-        )?;
-        self.layers.base = self.engine.snapshot()?;
-        self.publish();
+        self.engine.write(&mut std::iter::once((layout::meta_key(name), Some(value))), true)?;
+        self.views.write().layers.base = self.engine.snapshot()?;
         Ok(())
-    }
-
-    fn publish(&self) {
-        self.views
-            .publish(View::new(self.layers.clone(), self.applied));
     }
 }
 
@@ -186,7 +145,7 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store")
             .field("engine", &self.engine)
-            .field("applied", &self.applied)
+            .field("applied", &self.applied())
             .field("durable", &self.durable)
             .field("overlay_bytes", &self.overlay_bytes())
             .finish_non_exhaustive()
@@ -194,62 +153,57 @@ impl fmt::Debug for Store {
 }
 
 pub(super) fn applied_row(round: u64) -> (Bytes, Option<Bytes>) {
-    (
-        layout::meta_key(layout::META_APPLIED),
-        Some(Bytes::copy_from_slice(&round.to_be_bytes())),
-    )
+    (layout::meta_key(layout::META_APPLIED), Some(Bytes::copy_from_slice(&round.to_be_bytes())))
 }
 
 /// A round being applied: sees what is installed and its own writes, and is seen by nobody.
 pub(crate) struct Draft<'s> {
-    store: &'s mut Store,
-    layers: Layers,
-    bytes: usize,
+    views: &'s Views,
+    /// What is installed. Held for reading all along: only `install` ever takes it for writing.
+    below: RwLockReadGuard<'s, View>,
+    pending: Pending,
+    active_bytes: &'s mut usize,
 }
 
 impl Draft<'_> {
     /// Adds the rows to the round.
     pub(crate) fn write(&mut self, rows: WriteSet) {
-        for (key, value) in rows.rows {
-            let key_bytes = key.len();
-            let value_bytes = value.as_ref().map_or(0, Bytes::len);
-            match self.layers.active.insert(key, value) {
-                Some(before) => self.bytes -= before.map_or(0, |before| before.len()),
-                None => self.bytes += key_bytes + ROW_OVERHEAD_BYTES,
-            }
-            self.bytes += value_bytes;
-        }
+        self.pending.extend(rows.rows);
     }
 
     /// Makes it what readers see, at once and whole.
     pub(crate) fn install(self, round: u64) {
-        debug_assert!(round > self.store.applied, "rounds are installed in order");
-        self.store.layers = self.layers;
-        self.store.active_bytes = self.bytes;
-        self.store.applied = round;
-        self.store.publish();
+        let Draft { views, below, pending, active_bytes } = self;
+        drop(below);
+        let mut newest = views.write();
+        debug_assert!(round > newest.applied, "rounds are installed in order");
+        newest.applied = round;
+        for (key, value) in pending {
+            let key_bytes = key.len();
+            *active_bytes += value.as_ref().map_or(0, Bytes::len);
+            match newest.layers.active.insert(key, value) {
+                Some(before) => *active_bytes -= before.map_or(0, |before| before.len()),
+                None => *active_bytes += key_bytes + ROW_OVERHEAD_BYTES,
+            }
+        }
     }
 }
 
 impl Rows for Draft<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.layers.get(key)
+        match self.pending.get(key) {
+            Some(row) => Ok(row.clone()),
+            None => self.below.get(key),
+        }
     }
 
-    fn scan<'a>(
-        &'a self,
-        lower: Bound<&[u8]>,
-        upper: Bound<&[u8]>,
-        reverse: bool,
-    ) -> Result<Scan<'a>, Error> {
-        self.layers.scan(lower, upper, reverse)
+    fn scan<'a>(&'a self, lower: Bound<&[u8]>, upper: Bound<&[u8]>, reverse: bool) -> Result<Scan<'a>, Error> {
+        Scan::over(Some(&self.pending), &self.below.layers, lower, upper, reverse)
     }
 }
 
 impl fmt::Debug for Draft<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Draft")
-            .field("after", &self.store.applied)
-            .finish_non_exhaustive()
+        f.debug_struct("Draft").field("after", &self.below.applied).finish_non_exhaustive()
     }
 }

@@ -188,12 +188,13 @@ impl<S: Schema> Cluster<S> {
         }
         let peers: Vec<(PeerId, Vec<Multiaddr>)> =
             self.places.iter().map(|place| (place.identity.peer_id(), Vec::new())).collect();
+        let (network, events) = self.fabric.join(self.peer_id(place));
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
             peers,
             volume: Arc::new(self.places[place].disks.clone()),
-            wire: Wire::Fabric(self.fabric.clone()),
+            wire: Wire::Joined(network, events),
             store: self.store,
             limits: Limits::default(),
             tuning: self.tuning,
@@ -239,7 +240,8 @@ impl<S: Schema> Cluster<S> {
 
     fn leader_now(&self) -> Option<usize> {
         let seen = |leader: PeerId| {
-            let follows = |place: &&Place| place.node.as_ref().is_some_and(|node| node.standing().leader == Some(leader));
+            let follows =
+                |place: &&Place| place.node.as_ref().is_some_and(|node| node.standing().leader == Some(leader));
             self.places.iter().filter(follows).count()
         };
         (0..self.len()).find(|&place| {
@@ -303,6 +305,3 @@ async fn until<T, F: Future<Output = Result<Option<T>>>>(mut look: impl FnMut() 
     };
     tokio::time::timeout(DEADLINE, waiting).await.unwrap_or(Err(Error::Timeout))
 }
-
-#[cfg(test)]
-mod tests;

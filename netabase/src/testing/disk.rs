@@ -45,9 +45,9 @@ pub enum Unsynced {
 /// let disk = ForgetfulDisk::new();
 /// let database = redb::Builder::new().create_with_backend(disk.clone())?;
 /// let disk = disk.power_cut(Unsynced::Torn { seed: 7 });
-/// assert!(database.begin_write()?.commit().is_err());
-/// let reopened = redb::Builder::new().create_with_backend(disk)?;
-/// # drop(reopened);
+/// drop(database); // as if its process had gone with the power
+/// let database = redb::Builder::new().create_with_backend(disk)?;
+/// # drop(database);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, Default)]

@@ -21,8 +21,7 @@ use tokio::{
 };
 
 use crate::network::{
-    Answer, Channel, EVENT_QUEUE_MAX, Network, NetworkEvent, NetworkLimits, RequestError,
-    RequestResult, Transport,
+    Answer, Channel, EVENT_QUEUE_MAX, Network, NetworkEvent, NetworkLimits, RequestError, RequestResult, Transport,
 };
 use port::{Parcel, Port};
 
@@ -120,16 +119,10 @@ impl Fabric {
         state.forget(peer);
         state.next_id += 1;
         let incarnation = state.next_id;
-        state
-            .ports
-            .insert(peer, Port::open(incarnation, events, self.clone()));
+        state.ports.insert(peer, Port::open(incarnation, events, self.clone()));
         state.announce();
         drop(state);
-        let link = FabricLink {
-            fabric: self.clone(),
-            peer,
-            incarnation,
-        };
+        let link = FabricLink { fabric: self.clone(), peer, incarnation };
         (Network::new(peer, Arc::new(link)), receiver)
     }
 
@@ -137,11 +130,8 @@ impl Fabric {
     /// Replaces an earlier partition. What is under way across the border is lost.
     pub(crate) fn partition(&self, groups: &[&[PeerId]]) {
         let mut state = self.lock();
-        state.groups = groups
-            .iter()
-            .zip(1..)
-            .flat_map(|(peers, group)| peers.iter().map(move |peer| (*peer, group)))
-            .collect();
+        state.groups =
+            groups.iter().zip(1..).flat_map(|(peers, group)| peers.iter().map(move |peer| (*peer, group))).collect();
         state.announce();
     }
 
@@ -195,19 +185,13 @@ impl Fabric {
     /// Whether a request that was under way is still to be delivered.
     fn still_carries(&self, id: u64) -> bool {
         let state = self.lock();
-        state
-            .pending
-            .get(&id)
-            .is_some_and(|pending| state.together(pending.from, pending.to))
+        state.pending.get(&id).is_some_and(|pending| state.together(pending.from, pending.to))
     }
 
     /// Called by the reply of request `id`.
     fn answer(&self, id: u64, answer: Answer) {
         let mut state = self.lock();
-        let Some(Pending {
-            from, to, channel, ..
-        }) = state.pending.get(&id)
-        else {
+        let Some(Pending { from, to, channel, .. }) = state.pending.get(&id) else {
             return;
         };
         let (from, to, channel) = (*from, *to, *channel);
@@ -216,20 +200,14 @@ impl Fabric {
             Answer::Refused(_) => &[],
         };
         // An answer that is lost leaves the request pending, so that its requester times out.
-        if !state.carries(&Passing {
-            from: to,
-            to: from,
-            channel,
-            answer: true,
-            payload,
-        }) {
+        if !state.carries(&Passing { from: to, to: from, channel, answer: true, payload }) {
             return;
         }
         let bytes_max = state.limits.payload_bytes_max(channel);
         let result = match answer {
-            Answer::Response(payload) if payload.len() > bytes_max => Err(RequestError::Refused(
-                "the answer is larger than the channel carries".into(),
-            )),
+            Answer::Response(payload) if payload.len() > bytes_max => {
+                Err(RequestError::Refused("the answer is larger than the channel carries".into()))
+            }
             Answer::Response(payload) => Ok(payload),
             Answer::Refused(reason) => Err(RequestError::Refused(reason)),
         };
@@ -272,18 +250,13 @@ impl State {
 
     fn draw_delay(&mut self) -> Duration {
         let span = self.delay.end.saturating_sub(self.delay.start).as_nanos() as u64;
-        if span == 0 {
-            self.delay.start
-        } else {
-            self.delay.start + Duration::from_nanos(self.draw() % span)
-        }
+        if span == 0 { self.delay.start } else { self.delay.start + Duration::from_nanos(self.draw() % span) }
     }
 
     /// The peer's life ends: dropping the senders of its requests is what `ConnectionLost` is.
     fn forget(&mut self, peer: PeerId) {
         self.ports.remove(&peer);
-        self.pending
-            .retain(|_, pending| pending.from != peer && pending.to != peer);
+        self.pending.retain(|_, pending| pending.from != peer && pending.to != peer);
         self.announce();
     }
 
@@ -291,11 +264,7 @@ impl State {
     fn announce(&mut self) {
         let peers: Vec<PeerId> = self.ports.keys().copied().collect();
         for peer in &peers {
-            let others = peers
-                .iter()
-                .copied()
-                .filter(|other| self.connected(*peer, *other))
-                .collect();
+            let others = peers.iter().copied().filter(|other| self.connected(*peer, *other)).collect();
             self.ports[peer].announce(others);
         }
         if self.separation == Separation::Closed {
@@ -307,8 +276,7 @@ impl State {
 
     fn sweep(&mut self) {
         if self.pending.len() >= self.sweep_at {
-            self.pending
-                .retain(|_, pending| !pending.requester.is_closed());
+            self.pending.retain(|_, pending| !pending.requester.is_closed());
             self.sweep_at = SWEEP_MIN.max(2 * self.pending.len());
         }
     }
@@ -332,50 +300,24 @@ impl Transport for FabricLink {
         let mut state = self.fabric.lock();
         let bytes_max = state.limits.payload_bytes_max(channel);
         if payload.len() > bytes_max {
-            return Err(RequestError::TooLarge {
-                bytes: payload.len(),
-                bytes_max,
-            });
+            return Err(RequestError::TooLarge { bytes: payload.len(), bytes_max });
         }
-        let alive = state
-            .ports
-            .get(&self.peer)
-            .is_some_and(|port| port.incarnation == self.incarnation);
+        let alive = state.ports.get(&self.peer).is_some_and(|port| port.incarnation == self.incarnation);
         if !alive || !state.connected(self.peer, to) {
             return Err(RequestError::NotConnected);
         }
         state.sweep();
-        let through = state.carries(&Passing {
-            from: self.peer,
-            to,
-            channel,
-            answer: false,
-            payload: &payload,
-        });
+        let through = state.carries(&Passing { from: self.peer, to, channel, answer: false, payload: &payload });
         state.next_id += 1;
         let id = state.next_id;
         let (requester, response) = oneshot::channel();
         if through {
             let due = Instant::now() + state.draw_delay();
-            let parcel = Parcel {
-                id,
-                from: self.peer,
-                channel,
-                payload,
-                due,
-            };
+            let parcel = Parcel { id, from: self.peer, channel, payload, due };
             let port = state.ports.get_mut(&to).ok_or(RequestError::NotConnected)?;
             port.deliver(parcel)?;
         }
-        state.pending.insert(
-            id,
-            Pending {
-                from: self.peer,
-                to,
-                channel,
-                requester,
-            },
-        );
+        state.pending.insert(id, Pending { from: self.peer, to, channel, requester });
         Ok(response)
     }
 

@@ -4,7 +4,7 @@
 mod cluster;
 mod disk;
 #[cfg(feature = "native")]
-#[cfg_attr(not(feature = "paxos"), allow(dead_code, reason = "clusters use it"))]
+#[cfg_attr(not(all(test, feature = "paxos")), allow(dead_code, reason = "tests of this crate use all of it"))]
 mod fabric;
 #[cfg(all(test, feature = "paxos"))]
 pub(crate) mod fixture;
@@ -15,7 +15,8 @@ mod volume;
 #[cfg(feature = "paxos")]
 pub use cluster::Cluster;
 pub use disk::{ForgetfulDisk, Unsynced};
-#[cfg(feature = "paxos")]
-pub(crate) use fabric::Fabric;
 #[cfg(all(test, feature = "paxos"))]
-pub(crate) use {fabric::Passing, volume::Disks};
+pub(crate) use {
+    fabric::{Fabric, Passing},
+    volume::Disks,
+};

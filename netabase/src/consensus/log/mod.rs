@@ -64,10 +64,6 @@ impl Log {
         Ok(Log { epoch, queue, mirror, database })
     }
 
-    pub(crate) fn epoch(&self) -> Epoch {
-        self.epoch
-    }
-
     /// Looks at what is durable.
     pub(crate) fn durable<T>(&self, look: impl FnOnce(&Mirror) -> T) -> T {
         look(&self.mirror.lock().unwrap_or_else(PoisonError::into_inner))
@@ -129,6 +125,11 @@ impl Log {
     /// Whether it stopped only because the disk was full.
     pub(crate) fn is_full(&self) -> bool {
         self.queue.is_full()
+    }
+
+    /// Resolves when the file is closed: after the last clone of this log is dropped.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.queue.ended()
     }
 
     fn submit(&self, op: impl FnOnce(oneshot::Sender<()>) -> Op) -> Durable {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use redb::{Database, Durability, ReadableTable};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::NotLogged;
 use super::layout::{BALLOTS, CHOSEN, ENTRIES, PEERS, PeerRow, entry_row, read_entry_head};
@@ -46,6 +46,7 @@ pub(super) enum Op {
 pub(super) struct Queue {
     sender: SyncSender<Op>,
     watch: Arc<Watch>,
+    ended: watch::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -87,18 +88,27 @@ impl Queue {
     pub(super) fn is_full(&self) -> bool {
         self.watch.failure.get().is_some_and(|failure| failure.full)
     }
+
+    /// Resolves when the writer has ended and let go of the file.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ended = self.ended.clone();
+        async move { while ended.changed().await.is_ok() {} }
+    }
 }
 
 pub(super) fn spawn(database: Arc<Database>, mirror: Arc<Mutex<Mirror>>, epoch: Epoch) -> Result<Queue> {
     let (sender, receiver) = sync_channel(QUEUE_RECORDS);
-    let watch =
-        Arc::new(Watch { started: Instant::now(), busy_since: AtomicU64::new(0), failure: OnceLock::new() });
+    let watch = Arc::new(Watch { started: Instant::now(), busy_since: AtomicU64::new(0), failure: OnceLock::new() });
+    let (alive, ended) = watch::channel(());
     let writer = Writer { database, mirror, epoch: epoch.0, watch: Arc::clone(&watch) };
     std::thread::Builder::new()
         .name("netabase-log".into())
-        .spawn(move || writer.run(&receiver))
+        .spawn(move || {
+            writer.run(&receiver);
+            drop(alive);
+        })
         .map_err(|source| Error::storage("the thread of the consensus log cannot be started", source))?;
-    Ok(Queue { sender, watch })
+    Ok(Queue { sender, watch, ended })
 }
 
 struct Writer {

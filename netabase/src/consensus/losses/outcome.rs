@@ -8,52 +8,19 @@ use crate::command::{Command, Write};
 use crate::consensus::fixture::{batch, entry_of};
 use crate::consensus::message::PaxosAnswer;
 use crate::error::Error;
-use crate::schema::{
-    Agreed, IndexGlue, Key, Member, Record, RecordClone, RecordDeserialize, RecordGlue, RecordId, RecordSerialize,
-    Schema, describe, glue,
-};
+use crate::schema::{Record, RecordId};
 use crate::testing::Cluster;
 use crate::testing::fixture::Item;
 
 /// A record whose name nobody else may have.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
+#[netabase(crate = "crate")]
 struct Badge {
+    #[netabase(key)]
     id: u64,
+    #[netabase(unique)]
     name: String,
 }
-
-impl Record for Badge {
-    type Key = u64;
-    const NAME: &'static str = "badge";
-    fn key(&self) -> u64 {
-        self.id
-    }
-    fn __clone(&self) -> Self {
-        self.__clone_record()
-    }
-    fn __encode(&self) -> Result<Vec<u8>, Error> {
-        self.__to_value(Self::NAME)
-    }
-    fn __decode(bytes: &[u8]) -> Result<Self, Error> {
-        Self::__from_value(bytes, Self::NAME)
-    }
-    fn __index_keys(&self) -> Vec<Option<Vec<u8>>> {
-        vec![Some(self.name.to_bytes())]
-    }
-    const __GLUE: RecordGlue =
-        glue::<Badge>(&[IndexGlue { name: "name", unique: true, form: <String as Key>::form }], || {
-            describe::<Badge>(&["id"])
-        });
-}
-impl Schema for Badge {
-    type Key = u64;
-    type LogEntry = ();
-    const __RECORDS: &'static [RecordGlue] = &[Badge::__GLUE];
-}
-impl Member<Badge> for Badge {
-    const __NAME: &'static str = "badge";
-}
-impl Agreed for Badge {}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn d11_a_unique_violation_is_an_outcome_and_no_node_falls() {

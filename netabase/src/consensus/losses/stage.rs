@@ -23,6 +23,7 @@ use crate::consensus::message::{
     AcceptedRow, Envelope, Greeting, PaxosAnswer, PaxosRequest, Pulse, PulseAnswer, PulseRequest, SyncAnswer,
     SyncRequest,
 };
+use crate::consensus::replica::Replica;
 use crate::handle::Netabase;
 use crate::network::{Channel, Identity, Network, NetworkEvent, Reply, RequestError};
 use crate::node::{Assembly, Limits, Node, StoreKind, Tuning, Wire};
@@ -111,11 +112,15 @@ impl Stage {
 
     /// Looks at what is durable in the node's log.
     pub(super) fn durable<T>(&self, look: impl FnOnce(&Mirror) -> T) -> T {
-        self.node().replica.log().durable(look)
+        self.replica().log().durable(look)
     }
 
     pub(super) fn applied(&self) -> Round {
-        self.node().replica.applied()
+        self.replica().applied()
+    }
+
+    fn replica(&self) -> Arc<Replica> {
+        self.node().replica().expect("the node runs")
     }
 
     pub(super) async fn crash(&mut self, unsynced: Unsynced) {
@@ -125,12 +130,13 @@ impl Stage {
     }
 
     pub(super) async fn restart(&mut self, puppets: &[Puppet]) {
+        let (network, events) = self.fabric.join(self.me());
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.identities[self.place].clone(),
             peers: self.voters.iter().map(|peer| (*peer, Vec::new())).collect(),
             volume: Arc::new(self.disks.clone()),
-            wire: Wire::Fabric(self.fabric.clone()),
+            wire: Wire::Joined(network, events),
             store: StoreKind::Redb,
             limits: Limits::default(),
             tuning: self.tuning,

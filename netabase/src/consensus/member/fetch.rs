@@ -26,6 +26,10 @@ use crate::network::Channel;
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Pause after a peer had nothing new.
 const PAUSE: Duration = Duration::from_millis(100);
+/// The store is synced this often, or when this much waits: random keys cost it several times what the log's order
+/// does, so rows are gathered and written sorted.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+const FLUSH_BYTES: usize = 16 << 20;
 /// Rows are dropped from the log this many at a time.
 const PRUNE_STEP: Round = 1_024;
 /// How long a page may take.
@@ -143,9 +147,12 @@ impl Member {
 
     /// Syncs the store in the background: rows first noted as chosen in a durable log (D10).
     pub(super) fn flush(&mut self) {
-        if self.flushing {
+        let now = Instant::now();
+        let rows_wait = self.seat.replica.machine().overlay_bytes() >= FLUSH_BYTES;
+        if self.flushing || !(rows_wait || self.flush_after <= now) {
             return;
         }
+        self.flush_after = now + FLUSH_EVERY;
         let Some(flush) = self.seat.replica.machine().begin_flush() else { return };
         self.flushing = true;
         let durable = self.seat.log.barrier();

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Member;
-use super::report::Report;
 use super::STUCK;
-use crate::command::{COMMANDS_MAX, BATCH_BYTES};
+use super::report::Report;
+use crate::command::{BATCH_BYTES, COMMANDS_MAX};
 use crate::consensus::election::{self, Elected};
 use crate::consensus::keeper::Appended;
 use crate::consensus::leadership::{Act, Role};
@@ -150,16 +150,18 @@ impl Member {
     }
 
     fn pump_own(&mut self, now: Instant) {
-        let heard = self.leadership.is_heard(now);
+        if !self.leadership.is_heard(now) {
+            // What may have been proposed keeps waiting for its outcome; the rest is told at once.
+            self.submitter.fail_unproposed();
+            return;
+        }
         loop {
             let outgoing = self.submitter.take(now, COMMANDS_MAX, BATCH_BYTES);
             if outgoing.is_empty() {
                 return;
             }
-            if !heard {
-                self.submitter.not_taken(&outgoing, true);
-            } else if self.proposer.push(outgoing.iter().map(|outgoing| outgoing.command.clone())).is_err() {
-                self.submitter.not_taken(&outgoing, false);
+            if self.proposer.push(outgoing.iter().map(|outgoing| outgoing.command.clone())).is_err() {
+                self.submitter.not_taken(&outgoing);
                 return;
             }
         }
@@ -214,10 +216,7 @@ impl Member {
 }
 
 /// The answer inside a pulse of this cluster and epoch.
-fn pulse(
-    seat: &crate::consensus::seat::Seat,
-    answer: Result<Bytes, RequestError>,
-) -> Option<PulseAnswer> {
+fn pulse(seat: &crate::consensus::seat::Seat, answer: Result<Bytes, RequestError>) -> Option<PulseAnswer> {
     match codec::decode::<Pulse<PulseAnswer>>(&answer.ok()?).ok()? {
         Pulse::Within(envelope) if seat.belongs(&envelope) => Some(envelope.body),
         _ => None,

@@ -14,8 +14,8 @@ use crate::consensus::keeper::Appended;
 use crate::consensus::message::{ForwardAnswer, Greeting};
 use crate::consensus::submit::Outgoing;
 use crate::error::Result;
-use crate::network::RequestError;
 use crate::machine::FlushDone;
+use crate::network::RequestError;
 
 /// A result that the member waits for.
 #[derive(Debug)]
@@ -69,7 +69,11 @@ impl Member {
                 self.forwarding = self.forwarding.saturating_sub(1);
                 match answer {
                     Ok(ForwardAnswer::Taken) => {}
-                    Ok(ForwardAnswer::NoQuorum) => self.submitter.not_taken(&outgoing, true),
+                    Ok(ForwardAnswer::NoQuorum) => {
+                        self.submitter.not_taken(&outgoing);
+                        self.submitter.fail_unproposed();
+                        self.hold_forwards(now);
+                    }
                     Ok(ForwardAnswer::NotLeader { .. } | ForwardAnswer::Overloaded)
                     | Err(
                         RequestError::NotConnected
@@ -77,7 +81,7 @@ impl Member {
                         | RequestError::QueueFull
                         | RequestError::Refused(_),
                     ) => {
-                        self.submitter.not_taken(&outgoing, false);
+                        self.submitter.not_taken(&outgoing);
                         self.hold_forwards(now);
                     }
                     // It may have been taken: sent again when its time is over.

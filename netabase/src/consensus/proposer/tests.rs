@@ -25,6 +25,13 @@ fn numbers(ticket: &Ticket) -> Vec<u64> {
     batch.commands.iter().map(number).collect()
 }
 
+/// Has as much gather as makes another round worth it, and opens the round.
+fn gathered(proposer: &mut Proposer, now: Instant, entries: &Entries) -> Ticket {
+    let enough = (proposer.open() * GATHER_COMMANDS).max(1);
+    push(proposer, 0..enough as u64);
+    proposer.next(now, entries).expect("it is worth a round")
+}
+
 fn push(proposer: &mut Proposer, numbers: std::ops::Range<u64>) {
     let commands: Vec<EncodedCommand> = numbers.map(|number| command(number, 10)).collect();
     proposer.push(commands.into_iter()).unwrap();
@@ -44,19 +51,39 @@ fn what_waits_leaves_as_one_entry() {
     assert_eq!((proposer.open(), proposer.queue_bytes), (0, 0));
 }
 
+/// Every open round makes the next one wait for more; bytes count too; alone nobody waits.
+#[test]
+fn a_round_is_opened_when_it_is_worth_one() {
+    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    gathered(&mut proposer, now, &entries);
+    let second = GATHER_COMMANDS as u64;
+    push(&mut proposer, 0..second - 1);
+    assert!(proposer.next(now, &entries).is_none());
+    push(&mut proposer, second - 1..second);
+    assert_eq!(numbers(&proposer.next(now, &entries).unwrap()).len(), GATHER_COMMANDS);
+    proposer.push(std::iter::once(command(0, GATHER_BYTES))).unwrap();
+    assert!(proposer.next(now, &entries).is_some());
+    push(&mut proposer, 0..1);
+    assert!(proposer.next(now, &entries).is_none());
+    for number in 0..3 {
+        assert!(proposer.on_appended(now, number, Appended::Chosen(number)));
+    }
+    assert!(proposer.next(now, &entries).is_some());
+}
+
 #[test]
 fn at_most_a_window_of_rounds_is_open() {
     let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
     let mut tickets = Vec::new();
-    for number in 0..WINDOW as u64 {
-        push(&mut proposer, number..number + 1);
-        tickets.push(proposer.next(now, &entries).unwrap());
+    for _ in 0..WINDOW {
+        tickets.push(gathered(&mut proposer, now, &entries));
     }
-    push(&mut proposer, 90..93);
+    push(&mut proposer, 1_000..1_300);
     assert!(proposer.next(now, &entries).is_none());
     assert_eq!(proposer.oldest(now + Duration::from_secs(3)), Duration::from_secs(3));
     assert!(proposer.on_appended(now, tickets[4].number, Appended::Chosen(5)));
-    assert_eq!(numbers(&proposer.next(now, &entries).unwrap()), [90, 91, 92], "they gathered meanwhile");
+    let waited: Vec<u64> = (1_000..1_300).collect();
+    assert_eq!(numbers(&proposer.next(now, &entries).unwrap()), waited, "they gathered meanwhile");
     assert!(proposer.next(now, &entries).is_none());
 }
 
@@ -102,9 +129,8 @@ fn a_failed_round_is_closed_at_once_then_with_pauses() {
 #[test]
 fn a_closing_no_op_that_is_railroaded_closes_one_round() {
     let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
-    for number in 0..2 {
-        push(&mut proposer, number..number + 1);
-        proposer.next(now, &entries).unwrap();
+    for _ in 0..2 {
+        gathered(&mut proposer, now, &entries);
     }
     for number in 0..2 {
         assert!(proposer.on_appended(now, number, Appended::NoQuorum));
@@ -121,12 +147,10 @@ fn a_closing_no_op_that_is_railroaded_closes_one_round() {
 #[test]
 fn nothing_is_due_while_no_round_is_free() {
     let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
-    push(&mut proposer, 0..1);
-    let failed = proposer.next(now, &entries).unwrap();
+    let failed = gathered(&mut proposer, now, &entries);
     let mut open = Vec::new();
-    for number in 1..WINDOW as u64 {
-        push(&mut proposer, number..number + 1);
-        open.push(proposer.next(now, &entries).unwrap());
+    for _ in 1..WINDOW {
+        open.push(gathered(&mut proposer, now, &entries));
     }
     assert!(proposer.on_appended(now, failed.number, Appended::NoQuorum));
     assert_eq!(proposer.retry_at(), Some(now));
@@ -143,8 +167,7 @@ fn what_lost_the_mandate_ends_leading_and_leaves_nothing_behind() {
         let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
         push(&mut proposer, 0..1);
         let first = proposer.next(now, &entries).unwrap();
-        push(&mut proposer, 1..2);
-        let second = proposer.next(now, &entries).unwrap();
+        let second = gathered(&mut proposer, now, &entries);
         push(&mut proposer, 2..3);
         assert!(!proposer.on_appended(now, first.number, appended));
         proposer.step_down();

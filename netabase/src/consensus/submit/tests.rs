@@ -106,7 +106,7 @@ async fn the_session_opens_first_alone_and_with_one_nonce() {
     assert!(desk.take().is_empty(), "another's session");
     desk.now += SEND_AGAIN;
     assert_eq!(desk.take()[0].command, *command);
-    desk.submitter.not_taken(&opening, true);
+    desk.submitter.not_taken(&opening);
     assert!(waits(&mut waiting).await, "the command itself went nowhere yet");
     desk.open_session(SESSION);
     assert_eq!(desk.take_numbers(), [(0, 0)]);
@@ -157,14 +157,16 @@ async fn not_taken_is_no_quorum_only_for_what_nobody_else_may_have_taken() {
     let mut desk = Desk::open().await;
     let mut never = desk.submit().await;
     let outgoing = desk.take();
-    desk.submitter.not_taken(&outgoing, true);
+    desk.submitter.not_taken(&outgoing);
+    desk.submitter.fail_unproposed();
     assert!(matches!(ended(&mut never).await, Err(Error::NoQuorum)));
 
     let mut maybe = desk.submit().await;
     desk.take();
     desk.now += SEND_AGAIN;
     let second = desk.take();
-    desk.submitter.not_taken(&second, true);
+    desk.submitter.not_taken(&second);
+    desk.submitter.fail_unproposed();
     assert!(waits(&mut maybe).await, "the first time it may have been taken");
     assert_eq!(desk.take_numbers(), [(2, 2)]);
     assert!(matches!(maybe.await, Err(Error::Timeout)));
@@ -175,11 +177,11 @@ async fn what_was_never_taken_ends_as_not_happened_and_the_rest_as_unknown() {
     let desk = Desk::open().await;
     let refused = desk.submit().await;
     let outgoing = desk.take();
-    desk.submitter.not_taken(&outgoing, false);
+    desk.submitter.not_taken(&outgoing);
     let taken = desk.submit().await;
     let outgoing = desk.take();
     assert_eq!(outgoing.len(), 2, "it goes out again at once");
-    desk.submitter.not_taken(&outgoing[..1], false);
+    desk.submitter.not_taken(&outgoing[..1]);
     let error = refused.await.unwrap_err();
     assert!(matches!(error, Error::NoQuorum) && !error.may_have_happened());
     let error = taken.await.unwrap_err();
@@ -262,7 +264,7 @@ async fn so_many_wait_for_their_turn() {
     assert_eq!(desk.take_numbers().len(), OUTSTANDING_MAX);
     desk.done(SESSION, 1);
     assert!(ended(&mut waiting[0]).await.is_ok());
-    waiting.remove(0);
+    drop(waiting.remove(0));
     assert!(waits(&mut one_more).await);
     assert_eq!(desk.take_numbers(), [(OUTSTANDING_MAX as u64 + 1, 2)]);
 }
@@ -309,5 +311,5 @@ async fn new_commands_are_refused_for_as_long_as_there_is_a_reason() {
     desk.done(SESSION, 1);
     assert!(ended(&mut before).await.is_ok());
     desk.submitter.refuse(None);
-    desk.submit().await;
+    drop(desk.submit().await);
 }

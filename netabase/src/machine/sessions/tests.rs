@@ -7,27 +7,18 @@ use crate::command::{Applied, Refusal};
 use crate::schema::RecordId;
 use crate::store::{Engine, MemoryEngine, Store, WriteSet};
 
-const SMALL: Limits = Limits {
-    sessions_max: 3,
-    outcomes_bytes_max: 10 * OUTCOME_BYTES,
-};
+const SMALL: Limits = Limits { sessions_max: 3, outcomes_bytes_max: 10 * OUTCOME_BYTES };
 
 fn place(round: u64) -> Place {
     Place { round, position: 0 }
 }
 
 fn done(round: u64) -> Outcome {
-    Ok(Applied {
-        round,
-        existed: false,
-    })
+    Ok(Applied { round, existed: false })
 }
 
 fn small() -> Sessions {
-    Sessions {
-        limits: SMALL,
-        ..Sessions::default()
-    }
+    Sessions { limits: SMALL, ..Sessions::default() }
 }
 
 /// A write at `round`, executed if it is admitted.
@@ -47,28 +38,13 @@ fn replied(reply: Reply) -> Admission {
 fn a_copy_gets_the_outcome_of_the_first() {
     let mut sessions = small();
     let id = sessions.open(place(1));
-    assert_eq!(
-        id,
-        SessionId {
-            round: 1,
-            position: 0
-        }
-    );
+    assert_eq!(id, SessionId { round: 1, position: 0 });
     assert_eq!(write(&mut sessions, id, 1, 1, 2), Admission::Execute);
-    assert_eq!(
-        write(&mut sessions, id, 1, 1, 3),
-        replied(Reply::Done(done(2)))
-    );
-    let refused = Err(Refusal::AlreadyExists {
-        record: RecordId(1),
-    });
+    assert_eq!(write(&mut sessions, id, 1, 1, 3), replied(Reply::Done(done(2))));
+    let refused = Err(Refusal::AlreadyExists { record: RecordId(1) });
     assert_eq!(sessions.admit(id, 2, 1, place(4)), Admission::Execute);
     sessions.record(id, 2, refused.clone());
-    assert_eq!(
-        write(&mut sessions, id, 2, 1, 5),
-        replied(Reply::Done(refused)),
-        "refusals are kept too"
-    );
+    assert_eq!(write(&mut sessions, id, 2, 1, 5), replied(Reply::Done(refused)), "refusals are kept too");
 }
 
 #[test]
@@ -76,20 +52,14 @@ fn the_floor_rises_and_what_is_below_is_stale() {
     let mut sessions = small();
     let id = sessions.open(place(1));
     for number in 1..=4 {
-        assert_eq!(
-            write(&mut sessions, id, number, 1, 1 + number),
-            Admission::Execute
-        );
+        assert_eq!(write(&mut sessions, id, number, 1, 1 + number), Admission::Execute);
     }
     assert_eq!(sessions.outcomes_bytes, 4 * OUTCOME_BYTES);
     assert_eq!(write(&mut sessions, id, 5, 4, 6), Admission::Execute);
     assert_eq!(sessions.outcomes_bytes, 2 * OUTCOME_BYTES);
     assert_eq!(write(&mut sessions, id, 3, 1, 7), replied(Reply::Stale));
     // A late copy with a lower floor does not bring it down again.
-    assert_eq!(
-        write(&mut sessions, id, 4, 1, 8),
-        replied(Reply::Done(done(5)))
-    );
+    assert_eq!(write(&mut sessions, id, 4, 1, 8), replied(Reply::Done(done(5))));
     assert_eq!(write(&mut sessions, id, 3, 3, 9), replied(Reply::Stale));
     // Below its own floor: never sent by a session in its right mind, and never executed.
     assert_eq!(write(&mut sessions, id, 6, 9, 10), replied(Reply::Stale));
@@ -101,30 +71,12 @@ fn a_write_too_far_above_its_floor_is_refused_for_good() {
     let mut sessions = small();
     let id = sessions.open(place(1));
     let too_far = 1 + OUTSTANDING_MAX;
-    assert_eq!(
-        write(&mut sessions, id, too_far - 1, 1, 2),
-        Admission::Execute
-    );
-    assert_eq!(
-        write(&mut sessions, id, too_far, 1, 3),
-        replied(Reply::TooFarAhead)
-    );
-    assert_eq!(
-        write(&mut sessions, id, too_far + 1, 2 + 1, 4),
-        Admission::Execute
-    );
-    assert_eq!(
-        write(&mut sessions, id, too_far, 1, 5),
-        replied(Reply::TooFarAhead)
-    );
-    assert_eq!(
-        write(&mut sessions, id, u64::MAX, 0, 6),
-        replied(Reply::TooFarAhead)
-    );
-    assert_eq!(
-        write(&mut sessions, id, u64::MAX, u64::MAX, 7),
-        Admission::Execute
-    );
+    assert_eq!(write(&mut sessions, id, too_far - 1, 1, 2), Admission::Execute);
+    assert_eq!(write(&mut sessions, id, too_far, 1, 3), replied(Reply::TooFarAhead));
+    assert_eq!(write(&mut sessions, id, too_far + 1, 2 + 1, 4), Admission::Execute);
+    assert_eq!(write(&mut sessions, id, too_far, 1, 5), replied(Reply::TooFarAhead));
+    assert_eq!(write(&mut sessions, id, u64::MAX, 0, 6), replied(Reply::TooFarAhead));
+    assert_eq!(write(&mut sessions, id, u64::MAX, u64::MAX, 7), Admission::Execute);
 }
 
 #[test]
@@ -134,20 +86,11 @@ fn the_least_recently_used_in_log_order_ends_first() {
     assert_eq!(write(&mut sessions, first, 1, 1, 4), Admission::Execute);
     // A copy that is not executed is a use all the same.
     assert_eq!(write(&mut sessions, second, 1, 1, 5), Admission::Execute);
-    assert_eq!(
-        write(&mut sessions, first, 1, 1, 6),
-        replied(Reply::Done(done(4)))
-    );
+    assert_eq!(write(&mut sessions, first, 1, 1, 6), replied(Reply::Done(done(4))));
     let fourth = sessions.open(place(7));
-    assert_eq!(
-        write(&mut sessions, third, 1, 1, 8),
-        replied(Reply::SessionGone)
-    );
+    assert_eq!(write(&mut sessions, third, 1, 1, 8), replied(Reply::SessionGone));
     let _fifth = sessions.open(place(9));
-    assert_eq!(
-        write(&mut sessions, second, 1, 1, 10),
-        replied(Reply::SessionGone)
-    );
+    assert_eq!(write(&mut sessions, second, 1, 1, 10), replied(Reply::SessionGone));
     assert_eq!(write(&mut sessions, first, 2, 1, 11), Admission::Execute);
     assert_eq!(write(&mut sessions, fourth, 1, 1, 12), Admission::Execute);
 }
@@ -162,17 +105,11 @@ fn too_many_outcome_bytes_end_the_least_recently_used() {
     }
     assert_eq!(sessions.outcomes_bytes, SMALL.outcomes_bytes_max);
     assert_eq!(write(&mut sessions, second, 6, 1, 30), Admission::Execute);
-    assert_eq!(
-        write(&mut sessions, first, 6, 1, 31),
-        replied(Reply::SessionGone)
-    );
+    assert_eq!(write(&mut sessions, first, 6, 1, 31), replied(Reply::SessionGone));
     assert_eq!(sessions.outcomes_bytes, 6 * OUTCOME_BYTES);
     // Alone it stays, whatever it keeps.
     for number in 7..=20 {
-        assert_eq!(
-            write(&mut sessions, second, number, 1, 40 + number),
-            Admission::Execute
-        );
+        assert_eq!(write(&mut sessions, second, number, 1, 40 + number), Admission::Execute);
     }
     // A long reason counts.
     let id = sessions.open(place(99));
@@ -189,31 +126,15 @@ fn a_closed_session_is_gone() {
     write(&mut sessions, id, 1, 1, 2);
     sessions.close(id);
     sessions.close(id);
-    assert_eq!(
-        write(&mut sessions, id, 1, 1, 3),
-        replied(Reply::SessionGone)
-    );
+    assert_eq!(write(&mut sessions, id, 1, 1, 3), replied(Reply::SessionGone));
     assert_eq!((sessions.outcomes_bytes, sessions.by_use.len()), (0, 0));
-    assert_eq!(
-        write(
-            &mut sessions,
-            SessionId {
-                round: 0,
-                position: 9
-            },
-            1,
-            1,
-            3
-        ),
-        replied(Reply::SessionGone)
-    );
+    assert_eq!(write(&mut sessions, SessionId { round: 0, position: 9 }, 1, 1, 3), replied(Reply::SessionGone));
 }
 
 /// The bounds are such that a session is never ended by its own write.
 #[test]
 fn one_session_is_far_below_the_bound_of_all() {
-    let largest =
-        OUTCOME_BYTES + Refusal::undecodable(RecordId(1), "x".repeat(10_000)).reason_bytes();
+    let largest = OUTCOME_BYTES + Refusal::undecodable(RecordId(1), "x".repeat(10_000)).reason_bytes();
     assert!(OUTSTANDING_MAX as usize * largest < OUTCOMES_BYTES_MAX / 10);
 }
 
@@ -226,18 +147,9 @@ fn what_is_captured_stays_while_the_session_goes_on() {
     write(&mut sessions, id, 1, 1, 3);
     sessions.close(ended);
     let captured = sessions.take_dirty();
-    let rows: Vec<_> = captured
-        .iter()
-        .map(|captured| row(captured).expect("it encodes"))
-        .collect();
+    let rows: Vec<_> = captured.iter().map(|captured| row(captured).expect("it encodes")).collect();
     write(&mut sessions, id, 2, 2, 4);
-    assert_eq!(
-        captured
-            .iter()
-            .map(|captured| row(captured).expect("it encodes"))
-            .collect::<Vec<_>>(),
-        rows
-    );
+    assert_eq!(captured.iter().map(|captured| row(captured).expect("it encodes")).collect::<Vec<_>>(), rows);
     assert_eq!(captured[1], (ended, None));
     assert_eq!(sessions.take_dirty().len(), 1);
     assert_eq!(sessions.take_dirty(), []);
@@ -246,25 +158,16 @@ fn what_is_captured_stays_while_the_session_goes_on() {
 fn store_with(rows: Vec<(Bytes, Option<Bytes>)>) -> Store {
     let engine = std::sync::Arc::new(MemoryEngine::default());
     drop(Store::open(engine.clone()).expect("it opens"));
-    engine
-        .write(&mut WriteSet { rows }.rows.into_iter(), true)
-        .expect("memory");
+    engine.write(&mut WriteSet { rows }.rows.into_iter(), true).expect("memory");
     Store::open(engine).expect("it opens")
 }
 
 #[test]
 fn damaged_session_rows_are_refused() {
-    let session = Session {
-        used: place(1),
-        floor: 0,
-        outcomes: BTreeMap::new(),
-    };
+    let session = Session { used: place(1), floor: 0, outcomes: BTreeMap::new() };
     let bytes = Bytes::from(codec::encode(&session).expect("it encodes"));
     let load = |rows: &[(Bytes, &Bytes)]| {
-        let rows = rows
-            .iter()
-            .map(|(key, value)| (key.clone(), Some((*value).clone())))
-            .collect();
+        let rows = rows.iter().map(|(key, value)| (key.clone(), Some((*value).clone()))).collect();
         Sessions::load(&store_with(rows).view(), SMALL)
     };
     assert!(load(&[(layout::session_key(1, 0), &bytes)]).is_ok());
@@ -272,23 +175,20 @@ fn damaged_session_rows_are_refused() {
     for damage in [
         load(&[(short_key, &bytes)]),
         load(&[(layout::session_key(1, 0), &bytes.slice(1..))]),
-        load(&[(
-            layout::session_key(1, 0),
-            &Bytes::from_static(b"\xff\xff\xff\xff"),
-        )]),
-        load(&[
-            (layout::session_key(1, 0), &bytes),
-            (layout::session_key(2, 0), &bytes),
-        ]),
+        load(&[(layout::session_key(1, 0), &Bytes::from_static(b"\xff\xff\xff\xff"))]),
+        load(&[(layout::session_key(1, 0), &bytes), (layout::session_key(2, 0), &bytes)]),
     ] {
         assert!(matches!(damage, Err(Error::DataDirectory { .. })));
     }
 }
 
+/// Id, floor, outcomes.
+type ModelSession = (SessionId, u64, Vec<(u64, Outcome)>);
+
 /// Sessions as plain lists, the most recently used last.
 #[derive(Default)]
 struct Model {
-    sessions: Vec<(SessionId, u64, Vec<(u64, Outcome)>)>,
+    sessions: Vec<ModelSession>,
 }
 
 impl Model {
@@ -296,10 +196,7 @@ impl Model {
         if self.sessions.len() == SMALL.sessions_max {
             self.sessions.remove(0);
         }
-        let id = SessionId {
-            round: place.round,
-            position: place.position,
-        };
+        let id = SessionId { round: place.round, position: place.position };
         self.sessions.push((id, 0, Vec::new()));
         id
     }
@@ -311,11 +208,7 @@ impl Model {
         let mut session = self.sessions.remove(at);
         session.1 = session.1.max(floor);
         session.2.retain(|(kept, _)| *kept >= session.1);
-        let known = session
-            .2
-            .iter()
-            .find(|(kept, _)| *kept == number)
-            .map(|(_, outcome)| outcome.clone());
+        let known = session.2.iter().find(|(kept, _)| *kept == number).map(|(_, outcome)| outcome.clone());
         let admission = match known {
             _ if number < session.1 => replied(Reply::Stale),
             _ if number >= floor + OUTSTANDING_MAX => replied(Reply::TooFarAhead),
@@ -326,13 +219,7 @@ impl Model {
             }
         };
         self.sessions.push(session);
-        let kept = |model: &Model| {
-            model
-                .sessions
-                .iter()
-                .map(|session| session.2.len())
-                .sum::<usize>()
-        };
+        let kept = |model: &Model| model.sessions.iter().map(|session| session.2.len()).sum::<usize>();
         while admission == Admission::Execute && kept(self) > 10 && self.sessions.len() > 1 {
             self.sessions.remove(0);
         }
@@ -367,7 +254,7 @@ proptest! {
         let (mut sessions, mut model) = (small(), Model::default());
         let mut rows: BTreeMap<Bytes, Bytes> = BTreeMap::new();
         // From the first on there are six, most of them gone at any time.
-        let mut ids = vec![SessionId { round: 0, position: 0 }; 6];
+        let mut ids = [SessionId { round: 0, position: 0 }; 6];
         for (round, step) in (1..).zip(steps) {
             match step {
                 Step::Open => {

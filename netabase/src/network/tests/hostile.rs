@@ -16,35 +16,21 @@ use crate::network::{
 /// A node whose one other voter is a raw peer, and that raw peer, which dials.
 async fn besieged() -> (Node, Raw, Keypair) {
     let (keypair, voter) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
-    let node = started(
-        &keypair,
-        &[TCP],
-        &[(voter.public().to_peer_id(), Vec::new())],
-    )
-    .await;
+    let node = started(&keypair, &[TCP], &[(voter.public().to_peer_id(), Vec::new())]).await;
     let raw = Raw::start(&voter, node.network.listen_addresses().pop()).await;
     (node, raw, voter)
 }
 
 fn frame(kind: u8, id: u64, payload: &[u8]) -> Vec<u8> {
     let counted = (payload.len() + COUNTED_BYTES) as u32;
-    [
-        &counted.to_be_bytes()[..],
-        &id.to_be_bytes(),
-        &[kind],
-        payload,
-    ]
-    .concat()
+    [&counted.to_be_bytes()[..], &id.to_be_bytes(), &[kind], payload].concat()
 }
 
 /// The node still serves the voter, over a new connection.
 async fn serves(node: &mut Node, voter: &Keypair) {
     let mut raw = Raw::start(voter, node.network.listen_addresses().pop()).await;
     let mut stream = raw.opened().await;
-    stream
-        .write_all(&frame(KIND_REQUEST, 7, b"still there?"))
-        .await
-        .unwrap();
+    stream.write_all(&frame(KIND_REQUEST, 7, b"still there?")).await.unwrap();
     stream.flush().await.unwrap();
     let request = node.next_request().await;
     assert_eq!(request.payload[..], *b"still there?");
@@ -66,9 +52,7 @@ async fn a_stranger_is_closed_after_the_handshake_and_reaches_nothing() {
                 RawEvent::Connected | RawEvent::Unopened => {}
                 RawEvent::Opened(mut stream) => {
                     // Negotiation may be lazy; what counts is that nothing arrives.
-                    let _ = stream
-                        .write_all(&frame(KIND_REQUEST, 1, b"let me in"))
-                        .await;
+                    let _ = stream.write_all(&frame(KIND_REQUEST, 1, b"let me in")).await;
                     let _ = stream.flush().await;
                 }
                 RawEvent::Accepted(_) => panic!("the node opened a substream to a stranger"),
@@ -76,10 +60,7 @@ async fn a_stranger_is_closed_after_the_handshake_and_reaches_nothing() {
         }
         assert_eq!(node.network.refusals(), count);
         assert!(!node.network.is_connected(raw.peer_id));
-        assert_eq!(
-            node.ask(raw.peer_id, Bytes::new()).await,
-            Err(RequestError::NotConnected)
-        );
+        assert_eq!(node.ask(raw.peer_id, Bytes::new()).await, Err(RequestError::NotConnected));
     }
     while let Ok(event) = node.events.try_recv() {
         assert!(!matches!(event, NetworkEvent::Request(_)), "{event:?}");
@@ -97,23 +78,11 @@ async fn who_breaks_the_protocol_is_closed_and_the_node_goes_on() {
     for (what, bytes) in [
         ("a length just over the limit", announced(limit + 1)),
         ("the greatest length", vec![0xff; 64]),
-        (
-            "a length less than the header",
-            [&[0, 0, 0, 0][..], &[1; 9]].concat(),
-        ),
+        ("a length less than the header", [&[0, 0, 0, 0][..], &[1; 9]].concat()),
         ("an unknown kind", frame(0xee, 1, b"")),
-        (
-            "an answer where requests belong",
-            frame(KIND_RESPONSE, 1, b"forged"),
-        ),
-        (
-            "a refusal where requests belong",
-            frame(KIND_REFUSED, 1, b"forged"),
-        ),
-        (
-            "text",
-            b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec(),
-        ),
+        ("an answer where requests belong", frame(KIND_RESPONSE, 1, b"forged")),
+        ("a refusal where requests belong", frame(KIND_REFUSED, 1, b"forged")),
+        ("text", b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n".to_vec()),
     ] {
         let (mut node, mut raw, voter) = besieged().await;
         let mut stream = raw.opened().await;
@@ -170,39 +139,20 @@ async fn answers_that_nobody_asked_for_or_that_come_twice_are_ignored() {
     let mut request = vec![0; frame(KIND_REQUEST, 1, b"one").len()];
     within(stream.read_exact(&mut request)).await.unwrap();
     assert_eq!(request, frame(KIND_REQUEST, 1, b"one"));
-    for (kind, id) in [
-        (KIND_RESPONSE, 99),
-        (KIND_REFUSED, u64::MAX),
-        (KIND_RESPONSE, 2),
-    ] {
-        stream
-            .write_all(&frame(kind, id, b"unasked"))
-            .await
-            .unwrap();
+    for (kind, id) in [(KIND_RESPONSE, 99), (KIND_REFUSED, u64::MAX), (KIND_RESPONSE, 2)] {
+        stream.write_all(&frame(kind, id, b"unasked")).await.unwrap();
     }
-    stream
-        .write_all(&frame(KIND_RESPONSE, 1, b"first"))
-        .await
-        .unwrap();
-    stream
-        .write_all(&frame(KIND_RESPONSE, 1, b"second"))
-        .await
-        .unwrap();
+    stream.write_all(&frame(KIND_RESPONSE, 1, b"first")).await.unwrap();
+    stream.write_all(&frame(KIND_RESPONSE, 1, b"second")).await.unwrap();
     stream.flush().await.unwrap();
     assert_eq!(within(first).await, Ok(Bytes::from_static(b"first")));
     let second = node.ask(raw.peer_id, Bytes::from_static(b"two"));
     within(stream.read_exact(&mut request)).await.unwrap();
-    stream
-        .write_all(&frame(KIND_RESPONSE, 2, b"asked"))
-        .await
-        .unwrap();
+    stream.write_all(&frame(KIND_RESPONSE, 2, b"asked")).await.unwrap();
     stream.flush().await.unwrap();
     assert_eq!(within(second).await, Ok(Bytes::from_static(b"asked")));
     // A request where answers belong ends it.
-    stream
-        .write_all(&frame(KIND_REQUEST, 3, b""))
-        .await
-        .unwrap();
+    stream.write_all(&frame(KIND_REQUEST, 3, b"")).await.unwrap();
     stream.flush().await.unwrap();
     raw.closed().await;
 }
@@ -223,34 +173,22 @@ async fn a_peer_that_never_reads_costs_a_bounded_amount() {
     }
     // No event can tell that nothing more will come; a short wait can only err towards passing.
     let more = tokio::time::timeout(Duration::from_millis(100), node.next_request()).await;
-    assert!(
-        more.is_err(),
-        "more than {UNANSWERED_MAX} requests of one peer were let in"
-    );
+    assert!(more.is_err(), "more than {UNANSWERED_MAX} requests of one peer were let in");
     // Answer 64 KiB each: they fill the stream, which nobody reads, and then count against the peer.
     let mut answered = 0;
     for request in held.drain(..) {
         request.reply.send(vec![0; 64 << 10].into());
     }
-    while let Ok(request) =
-        tokio::time::timeout(Duration::from_millis(100), node.next_request()).await
-    {
+    while let Ok(request) = tokio::time::timeout(Duration::from_millis(100), node.next_request()).await {
         answered += 1;
-        assert!(
-            answered < 2 * UNANSWERED_MAX,
-            "the peer gets work done without reading"
-        );
+        assert!(answered < 2 * UNANSWERED_MAX, "the peer gets work done without reading");
         request.reply.send(vec![0; 64 << 10].into());
     }
     let short = Duration::from_millis(50);
     let mut full = false;
     let payload = Bytes::from(vec![0; 8 << 20]);
     for _ in 0..40 {
-        match node
-            .network
-            .request(raw.peer_id, Channel::Paxos, payload.clone(), short)
-            .await
-        {
+        match node.network.request(raw.peer_id, Channel::Paxos, payload.clone(), short).await {
             Err(RequestError::QueueFull) => full = true,
             Err(RequestError::Timeout) => {}
             other => panic!("{other:?}"),
@@ -264,13 +202,7 @@ async fn a_peer_that_never_reads_costs_a_bounded_amount() {
 async fn garbage_on_the_bare_socket_kills_nothing() {
     let (mut node, raw, voter) = besieged().await;
     let address = node.network.listen_addresses().remove(0);
-    let port = address.iter().find_map(|part| {
-        if let Protocol::Tcp(port) = part {
-            Some(port)
-        } else {
-            None
-        }
-    });
+    let port = address.iter().find_map(|part| if let Protocol::Tcp(port) = part { Some(port) } else { None });
     let port = port.expect("a TCP address");
     for garbage in [
         vec![0; 100_000],
@@ -278,14 +210,10 @@ async fn garbage_on_the_bare_socket_kills_nothing() {
         b"\x13/multistream/1.0.0\n\xff\xff\xff\xff\xff".to_vec(),
         b"\x13/multistream/1.0.0\n\x07/noise\n\xff\xff".to_vec(),
         b"\x13/multistream/1.0.0\n\x0b/tls/1.0.0\n\x16\x03\x01\xff\xff".to_vec(),
-        (0..50_000_u32)
-            .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
-            .collect(),
+        (0..50_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect(),
         Vec::new(),
     ] {
-        let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", port))
-            .await
-            .unwrap();
+        let mut socket = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
         let _ = socket.write_all(&garbage).await;
         let _ = socket.shutdown().await;
         let mut sink = Vec::new();

@@ -12,9 +12,8 @@ use libp2p::{
     identity::Keypair,
     noise,
     swarm::{
-        ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm,
-        NetworkBehaviour, StreamProtocol, SubstreamProtocol, SwarmEvent, THandler, THandlerInEvent,
-        ToSwarm,
+        ConnectionDenied, ConnectionHandler, ConnectionHandlerEvent, ConnectionId, FromSwarm, NetworkBehaviour,
+        StreamProtocol, SubstreamProtocol, SwarmEvent, THandler, THandlerInEvent, ToSwarm,
         handler::{ConnectionEvent, FullyNegotiatedInbound, FullyNegotiatedOutbound},
     },
     tcp, yamux,
@@ -46,28 +45,18 @@ impl Raw {
     /// Listens on a free port, and dials `dial`.
     pub(super) async fn start(keypair: &Keypair, dial: Option<Multiaddr>) -> Raw {
         let (sender, events) = mpsc::channel(1024);
-        let behaviour = RawBehaviour {
-            events: sender.clone(),
-        };
+        let behaviour = RawBehaviour { events: sender.clone() };
         let mut swarm: Swarm<RawBehaviour> = SwarmBuilder::with_existing_identity(keypair.clone())
             .with_tokio()
-            .with_tcp(
-                tcp::Config::new().nodelay(true),
-                noise::Config::new,
-                yamux::Config::default,
-            )
+            .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, yamux::Config::default)
             .unwrap()
             .with_behaviour(|_| behaviour)
             .unwrap()
             .build();
-        swarm
-            .listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap())
-            .unwrap();
+        swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
         let mut addresses = Vec::new();
         while addresses.is_empty() {
-            if let SwarmEvent::NewListenAddr { address, .. } =
-                within(swarm.select_next_some()).await
-            {
+            if let SwarmEvent::NewListenAddr { address, .. } = within(swarm.select_next_some()).await {
                 addresses.push(address);
             }
         }
@@ -90,11 +79,7 @@ impl Raw {
                 }
             }
         });
-        Raw {
-            peer_id: keypair.public().to_peer_id(),
-            events,
-            addresses,
-        }
+        Raw { peer_id: keypair.public().to_peer_id(), events, addresses }
     }
 
     pub(super) async fn next(&mut self) -> RawEvent {
@@ -138,10 +123,7 @@ impl NetworkBehaviour for RawBehaviour {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(RawHandler {
-            events: self.events.clone(),
-            requested: false,
-        })
+        Ok(RawHandler { events: self.events.clone(), requested: false })
     }
 
     fn handle_established_outbound_connection(
@@ -152,10 +134,7 @@ impl NetworkBehaviour for RawBehaviour {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(RawHandler {
-            events: self.events.clone(),
-            requested: false,
-        })
+        Ok(RawHandler { events: self.events.clone(), requested: false })
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
@@ -197,26 +176,21 @@ impl ConnectionHandler for RawHandler {
         if std::mem::replace(&mut self.requested, true) {
             return Poll::Pending;
         }
-        Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest {
-            protocol: self.listen_protocol(),
-        })
+        Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol: self.listen_protocol() })
     }
 
     fn on_behaviour_event(&mut self, event: Infallible) {
         match event {}
     }
 
-    fn on_connection_event(
-        &mut self,
-        event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>,
-    ) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>) {
         let event = match event {
-            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
-                protocol, ..
-            }) => RawEvent::Accepted(protocol),
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound {
-                protocol, ..
-            }) => RawEvent::Opened(protocol),
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol, .. }) => {
+                RawEvent::Accepted(protocol)
+            }
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) => {
+                RawEvent::Opened(protocol)
+            }
             ConnectionEvent::DialUpgradeError(_) => RawEvent::Unopened,
             _ => return,
         };

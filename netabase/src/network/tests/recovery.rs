@@ -18,10 +18,7 @@ async fn a_peer_that_restarts_on_its_port_is_found_again() {
         first.crash().await;
         assert_eq!(within(unanswered).await, Err(RequestError::ConnectionLost));
         b.wait_until(a_id, false).await;
-        assert_eq!(
-            b.ask(a_id, Bytes::new()).await,
-            Err(RequestError::NotConnected)
-        );
+        assert_eq!(b.ask(a_id, Bytes::new()).await, Err(RequestError::NotConnected));
         let listen = addresses[0].to_string();
         first = started(&a, &[&listen], &[(b_id, Vec::new())]).await;
         assert_eq!(first.network.listen_addresses(), addresses);
@@ -47,10 +44,7 @@ async fn both_sides_may_dial_and_one_of_several_connections_is_enough() {
     b.wait_until(a_id, true).await;
     let b = b.echo();
     for i in 0..50_u8 {
-        assert_eq!(
-            within(a.ask(b_id, vec![i].into())).await,
-            Ok(vec![i].into())
-        );
+        assert_eq!(within(a.ask(b_id, vec![i].into())).await, Ok(vec![i].into()));
     }
     assert!(b.network.is_connected(a_id));
 }
@@ -60,42 +54,13 @@ async fn a_used_port_is_named_with_the_way_out() {
     let keypair = Keypair::generate_ed25519();
     let other = started(&keypair, &[TCP, QUIC], &[]).await;
     for address in other.network.listen_addresses() {
-        let error = try_start(
-            &keypair,
-            &[&address.to_string()],
-            &[],
-            NetworkLimits::default(),
-        )
-        .await
-        .err();
-        let Some(crate::Error::Configuration {
-            option: "listen",
-            reason,
-        }) = error
-        else {
-            panic!("{error:?}")
-        };
-        assert!(
-            reason.contains(&address.to_string()) && reason.contains("in use"),
-            "{reason}"
-        );
+        let error = try_start(&keypair, &[&address.to_string()], &[], NetworkLimits::default()).await.err();
+        let Some(crate::Error::Configuration { option: "listen", reason }) = error else { panic!("{error:?}") };
+        assert!(reason.contains(&address.to_string()) && reason.contains("in use"), "{reason}");
     }
-    for address in [
-        "/ip4/127.0.0.1",
-        "/ip4/127.0.0.1/udp/0",
-        "/dns/localhost/tcp/0",
-        "/ip4/203.0.113.1/tcp/0",
-    ] {
-        let error = try_start(&keypair, &[address], &[], NetworkLimits::default())
-            .await
-            .err();
-        let Some(crate::Error::Configuration {
-            option: "listen",
-            reason,
-        }) = error
-        else {
-            panic!("{error:?}")
-        };
+    for address in ["/ip4/127.0.0.1", "/ip4/127.0.0.1/udp/0", "/dns/localhost/tcp/0", "/ip4/203.0.113.1/tcp/0"] {
+        let error = try_start(&keypair, &[address], &[], NetworkLimits::default()).await.err();
+        let Some(crate::Error::Configuration { option: "listen", reason }) = error else { panic!("{error:?}") };
         assert!(reason.contains(address), "{reason}");
     }
 }

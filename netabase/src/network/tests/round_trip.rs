@@ -8,34 +8,22 @@ async fn all_channels(listen: &str) {
     for channel in Channel::ALL {
         for size in [0, 1, 20_000, a_size(channel)] {
             let payload = Bytes::from(vec![size as u8; size]);
-            let asked =
-                tokio::spawn(
-                    a.network
-                        .request(b.peer_id(), channel, payload.clone(), TIMEOUT),
-                );
+            let asked = tokio::spawn(a.network.request(b.peer_id(), channel, payload.clone(), TIMEOUT));
             let request = b.next_request().await;
-            assert_eq!(
-                (request.from, request.channel, &request.payload),
-                (a.peer_id(), channel, &payload)
-            );
+            assert_eq!((request.from, request.channel, &request.payload), (a.peer_id(), channel, &payload));
             request.reply.send(payload.clone());
             assert_eq!(asked.await.unwrap(), Ok(payload));
         }
     }
     let a_id = a.peer_id();
     let echo = a.echo();
-    assert_eq!(
-        b.ask(a_id, Bytes::from_static(b"back")).await,
-        Ok(Bytes::from_static(b"back"))
-    );
+    assert_eq!(b.ask(a_id, Bytes::from_static(b"back")).await, Ok(Bytes::from_static(b"back")));
     drop(echo);
 }
 
 /// The greatest that the channel carries, or a few megabytes.
 fn a_size(channel: Channel) -> usize {
-    NetworkLimits::default()
-        .payload_bytes_max(channel)
-        .min(3 << 20)
+    NetworkLimits::default().payload_bytes_max(channel).min(3 << 20)
 }
 
 #[tokio::test]
@@ -63,17 +51,11 @@ async fn both_kinds_of_sockets_listen_at_once() {
 #[tokio::test]
 async fn answers_find_their_requests_in_any_order() {
     let (a, mut b) = pair(TCP).await;
-    let asked: Vec<_> = (0..200_u8)
-        .map(|i| tokio::spawn(a.ask(b.peer_id(), vec![i].into())))
-        .collect();
+    let asked: Vec<_> = (0..200_u8).map(|i| tokio::spawn(a.ask(b.peer_id(), vec![i].into()))).collect();
     let mut requests = Vec::new();
     for i in 0..200_u8 {
         let request = b.next_request().await;
-        assert_eq!(
-            request.payload[..],
-            [i],
-            "requests come in the order in which they were made"
-        );
+        assert_eq!(request.payload[..], [i], "requests come in the order in which they were made");
         requests.push(request);
     }
     for request in requests.into_iter().rev() {
@@ -89,9 +71,7 @@ async fn refusals_and_dropped_requests_say_so() {
     let (a, mut b) = pair(TCP).await;
     let asked = a.ask(b.peer_id(), Bytes::new());
     b.next_request().await.reply.refuse("ä".repeat(2000));
-    let Err(RequestError::Refused(reason)) = asked.await else {
-        panic!("not refused")
-    };
+    let Err(RequestError::Refused(reason)) = asked.await else { panic!("not refused") };
     assert_eq!(reason, "ä".repeat(512), "cut to the limit, at a character");
     let asked = a.ask(b.peer_id(), Bytes::new());
     drop(b.next_request().await);
@@ -100,21 +80,13 @@ async fn refusals_and_dropped_requests_say_so() {
 
 #[tokio::test]
 async fn too_large_is_refused_on_both_sides_and_nothing_breaks() {
-    let limits = NetworkLimits {
-        paxos_bytes_max: 1000,
-        ..NetworkLimits::default()
-    };
+    let limits = NetworkLimits { paxos_bytes_max: 1000, ..NetworkLimits::default() };
     let (a, mut b) = pair_with(TCP, limits).await;
-    let error = RequestError::TooLarge {
-        bytes: 1001,
-        bytes_max: 1000,
-    };
+    let error = RequestError::TooLarge { bytes: 1001, bytes_max: 1000 };
     assert_eq!(a.ask(b.peer_id(), vec![0; 1001].into()).await, Err(error));
     let asked = a.ask(b.peer_id(), vec![0; 1000].into());
     b.next_request().await.reply.send(vec![0; 1001].into());
-    let Err(RequestError::Refused(reason)) = asked.await else {
-        panic!("not refused")
-    };
+    let Err(RequestError::Refused(reason)) = asked.await else { panic!("not refused") };
     assert!(reason.contains("1001"), "{reason}");
     let asked = a.ask(b.peer_id(), Bytes::new());
     b.next_request().await.reply.send(vec![0; 1000].into());
@@ -125,17 +97,12 @@ async fn too_large_is_refused_on_both_sides_and_nothing_breaks() {
 async fn a_request_without_an_answer_times_out_and_its_late_answer_is_ignored() {
     let (a, mut b) = pair(TCP).await;
     let short = Duration::from_millis(20);
-    let asked = a
-        .network
-        .request(b.peer_id(), Channel::Paxos, Bytes::new(), short);
+    let asked = a.network.request(b.peer_id(), Channel::Paxos, Bytes::new(), short);
     let late = b.next_request().await;
     assert_eq!(asked.await, Err(RequestError::Timeout));
     late.reply.send(Bytes::from_static(b"late"));
     let asked = a.ask(b.peer_id(), Bytes::new());
-    b.next_request()
-        .await
-        .reply
-        .send(Bytes::from_static(b"in time"));
+    b.next_request().await.reply.send(Bytes::from_static(b"in time"));
     assert_eq!(asked.await, Ok(Bytes::from_static(b"in time")));
 }
 
@@ -143,10 +110,7 @@ async fn a_request_without_an_answer_times_out_and_its_late_answer_is_ignored() 
 async fn nobody_is_reached_who_is_not_there() {
     let (a, _b) = pair(TCP).await;
     for peer in [a.peer_id(), PeerId::random()] {
-        assert_eq!(
-            a.ask(peer, Bytes::new()).await,
-            Err(RequestError::NotConnected)
-        );
+        assert_eq!(a.ask(peer, Bytes::new()).await, Err(RequestError::NotConnected));
         assert!(!a.network.is_connected(peer));
     }
 }

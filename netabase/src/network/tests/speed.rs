@@ -19,11 +19,7 @@ async fn measure(listen: &str, payload_bytes: usize, in_flight: usize, messages:
     let start = Instant::now();
     let mut pending: FuturesUnordered<_> = (0..in_flight).map(|_| ask()).collect();
     for _ in 0..messages {
-        pending
-            .next()
-            .await
-            .expect("one is always pending")
-            .unwrap();
+        pending.next().await.expect("one is always pending").unwrap();
         pending.push(ask());
     }
     let took = start.elapsed();

@@ -11,8 +11,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess,
-    VariantAccess, Visitor,
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
 };
 
 use super::{CONFIGURATION, CodecError};
@@ -22,17 +21,9 @@ pub(super) const DEPTH_MAX: u32 = 128;
 
 pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let elements = Cell::new(bytes.len());
-    let seed = Bounded {
-        inner: PhantomData::<T>,
-        depth: DEPTH_MAX,
-        elements: &elements,
-    };
+    let seed = Bounded { inner: PhantomData::<T>, depth: DEPTH_MAX, elements: &elements };
     let (value, read) = bincode::serde::seed_decode_from_slice(seed, bytes, CONFIGURATION)?;
-    if read == bytes.len() {
-        Ok(value)
-    } else {
-        Err(CodecError::Trailing(bytes.len() - read))
-    }
+    if read == bytes.len() { Ok(value) } else { Err(CodecError::Trailing(bytes.len() - read)) }
 }
 
 /// Any of serde's actors, with what is left of the bounds.
@@ -44,29 +35,17 @@ struct Bounded<'b, T> {
 
 impl<'b, T> Bounded<'b, T> {
     fn with<U>(&self, inner: U) -> Bounded<'b, U> {
-        Bounded {
-            inner,
-            depth: self.depth,
-            elements: self.elements,
-        }
+        Bounded { inner, depth: self.depth, elements: self.elements }
     }
 
     fn deeper<U, E: serde::de::Error>(&self, inner: U) -> Result<Bounded<'b, U>, E> {
-        let depth = self
-            .depth
-            .checked_sub(1)
-            .ok_or_else(|| E::custom(format!("nested deeper than {DEPTH_MAX}")))?;
-        Ok(Bounded {
-            inner,
-            depth,
-            elements: self.elements,
-        })
+        let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom(format!("nested deeper than {DEPTH_MAX}")))?;
+        Ok(Bounded { inner, depth, elements: self.elements })
     }
 
     fn count<E: serde::de::Error>(&self, claimed: Option<usize>) -> Result<(), E> {
         let left = self.elements.get().checked_sub(claimed.unwrap_or(0));
-        self.elements
-            .set(left.ok_or_else(|| E::custom("a length is larger than the whole input"))?);
+        self.elements.set(left.ok_or_else(|| E::custom("a length is larger than the whole input"))?);
         Ok(())
     }
 }
@@ -118,11 +97,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bounded<'_, D> {
         deserialize_ignored_any => deserialize_ignored_any;
     }
 
-    fn deserialize_unit_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
         self.inner.deserialize_unit_struct(name, visitor)
     }
 
@@ -131,11 +106,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bounded<'_, D> {
         self.inner.deserialize_option(visitor)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, D::Error> {
         let visitor = self.deeper(visitor)?;
         self.inner.deserialize_newtype_struct(name, visitor)
     }
@@ -150,11 +121,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bounded<'_, D> {
         self.inner.deserialize_map(visitor)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, D::Error> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, D::Error> {
         let visitor = self.deeper(visitor)?;
         self.inner.deserialize_tuple(len, visitor)
     }
@@ -208,10 +175,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
         let deserializer = self.with(deserializer);
         self.inner.visit_some(deserializer)
     }
-    fn visit_newtype_struct<D: Deserializer<'de>>(
-        self,
-        deserializer: D,
-    ) -> Result<V::Value, D::Error> {
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
         let deserializer = self.with(deserializer);
         self.inner.visit_newtype_struct(deserializer)
     }
@@ -245,10 +209,7 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, Counted<V>> {
 
 impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Bounded<'_, A> {
     type Error = A::Error;
-    fn next_element_seed<T: DeserializeSeed<'de>>(
-        &mut self,
-        seed: T,
-    ) -> Result<Option<T::Value>, A::Error> {
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, A::Error> {
         let seed = self.with(seed);
         self.inner.next_element_seed(seed)
     }
@@ -259,10 +220,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Bounded<'_, A> {
 
 impl<'de, A: MapAccess<'de>> MapAccess<'de> for Bounded<'_, A> {
     type Error = A::Error;
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, A::Error> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
         let seed = self.with(seed);
         self.inner.next_key_seed(seed)
     }
@@ -278,20 +236,10 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Bounded<'_, A> {
 impl<'de, 'b, A: EnumAccess<'de>> EnumAccess<'de> for Bounded<'b, A> {
     type Error = A::Error;
     type Variant = Bounded<'b, A::Variant>;
-    fn variant_seed<V: DeserializeSeed<'de>>(
-        self,
-        seed: V,
-    ) -> Result<(V::Value, Self::Variant), A::Error> {
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self::Variant), A::Error> {
         let (depth, elements) = (self.depth, self.elements);
         let (value, inner) = self.inner.variant_seed(seed)?;
-        Ok((
-            value,
-            Bounded {
-                inner,
-                depth,
-                elements,
-            },
-        ))
+        Ok((value, Bounded { inner, depth, elements }))
     }
 }
 

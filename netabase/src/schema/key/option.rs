@@ -8,6 +8,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::{Key, KeyError, KeyForm, take};
 
 impl<T: Key> Key for Option<T> {
+    const OPTIONAL: bool = true;
+
     fn encode(&self, out: &mut Vec<u8>) {
         match self {
             None => out.push(0),
@@ -57,10 +59,7 @@ impl<T: Key> Key for Option<T> {
             fn visit_unit<E>(self) -> Result<Option<T>, E> {
                 Ok(None)
             }
-            fn visit_some<D: Deserializer<'de>>(
-                self,
-                deserializer: D,
-            ) -> Result<Option<T>, D::Error> {
+            fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<T>, D::Error> {
                 T::deserialize_key(deserializer).map(Some)
             }
         }

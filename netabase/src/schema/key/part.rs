@@ -3,11 +3,59 @@
 //! One trait over all of it, and exactly one source type an integer field: the type of a literal is then inferred. The
 //! derive sees only tokens; the types are told apart here, so that an alias of `String` is as good as `String`.
 
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{SeqAccess, Visitor};
+use serde::ser::SerializeTuple;
+use serde::{Deserializer, Serializer};
+
 /// A key type of the derive: made of one field (`Parts` is its type) or of several (`Parts` is their tuple).
 #[doc(hidden)]
 pub trait KeyParts: Sized {
     type Parts;
+    const COUNT: usize;
     fn from_parts(parts: Self::Parts) -> Self;
+    fn write_parts<S: SerializeTuple>(&self, out: &mut S) -> Result<(), S::Error>;
+    fn read_parts<'de, A: SeqAccess<'de>>(input: &mut A) -> Result<Self, A::Error>;
+}
+
+/// A composite key in serde's terms: the tuple of its fields.
+#[doc(hidden)]
+pub fn serialize_parts<K: KeyParts, S: Serializer>(key: &K, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut tuple = serializer.serialize_tuple(K::COUNT)?;
+    key.write_parts(&mut tuple)?;
+    tuple.end()
+}
+
+#[doc(hidden)]
+pub fn deserialize_parts<'de, K: KeyParts, D: Deserializer<'de>>(deserializer: D) -> Result<K, D::Error> {
+    struct Parts<K>(PhantomData<K>);
+    impl<'de, K: KeyParts> Visitor<'de> for Parts<K> {
+        type Value = K;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a key of {} fields", K::COUNT)
+        }
+        fn visit_seq<A: SeqAccess<'de>>(self, mut input: A) -> Result<K, A::Error> {
+            K::read_parts(&mut input)
+        }
+    }
+    deserializer.deserialize_tuple(K::COUNT, Parts(PhantomData))
+}
+
+/// Shows the fields of a key, with `/` between them.
+#[doc(hidden)]
+pub fn show_parts(
+    f: &mut fmt::Formatter<'_>,
+    parts: &[&dyn Fn(&mut fmt::Formatter<'_>) -> fmt::Result],
+) -> fmt::Result {
+    for (index, part) in parts.iter().enumerate() {
+        if index > 0 {
+            f.write_str("/")?;
+        }
+        part(f)?;
+    }
+    Ok(())
 }
 
 /// A value that converts to the field type `P` of a key without loss.

@@ -118,9 +118,7 @@ impl<const N: usize> Key for [u8; N] {
             fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<[u8; N], A::Error> {
                 let mut bytes = [0; N];
                 for (index, byte) in bytes.iter_mut().enumerate() {
-                    *byte = access
-                        .next_element()?
-                        .ok_or_else(|| A::Error::invalid_length(index, &self))?;
+                    *byte = access.next_element()?.ok_or_else(|| A::Error::invalid_length(index, &self))?;
                 }
                 Ok(bytes)
             }

@@ -18,12 +18,7 @@ fn scratch() -> (TempDir, PathBuf) {
 }
 
 fn fill(engine: &RedbEngine) {
-    let mut rows = (0..2_000_u32).map(|n| {
-        (
-            Bytes::copy_from_slice(&n.to_be_bytes()),
-            Some(Bytes::from(vec![7; 64])),
-        )
-    });
+    let mut rows = (0..2_000_u32).map(|n| (Bytes::copy_from_slice(&n.to_be_bytes()), Some(Bytes::from(vec![7; 64]))));
     engine.write(&mut rows, true).expect("a write");
 }
 
@@ -33,13 +28,8 @@ fn a_directory_open_elsewhere_says_so() {
     let _open = RedbEngine::open_file(&path).expect("a new file");
     let error = RedbEngine::open_file(&path).expect_err("it is locked");
     assert!(matches!(error, StoreError::Locked), "{error:?}");
-    let Error::DataDirectory { reason } = error.into() else {
-        panic!("not about the directory")
-    };
-    assert!(
-        reason.contains("another process has this directory open"),
-        "{reason}"
-    );
+    let Error::DataDirectory { reason } = error.into() else { panic!("not about the directory") };
+    assert!(reason.contains("another process has this directory open"), "{reason}");
 }
 
 /// redb writes its magic number last, and once refused, for ever, what a kill during creation had left.
@@ -50,11 +40,7 @@ fn what_a_kill_during_creation_leaves_is_made_anew() {
     fill(&RedbEngine::open_file(&path).expect("a new file"));
     assert!(!unfinished_path(&path).exists());
     let engine = RedbEngine::open_file(&path).expect("the same file");
-    let row = engine
-        .snapshot()
-        .expect("a snapshot")
-        .get(&7_u32.to_be_bytes())
-        .expect("a get");
+    let row = engine.snapshot().expect("a snapshot").get(&7_u32.to_be_bytes()).expect("a get");
     assert_eq!(row, Some(Bytes::from(vec![7; 64])));
 }
 
@@ -64,10 +50,7 @@ fn a_directory_being_made_elsewhere_is_locked() {
     let (_directory, path) = scratch();
     let making = File::create(unfinished_path(&path)).expect("a file");
     making.lock().expect("nobody else has it");
-    assert!(matches!(
-        RedbEngine::open_file(&path),
-        Err(StoreError::Locked)
-    ));
+    assert!(matches!(RedbEngine::open_file(&path), Err(StoreError::Locked)));
 }
 
 #[test]
@@ -77,11 +60,7 @@ fn a_foreign_file_says_so() {
     let error = RedbEngine::open_file(&path).expect_err("it is foreign");
     assert!(matches!(error, StoreError::Foreign(_)), "{error:?}");
     assert!(matches!(error.into(), Error::DataDirectory { .. }));
-    assert_eq!(
-        fs::read(&path).expect("still there").len(),
-        46,
-        "a foreign file must not be touched"
-    );
+    assert_eq!(fs::read(&path).expect("still there").len(), 46, "a foreign file must not be touched");
 }
 
 #[test]
@@ -89,9 +68,7 @@ fn a_redb_file_of_another_program_says_so() {
     let (_directory, path) = scratch();
     let database = Database::create(&path).expect("a file");
     let writing = database.begin_write().expect("a transaction");
-    writing
-        .open_table(TableDefinition::<u64, u64>::new("theirs"))
-        .expect("a table");
+    writing.open_table(TableDefinition::<u64, u64>::new("theirs")).expect("a table");
     writing.commit().expect("a commit");
     drop(database);
     let error = RedbEngine::open_file(&path).expect_err("it is foreign");
@@ -122,10 +99,7 @@ fn a_damaged_file_never_panics() {
             Err(_) => refused += 1,
         }
     }
-    assert!(
-        refused > 20 && opened > 20,
-        "{refused} refused, {opened} opened"
-    );
+    assert!(refused > 20 && opened > 20, "{refused} refused, {opened} opened");
 }
 
 fn read_all(backend: InMemoryBackend) -> Result<usize, StoreError> {
@@ -160,11 +134,7 @@ impl StorageBackend for FullDisk {
         self.file.sync_data()
     }
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        let left = self
-            .writes_left
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
-                left.checked_sub(1)
-            });
+        let left = self.writes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         left.map_err(|_| io::Error::from(io::ErrorKind::StorageFull))?;
         self.file.write(offset, data)
     }
@@ -172,16 +142,10 @@ impl StorageBackend for FullDisk {
 
 #[test]
 fn a_full_disk_says_so_and_what_was_written_stays_readable() {
-    let disk = FullDisk {
-        file: InMemoryBackend::new(),
-        writes_left: AtomicU64::new(500),
-    };
+    let disk = FullDisk { file: InMemoryBackend::new(), writes_left: AtomicU64::new(500) };
     let engine = RedbEngine::open_backend(disk).expect("room enough");
     let write = |key: u32| {
-        let row = (
-            Bytes::copy_from_slice(&key.to_be_bytes()),
-            Some(Bytes::from(vec![1; 500])),
-        );
+        let row = (Bytes::copy_from_slice(&key.to_be_bytes()), Some(Bytes::from(vec![1; 500])));
         engine.write(&mut std::iter::once(row), true)
     };
     let written = (0..).take_while(|key| write(*key).is_ok()).count();
@@ -189,17 +153,14 @@ fn a_full_disk_says_so_and_what_was_written_stays_readable() {
     let error = write(u32::MAX).expect_err("redb takes no more after a failed write");
     assert!(matches!(error.into(), Error::Storage { .. }));
     let snapshot = engine.snapshot().expect("reads go on");
-    let rows = snapshot
-        .scan(Bound::Unbounded, Bound::Unbounded, false)
-        .expect("a scan");
+    let rows = snapshot.scan(Bound::Unbounded, Bound::Unbounded, false).expect("a scan");
     assert_eq!(rows.filter(Result::is_ok).count(), written);
 }
 
 #[test]
 fn advice_follows_the_failure() {
     let says = |kind: io::ErrorKind, advice: &str| {
-        let Error::Storage { reason, source } = from_redb(redb::Error::Io(kind.into())).into()
-        else {
+        let Error::Storage { reason, source } = from_redb(redb::Error::Io(kind.into())).into() else {
             panic!("not a storage error")
         };
         assert!(reason.contains(advice) && source.is_some(), "{reason}");

@@ -16,9 +16,7 @@ use tokio::{
 };
 
 use super::Fabric;
-use crate::network::{
-    Answer, Channel, EVENT_QUEUE_MAX, Inbound, NetworkEvent, Reply, ReplyPath, RequestError,
-};
+use crate::network::{Answer, Channel, EVENT_QUEUE_MAX, Inbound, NetworkEvent, Reply, ReplyPath, RequestError};
 
 /// A request on its way.
 #[derive(Debug)]
@@ -46,11 +44,7 @@ struct Connected {
 }
 
 impl Port {
-    pub(super) fn open(
-        incarnation: u64,
-        events: mpsc::Sender<NetworkEvent>,
-        fabric: Fabric,
-    ) -> Self {
+    pub(super) fn open(incarnation: u64, events: mpsc::Sender<NetworkEvent>, fabric: Fabric) -> Self {
         let (parcels, queue) = mpsc::channel(EVENT_QUEUE_MAX);
         let connected = Arc::new(Connected::default());
         let delivery = Delivery {
@@ -62,19 +56,11 @@ impl Port {
             under_way: BinaryHeap::new(),
         };
         tokio::spawn(delivery.run());
-        Port {
-            incarnation,
-            parcels,
-            connected,
-            last_due: HashMap::new(),
-        }
+        Port { incarnation, parcels, connected, last_due: HashMap::new() }
     }
 
     pub(super) fn deliver(&mut self, mut parcel: Parcel) -> Result<(), RequestError> {
-        let last = self
-            .last_due
-            .entry((parcel.from, parcel.channel))
-            .or_insert(parcel.due);
+        let last = self.last_due.entry((parcel.from, parcel.channel)).or_insert(parcel.due);
         *last = parcel.due.max(*last);
         parcel.due = *last;
         self.parcels.try_send(parcel).map_err(|error| match error {
@@ -84,11 +70,7 @@ impl Port {
     }
 
     pub(super) fn announce(&self, peers: BTreeSet<PeerId>) {
-        *self
-            .connected
-            .peers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner) = peers;
+        *self.connected.peers.lock().unwrap_or_else(PoisonError::into_inner) = peers;
         self.connected.changed.notify_one();
     }
 }
@@ -109,10 +91,7 @@ impl Delivery {
             if self.tell().await.is_err() || self.hand_over().await.is_err() {
                 return;
             }
-            let next_due = self
-                .under_way
-                .peek()
-                .map(|Reverse(ByDue(parcel))| parcel.due);
+            let next_due = self.under_way.peek().map(|Reverse(ByDue(parcel))| parcel.due);
             let room = self.under_way.len() < EVENT_QUEUE_MAX;
             tokio::select! {
                 () = self.connected.changed.notified() => {}
@@ -127,23 +106,12 @@ impl Delivery {
 
     /// Tells the node who came and went since it was last told.
     async fn tell(&mut self) -> Result<(), Closed> {
-        let now = self
-            .connected
-            .peers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let now = self.connected.peers.lock().unwrap_or_else(PoisonError::into_inner).clone();
         for peer in self.announced.difference(&now) {
-            self.events
-                .send(NetworkEvent::Disconnected(*peer))
-                .await
-                .map_err(|_| Closed)?;
+            self.events.send(NetworkEvent::Disconnected(*peer)).await.map_err(|_| Closed)?;
         }
         for peer in now.difference(&self.announced) {
-            self.events
-                .send(NetworkEvent::Connected(*peer))
-                .await
-                .map_err(|_| Closed)?;
+            self.events.send(NetworkEvent::Connected(*peer)).await.map_err(|_| Closed)?;
         }
         self.announced = now;
         Ok(())
@@ -151,35 +119,16 @@ impl Delivery {
 
     /// Hands the parcels that are due to the node.
     async fn hand_over(&mut self) -> Result<(), Closed> {
-        while self
-            .under_way
-            .peek()
-            .is_some_and(|Reverse(ByDue(parcel))| parcel.due <= Instant::now())
-        {
-            let Some(Reverse(ByDue(Parcel {
-                id,
-                from,
-                channel,
-                payload,
-                ..
-            }))) = self.under_way.pop()
-            else {
+        while self.under_way.peek().is_some_and(|Reverse(ByDue(parcel))| parcel.due <= Instant::now()) {
+            let Some(Reverse(ByDue(Parcel { id, from, channel, payload, .. }))) = self.under_way.pop() else {
                 break;
             };
             // Cut or separated since it was sent: it is not there any more to be delivered.
             if !self.fabric.still_carries(id) {
                 continue;
             }
-            let reply = Reply::new(Return {
-                id,
-                fabric: self.fabric.clone(),
-            });
-            let request = NetworkEvent::Request(Inbound {
-                from,
-                channel,
-                payload,
-                reply,
-            });
+            let reply = Reply::new(Return { id, fabric: self.fabric.clone() });
+            let request = NetworkEvent::Request(Inbound { from, channel, payload, reply });
             self.events.send(request).await.map_err(|_| Closed)?;
         }
         Ok(())

@@ -26,9 +26,7 @@ async fn connected(events: &mut Receiver, peer: PeerId) {
 }
 
 async fn disconnected(events: &mut Receiver, peer: PeerId) {
-    assert!(
-        matches!(events.recv().await, Some(NetworkEvent::Disconnected(other)) if other == peer)
-    );
+    assert!(matches!(events.recv().await, Some(NetworkEvent::Disconnected(other)) if other == peer));
 }
 
 /// Two peers that know of each other, both echoing.
@@ -42,41 +40,22 @@ async fn pair(fabric: &Fabric) -> (Network, Receiver, Network, Receiver) {
     (a, a_events, b, b_events)
 }
 
-fn ask(
-    from: &Network,
-    to: &Network,
-    payload: &'static [u8],
-) -> impl Future<Output = RequestResult> + use<> {
-    from.request(
-        to.peer_id(),
-        Channel::Paxos,
-        Bytes::from_static(payload),
-        TIMEOUT,
-    )
+fn ask(from: &Network, to: &Network, payload: &'static [u8]) -> impl Future<Output = RequestResult> + use<> {
+    from.request(to.peer_id(), Channel::Paxos, Bytes::from_static(payload), TIMEOUT)
 }
 
 #[tokio::test(start_paused = true)]
 async fn round_trips_on_all_channels() {
     let (a, _ea, b, _eb) = pair(&Fabric::new(1)).await;
     for channel in Channel::ALL {
-        let answer = a
-            .request(b.peer_id(), channel, Bytes::from_static(b"x"), TIMEOUT)
-            .await;
+        let answer = a.request(b.peer_id(), channel, Bytes::from_static(b"x"), TIMEOUT).await;
         assert_eq!(answer, Ok(Bytes::from_static(b"x")));
     }
     assert_eq!(ask(&a, &a, b"self").await, Err(RequestError::NotConnected));
     let bytes_max = NetworkLimits::default().heartbeat_bytes_max;
     let large = Bytes::from(vec![0; bytes_max + 1]);
-    let refused = a
-        .request(b.peer_id(), Channel::Heartbeat, large, TIMEOUT)
-        .await;
-    assert_eq!(
-        refused,
-        Err(RequestError::TooLarge {
-            bytes: bytes_max + 1,
-            bytes_max
-        })
-    );
+    let refused = a.request(b.peer_id(), Channel::Heartbeat, large, TIMEOUT).await;
+    assert_eq!(refused, Err(RequestError::TooLarge { bytes: bytes_max + 1, bytes_max }));
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,10 +69,7 @@ async fn a_silent_partition_is_a_timeout_and_heals() {
     assert!(a.is_connected(b.peer_id()));
     fabric.heal();
     assert_eq!(ask(&a, &b, b"back").await, Ok(Bytes::from_static(b"back")));
-    assert!(
-        eb.try_recv().is_err(),
-        "connections stayed, so nothing was announced"
-    );
+    assert!(eb.try_recv().is_err(), "connections stayed, so nothing was announced");
 }
 
 #[tokio::test(start_paused = true)]
@@ -103,9 +79,7 @@ async fn an_answer_across_a_new_partition_is_lost() {
     let (b, mut eb) = fabric.join(PeerId::random());
     connected(&mut eb, a.peer_id()).await;
     let asked = ask(&a, &b, b"x");
-    let Some(NetworkEvent::Request(request)) = eb.recv().await else {
-        panic!("no request")
-    };
+    let Some(NetworkEvent::Request(request)) = eb.recv().await else { panic!("no request") };
     fabric.partition(&[&[a.peer_id()]]);
     request.reply.send(Bytes::new());
     assert_eq!(asked.await, Err(RequestError::Timeout));
@@ -188,15 +162,11 @@ async fn delays_keep_the_order_of_a_channel_and_follow_the_seed() {
         let (b, mut eb) = fabric.join(PeerId::random());
         connected(&mut eb, a.peer_id()).await;
         let start = Instant::now();
-        let asked: Vec<_> = [b"0", b"1", b"2", b"3", b"4", b"5"]
-            .into_iter()
-            .map(|payload| ask(&a, &b, payload))
-            .collect();
+        let asked: Vec<_> =
+            [b"0", b"1", b"2", b"3", b"4", b"5"].into_iter().map(|payload| ask(&a, &b, payload)).collect();
         let mut order = Vec::new();
         for _ in &asked {
-            let Some(NetworkEvent::Request(request)) = eb.recv().await else {
-                panic!("no request")
-            };
+            let Some(NetworkEvent::Request(request)) = eb.recv().await else { panic!("no request") };
             order.push(request.payload[0]);
         }
         (order, start.elapsed())

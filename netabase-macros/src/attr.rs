@@ -1,0 +1,285 @@
+//! What is written: the contents of `#[netabase(…)]`, and of `#[serde(…)]` as far as it matters, with their spans.
+//!
+//! One bad item does not hide the others: it is reported and skipped to the next comma.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::parse::{ParseStream, Parser};
+use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Path, Token};
+
+use crate::diagnostics::{Mistakes, did_you_mean, one_of};
+use crate::keyword::{self, Position};
+
+/// One item of an attribute: `word`, `word = value` or `word(list)`.
+pub(crate) struct Item {
+    pub(crate) word: Ident,
+    value: Value,
+}
+
+enum Value {
+    None,
+    Assigned(Expr),
+    List(TokenStream),
+}
+
+impl ToTokens for Item {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        self.word.to_tokens(tokens);
+        match &self.value {
+            Value::None => {}
+            Value::Assigned(value) => value.to_tokens(tokens),
+            Value::List(list) => list.to_tokens(tokens),
+        }
+    }
+}
+
+/// What is written on a struct or an enum.
+#[derive(Default)]
+pub(crate) struct Container {
+    pub(crate) name: Option<LitStr>,
+    pub(crate) runtime: Option<Path>,
+}
+
+/// What is written on a field.
+#[derive(Default)]
+pub(crate) struct Field {
+    pub(crate) key: Option<Ident>,
+    pub(crate) index: Option<Ident>,
+    pub(crate) unique: Option<Ident>,
+}
+
+impl Field {
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.index.is_some() || self.unique.is_some()
+    }
+}
+
+/// What is written on a variant.
+#[derive(Default)]
+pub(crate) struct Variant {
+    pub(crate) name: Option<LitStr>,
+}
+
+pub(crate) fn container(attributes: &[Attribute], position: Position, mistakes: &mut Mistakes) -> Container {
+    let mut container = Container::default();
+    for item in items(attributes, position, mistakes) {
+        match item.word.to_string().as_str() {
+            keyword::NAME => once(&mut container.name, name(&item, mistakes), &item, mistakes),
+            keyword::CRATE => once(&mut container.runtime, path(&item, mistakes), &item, mistakes),
+            _ => {}
+        }
+    }
+    container
+}
+
+pub(crate) fn field(attributes: &[Attribute], mistakes: &mut Mistakes) -> Field {
+    let mut field = Field::default();
+    for item in items(attributes, Position::Field, mistakes) {
+        let slot = match item.word.to_string().as_str() {
+            keyword::KEY => &mut field.key,
+            keyword::INDEX => &mut field.index,
+            keyword::UNIQUE => &mut field.unique,
+            _ => continue,
+        };
+        bare(&item, mistakes);
+        once(slot, Some(item.word.clone()), &item, mistakes);
+    }
+    field
+}
+
+pub(crate) fn variant(attributes: &[Attribute], mistakes: &mut Mistakes) -> Variant {
+    let mut variant = Variant::default();
+    for item in items(attributes, Position::Variant, mistakes) {
+        if item.word == keyword::NAME {
+            once(&mut variant.name, name(&item, mistakes), &item, mistakes);
+        }
+    }
+    variant
+}
+
+/// The words of `#[serde(…)]`; what serde itself will complain about is left to it.
+pub(crate) fn serde(attributes: &[Attribute]) -> Vec<Ident> {
+    let mut words = Vec::new();
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(keyword::SERDE)) {
+        let _ = attribute.parse_args_with(|input: ParseStream<'_>| {
+            while !input.is_empty() {
+                if let Ok(item) = item(input) {
+                    words.push(item.word);
+                }
+                skip_to_next(input);
+            }
+            Ok(())
+        });
+    }
+    words
+}
+
+/// The items of all `#[netabase(…)]` that may stand here; the others are reported.
+fn items(attributes: &[Attribute], position: Position, mistakes: &mut Mistakes) -> Vec<Item> {
+    let mut items = Vec::new();
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(keyword::NETABASE)) {
+        let Ok(list) = attribute.meta.require_list() else {
+            let word = position.words().first().copied().unwrap_or_default();
+            mistakes.at(&attribute.meta, format!("expected a list, such as `#[netabase({word})]`"));
+            continue;
+        };
+        if list.tokens.is_empty() {
+            let words = one_of(position.words());
+            mistakes.at(attribute, format!("this says nothing: write {words} in the brackets, or remove it"));
+        }
+        let parsed = Parser::parse2(
+            |input: ParseStream<'_>| {
+                while !input.is_empty() {
+                    match item(input) {
+                        Ok(item) => {
+                            items.push(item);
+                            if !input.is_empty() && !input.peek(Token![,]) {
+                                mistakes.found(input.error("expected `,` between two items"));
+                            }
+                        }
+                        Err(error) => mistakes.found(error),
+                    }
+                    skip_to_next(input);
+                }
+                Ok(())
+            },
+            list.tokens.clone(),
+        );
+        if let Err(error) = parsed {
+            mistakes.found(error);
+        }
+    }
+    items.retain(|item| is_allowed(item, position, mistakes));
+    items
+}
+
+fn item(input: ParseStream<'_>) -> syn::Result<Item> {
+    if !input.peek(Ident::peek_any) {
+        return Err(input.error("expected a word, such as `key`, `index` or `name = \"…\"`"));
+    }
+    let word = input.call(Ident::parse_any)?;
+    let value = if input.peek(Token![=]) {
+        let equals = input.parse::<Token![=]>()?;
+        if input.is_empty() || input.peek(Token![,]) {
+            return Err(syn::Error::new_spanned(equals, format!("a value is missing: write `{word} = \"…\"`")));
+        }
+        Value::Assigned(input.parse()?)
+    } else if input.peek(syn::token::Paren) {
+        let list;
+        syn::parenthesized!(list in input);
+        Value::List(list.parse()?)
+    } else {
+        Value::None
+    };
+    Ok(Item { word, value })
+}
+
+fn skip_to_next(input: ParseStream<'_>) {
+    while !input.is_empty() {
+        if input.parse::<Token![,]>().is_ok() {
+            return;
+        }
+        // Any one token: it belongs to an item that was reported.
+        if input.parse::<proc_macro2::TokenTree>().is_err() {
+            return;
+        }
+    }
+}
+
+/// Whether this word may stand here. If not, says where it may, or what was probably meant.
+fn is_allowed(item: &Item, position: Position, mistakes: &mut Mistakes) -> bool {
+    let word = item.word.unraw().to_string();
+    let (words, here) = (position.words(), position.place());
+    if words.contains(&word.as_str()) {
+        return true;
+    }
+    let allowed = one_of(words);
+    if position.promised().contains(&word.as_str()) {
+        mistakes
+            .at(item, format!("`{word}` {here} is not supported in this version of netabase; allowed are: {allowed}"));
+    } else if let Some(elsewhere) = Position::of(&word) {
+        let there = elsewhere.place();
+        mistakes.at(&item.word, format!("`{word}` goes {there}, not {here}; allowed here: {allowed}"));
+    } else if let Some(meant) = did_you_mean(&word, words) {
+        mistakes.at(&item.word, format!("netabase does not know `{word}`: did you mean `{meant}`?"));
+    } else {
+        mistakes.at(&item.word, format!("netabase does not know `{word}`; allowed {here}: {allowed}"));
+    }
+    false
+}
+
+fn once<T>(slot: &mut Option<T>, value: Option<T>, item: &Item, mistakes: &mut Mistakes) {
+    if slot.is_some() {
+        mistakes.at(&item.word, format!("`{}` is given twice: remove one", item.word));
+    } else {
+        *slot = value;
+    }
+}
+
+/// A word that stands alone.
+fn bare(item: &Item, mistakes: &mut Mistakes) {
+    let word = &item.word;
+    match &item.value {
+        Value::None => {}
+        Value::Assigned(value) => {
+            mistakes.at(value, format!("`{word}` takes no value: write `#[netabase({word})]`"));
+        }
+        Value::List(_) if word == keyword::KEY => {
+            mistakes.at(item, "`key` takes no list: write `#[netabase(key)]` on each field of the key, in their order");
+        }
+        Value::List(_) => mistakes.at(
+            item,
+            format!("`{word}(…)` is not supported in this version of netabase: write `#[netabase({word})]`; the index is named after its field"),
+        ),
+    }
+}
+
+fn text(item: &Item, example: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
+    let word = &item.word;
+    match &item.value {
+        Value::Assigned(Expr::Lit(ExprLit { lit: Lit::Str(text), .. })) => return Some(text.clone()),
+        Value::Assigned(other) => {
+            mistakes.at(other, format!("`{word}` is a string: write `{word} = \"{example}\"`"));
+        }
+        Value::None | Value::List(_) => {
+            mistakes.at(item, format!("`{word}` needs a value: write `{word} = \"{example}\"`"));
+        }
+    }
+    None
+}
+
+/// How many bytes a stored name may have.
+const NAME_BYTES_MAX: usize = 64;
+
+fn name(item: &Item, mistakes: &mut Mistakes) -> Option<LitStr> {
+    let literal = text(item, "accounts", mistakes)?;
+    let name = literal.value();
+    let bad = name.chars().find(|letter| !(letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.')));
+    if name.is_empty() {
+        mistakes.at(&literal, "a stored name cannot be empty");
+    } else if name.len() > NAME_BYTES_MAX {
+        mistakes
+            .at(&literal, format!("a stored name has at most {NAME_BYTES_MAX} letters, this one has {}", name.len()));
+    } else if let Some(bad) = bad {
+        mistakes
+            .at(&literal, format!("a stored name is made of ASCII letters, digits, `_`, `-` and `.`, not of {bad:?}"));
+    } else {
+        return Some(literal);
+    }
+    None
+}
+
+fn path(item: &Item, mistakes: &mut Mistakes) -> Option<Path> {
+    let literal = text(item, "my_crate::netabase", mistakes)?;
+    match literal.parse_with(Path::parse_mod_style) {
+        Ok(path) => Some(path),
+        Err(_) => {
+            mistakes.at(
+                &literal,
+                "this is not a path: write the path of netabase, such as `crate = \"my_crate::netabase\"`",
+            );
+            None
+        }
+    }
+}

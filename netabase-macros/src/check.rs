@@ -1,0 +1,351 @@
+//! From what is written to what is meant. Finds every mistake; where it can, it goes on with a guess, so that only the
+//! mistake itself is reported and not what would follow from it.
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, quote};
+use syn::ext::IdentExt;
+use syn::{
+    Data, DataEnum, DataStruct, DeriveInput, Fields, GenericArgument, GenericParam, Generics, PathArguments, Type,
+    parse_quote,
+};
+
+use crate::attr;
+use crate::diagnostics::Mistakes;
+use crate::keyword::Position;
+use crate::model::{Field, Index, Indexed, Key, Model, Record, Schema, Variant};
+use crate::runtime_path::Runtime;
+
+/// As many as the runtime has tuples for.
+const KEY_FIELDS_MAX: usize = 6;
+
+/// `None` where nothing can be generated that would be of use.
+pub(crate) fn check(input: &DeriveInput, mistakes: &mut Mistakes) -> Option<Model> {
+    match &input.data {
+        Data::Struct(data) => record(input, data, mistakes).map(|record| Model::Record(Box::new(record))),
+        Data::Enum(data) => schema(input, data, mistakes).map(Model::Schema),
+        Data::Union(data) => {
+            mistakes.at(data.union_token, "a union cannot be a record: use a struct");
+            None
+        }
+    }
+}
+
+fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Option<Record> {
+    let attributes = attr::container(&input.attrs, Position::Record, mistakes);
+    let runtime = Runtime::new(attributes.runtime.as_ref());
+    serde_on_record(&input.attrs, mistakes);
+
+    let fields = match &data.fields {
+        Fields::Named(fields) => &fields.named,
+        Fields::Unnamed(fields) => {
+            let message =
+                "a record needs named fields: keys and indexes are called after them; write `struct … { id: u64, … }`";
+            mistakes.at(fields, message);
+            return None;
+        }
+        Fields::Unit => {
+            let message = "a record needs fields, one of them with `#[netabase(key)]`; write `struct … { #[netabase(key)] id: u64 }`";
+            mistakes.at(&input.ident, message);
+            return None;
+        }
+    };
+    if let Some(lifetime) = input.generics.lifetimes().next() {
+        let message = "a record owns its data: use `String` for `&str`, `Vec<u8>` for `&[u8]`, and remove the lifetime";
+        mistakes.at(lifetime, message);
+        return None;
+    }
+
+    let mut key = Vec::new();
+    let mut indexes = Vec::new();
+    let mut key_words = Vec::new();
+    for field in fields {
+        let Some(ident) = field.ident.clone() else { continue };
+        let attributes = attr::field(&field.attrs, mistakes);
+        let is_stored = serde_on_field(&field.attrs, &attributes, mistakes);
+        let field = Field { ident, ty: field.ty.clone() };
+        if let (Some(index), Some(_)) = (&attributes.index, &attributes.unique) {
+            mistakes.at(index, "`unique` is an index already: remove `index`");
+        }
+        if attributes.is_indexed() && is_stored {
+            indexes.push(Index {
+                indexed: indexed(&field.ty),
+                field: field.clone(),
+                unique: attributes.unique.is_some(),
+            });
+        }
+        if let Some(word) = attributes.key {
+            key_words.push((word, attributes.index.or(attributes.unique)));
+            key.push(field);
+        }
+    }
+
+    if key.len() > KEY_FIELDS_MAX {
+        let message = format!("a key has at most {KEY_FIELDS_MAX} fields: put some of them into a tuple");
+        mistakes.at(&key_words[KEY_FIELDS_MAX].0, message);
+        key.truncate(KEY_FIELDS_MAX);
+    }
+    if let [(_, Some(index))] = key_words.as_slice() {
+        mistakes.at(index, format!("the key is unique and searched by already: remove `{index}`"));
+        indexes.retain(|index| index.field.ident != key[0].ident);
+    }
+    let key = match (key.len(), key.pop()) {
+        (1, Some(field)) => Key::One(Box::new(field)),
+        (_, Some(last)) => Key::Many(key.into_iter().chain([last]).collect()),
+        (_, None) => {
+            mistakes.at(&input.ident, no_key(fields.iter().filter_map(|field| field.ident.as_ref())));
+            Key::Missing
+        }
+    };
+
+    Some(Record {
+        generics: bounded(&input.generics, &key, &indexes, &runtime),
+        stored_name: attributes.name.map_or_else(|| snake_case(&input.ident), |name| name.value()),
+        visibility: input.vis.clone(),
+        ident: input.ident.clone(),
+        runtime,
+        key,
+        indexes,
+    })
+}
+
+/// An `Option` must be written as one: an alias of it is refused where the types are known (see `expand/index`).
+fn indexed(ty: &Type) -> Indexed {
+    if let Type::Path(path) = ty
+        && path.qself.is_none()
+        && let Some(last) = path.path.segments.last()
+        && last.ident == "Option"
+        && let PathArguments::AngleBracketed(arguments) = &last.arguments
+        && let (1, Some(GenericArgument::Type(inner))) = (arguments.args.len(), arguments.args.first())
+    {
+        return Indexed::IfSome(inner.clone());
+    }
+    Indexed::Always(ty.clone())
+}
+
+fn no_key<'a>(mut fields: impl Iterator<Item = &'a Ident>) -> String {
+    let first = fields.next().map_or_else(|| "id".to_owned(), |field| field.unraw().to_string());
+    let named_id = fields.any(|field| field.unraw() == "id");
+    let field = if named_id { "id".to_owned() } else { first };
+    format!(
+        "this record has no key: write `#[netabase(key)]` on the field that it is found by, for example on `{field}`"
+    )
+}
+
+/// serde's attributes that write something else than they read, in a format that does not describe itself.
+fn serde_on_record(attributes: &[syn::Attribute], mistakes: &mut Mistakes) {
+    for word in attr::serde(attributes) {
+        if word == "tag" || word == "untagged" {
+            let message = format!(
+                "a stored record cannot have serde's `{word}`: the stored bytes do not say what comes next; remove it"
+            );
+            mistakes.at(word, message);
+        }
+    }
+}
+
+/// Whether the field is part of the stored value.
+fn serde_on_field(attributes: &[syn::Attribute], field: &attr::Field, mistakes: &mut Mistakes) -> bool {
+    let words = attr::serde(attributes);
+    let find = |name: &str| words.iter().find(|word| *word == name);
+    if let Some(word) = find("flatten") {
+        let message = "a stored record cannot have serde's `flatten`: the stored bytes have no field names; remove it, or write the fields out";
+        mistakes.at(word, message);
+    }
+    if let Some(word) = find("skip_serializing_if") {
+        let message = "a stored record cannot have serde's `skip_serializing_if`: a field left out cannot be told from the next one when it is read back; remove it";
+        mistakes.at(word, message);
+    }
+    let skip = match (find("skip"), find("skip_serializing"), find("skip_deserializing")) {
+        (Some(word), _, _) | (_, Some(word), Some(_)) => Some(word),
+        (None, Some(word), None) | (None, None, Some(word)) => {
+            let message = format!(
+                "a stored record cannot have serde's `{word}` alone: what is written must be read back; use `skip` to leave the field out of both"
+            );
+            mistakes.at(word, message);
+            None
+        }
+        (None, None, None) => None,
+    };
+    match skip {
+        Some(word) if field.key.is_some() || field.is_indexed() => {
+            let message = format!(
+                "serde's `{word}` leaves this field out of the stored record, so it cannot be a key or an index; remove one of the two"
+            );
+            mistakes.at(word, message);
+            false
+        }
+        _ => true,
+    }
+}
+
+/// The generics with what a record needs of its type parameters.
+fn bounded(generics: &Generics, key: &Key, indexes: &[Index], runtime: &Runtime) -> Generics {
+    let private = runtime.private();
+    let mut bounded = generics.clone();
+    let names: Vec<Ident> = parameters(generics);
+    if names.is_empty() {
+        return bounded;
+    }
+    for parameter in bounded.type_params_mut() {
+        parameter.default = None;
+    }
+    let types: Vec<Ident> = generics.type_params().map(|parameter| parameter.ident.clone()).collect();
+    let clause = bounded.make_where_clause();
+    for name in &types {
+        clause.predicates.push(parse_quote! {
+            #name: #private::core::clone::Clone
+                + #private::serde::Serialize
+                + #private::serde::de::DeserializeOwned
+                + #private::core::marker::Unpin
+                + #private::core::marker::Send
+                + #private::core::marker::Sync
+                + 'static
+        });
+    }
+    let key_fields = match key {
+        Key::One(field) => std::slice::from_ref(&**field),
+        Key::Many(fields) => fields.as_slice(),
+        Key::Missing => &[],
+    };
+    let key_types = key_fields.iter().map(|field| &field.ty).chain(indexes.iter().map(|index| index.indexed.ty()));
+    for ty in key_types.filter(|ty| mentions(*ty, &types)) {
+        clause.predicates.push(parse_quote!(#ty: #private::Key));
+    }
+    bounded
+}
+
+/// The names of type and const parameters.
+pub(crate) fn parameters(generics: &Generics) -> Vec<Ident> {
+    generics
+        .params
+        .iter()
+        .filter_map(|parameter| match parameter {
+            GenericParam::Type(parameter) => Some(parameter.ident.clone()),
+            GenericParam::Const(parameter) => Some(parameter.ident.clone()),
+            GenericParam::Lifetime(_) => None,
+        })
+        .collect()
+}
+
+/// Whether any of these names occurs in the tokens.
+pub(crate) fn mentions(tokens: &impl ToTokens, names: &[Ident]) -> bool {
+    fn any(tokens: TokenStream, names: &[Ident]) -> bool {
+        tokens.into_iter().any(|token| match token {
+            proc_macro2::TokenTree::Ident(ident) => names.contains(&ident),
+            proc_macro2::TokenTree::Group(group) => any(group.stream(), names),
+            proc_macro2::TokenTree::Punct(_) | proc_macro2::TokenTree::Literal(_) => false,
+        })
+    }
+    any(tokens.to_token_stream(), names)
+}
+
+fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Option<Schema> {
+    let attributes = attr::container(&input.attrs, Position::Schema, mistakes);
+    let runtime = Runtime::new(attributes.runtime.as_ref());
+    if !input.generics.params.is_empty() {
+        let message = "a schema cannot be generic: name the records with their types, such as `Tagged(Tagged<u64>)`";
+        mistakes.at(&input.generics, message);
+        return None;
+    }
+    if data.variants.is_empty() {
+        let message = "a schema needs at least one record: write a variant such as `Account(Account)`";
+        mistakes.at(&input.ident, message);
+        return None;
+    }
+    let mut variants: Vec<Variant> = Vec::new();
+    for variant in &data.variants {
+        let attributes = attr::variant(&variant.attrs, mistakes);
+        let ident = &variant.ident;
+        if let Some((_, discriminant)) = &variant.discriminant {
+            mistakes.at(discriminant, "a variant of a schema holds a record and has no number: remove it");
+        }
+        let field = match &variant.fields {
+            Fields::Unnamed(fields) if fields.unnamed.len() == 1 => &fields.unnamed[0],
+            _ => {
+                let message = format!("a variant of a schema holds one record: write `{ident}({ident})`");
+                mistakes.at(variant_place(variant), message);
+                continue;
+            }
+        };
+        for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident(crate::keyword::NETABASE)) {
+            let message = "write attributes of a record's fields on its own struct";
+            mistakes.at(attribute, message);
+        }
+        if let Some(first) = variants.iter().find(|other| other.ty == field.ty) {
+            let message = format!("this record is in the schema already, as `{}`: remove one of the two", first.ident);
+            mistakes.at(&field.ty, message);
+            continue;
+        }
+        variants.push(Variant { ident: ident.clone(), ty: field.ty.clone(), stored_name: attributes.name });
+    }
+    if variants.is_empty() {
+        return None;
+    }
+    let has_others = variants.len() < data.variants.len();
+    Some(Schema { runtime, visibility: input.vis.clone(), ident: input.ident.clone(), variants, has_others })
+}
+
+/// A variant without its attributes.
+fn variant_place(variant: &syn::Variant) -> TokenStream {
+    let (ident, fields) = (&variant.ident, &variant.fields);
+    quote!(#ident #fields)
+}
+
+/// `PackageVersion` -> `package_version`, `HTTPServer` -> `http_server`.
+pub(crate) fn snake_case(ident: &Ident) -> String {
+    let letters: Vec<char> = ident.unraw().to_string().chars().collect();
+    let mut name = String::new();
+    for (index, letter) in letters.iter().enumerate() {
+        let before = index.checked_sub(1).map(|before| letters[before]);
+        let after = letters.get(index + 1);
+        let begins = letter.is_uppercase()
+            && before.is_some_and(|before| {
+                before != '_' && (!before.is_uppercase() || after.is_some_and(|after| after.is_lowercase()))
+            });
+        if begins {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+/// `package_version` -> `PackageVersion`.
+pub(crate) fn pascal_case(ident: &Ident) -> String {
+    let mut name = String::new();
+    for word in ident.unraw().to_string().split('_') {
+        let mut letters = word.chars();
+        name.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+        name.extend(letters);
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::format_ident;
+
+    use super::{pascal_case, snake_case};
+
+    #[test]
+    fn names_follow_the_type() {
+        for (ident, stored) in [
+            ("Account", "account"),
+            ("PackageVersion", "package_version"),
+            ("HTTPServer", "http_server"),
+            ("V2", "v2"),
+            ("A", "a"),
+            ("Already_Apart", "already_apart"),
+        ] {
+            assert_eq!(snake_case(&format_ident!("{ident}")), stored);
+        }
+        assert_eq!(snake_case(&format_ident!("r#Try")), "try");
+    }
+
+    #[test]
+    fn index_keys_are_named_after_their_field() {
+        for (field, named) in [("city", "City"), ("home_town", "HomeTown"), ("r#type", "Type"), ("_x", "X")] {
+            assert_eq!(pascal_case(&format_ident!("{field}")), named);
+        }
+    }
+}

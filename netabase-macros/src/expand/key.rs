@@ -1,0 +1,439 @@
+//! Key types: a newtype for one field, a struct with named fields for several, an enum for a schema.
+
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::{GenericParam, Generics, Type, Visibility, parse_quote};
+
+use super::{local, place};
+use crate::check::mentions;
+use crate::model::{Field, Key, Record, Schema};
+use crate::runtime_path::Runtime;
+
+/// `AccountKey`.
+pub(crate) fn name(ident: &Ident) -> Ident {
+    format_ident!("{}Key", ident)
+}
+
+/// One key type to generate.
+pub(super) struct KeyType<'a> {
+    pub(super) runtime: &'a Runtime,
+    pub(super) visibility: &'a Visibility,
+    pub(super) ident: Ident,
+    pub(super) generics: Generics,
+    pub(super) doc: String,
+    pub(super) fields: KeyFields<'a>,
+}
+
+/// Of what it is made.
+pub(super) enum KeyFields<'a> {
+    /// One unnamed field of this type.
+    One(&'a Type),
+    Named(&'a [Field]),
+}
+
+/// The record's key type with its arguments, as it is named in generated code.
+pub(super) fn primary_type(record: &Record) -> TokenStream {
+    let ident = name(&record.ident);
+    let generics = primary_generics(record);
+    let (_, arguments, _) = generics.split_for_impl();
+    quote!(#ident #arguments)
+}
+
+fn primary_generics(record: &Record) -> Generics {
+    match &record.key {
+        Key::One(field) => used(&record.generics, &[&field.ty], &record.runtime),
+        Key::Many(fields) => {
+            let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
+            used(&record.generics, &types, &record.runtime)
+        }
+        Key::Missing => Generics::default(),
+    }
+}
+
+/// The parameters that these types name, with what a key needs of them.
+pub(super) fn used(generics: &Generics, types: &[&Type], runtime: &Runtime) -> Generics {
+    let private = runtime.private();
+    let mut used = Generics::default();
+    for parameter in &generics.params {
+        let name = match parameter {
+            GenericParam::Type(parameter) => &parameter.ident,
+            GenericParam::Const(parameter) => &parameter.ident,
+            GenericParam::Lifetime(_) => continue,
+        };
+        if types.iter().any(|ty| mentions(ty, std::slice::from_ref(name))) {
+            used.params.push(parameter.clone());
+        }
+    }
+    let names: Vec<Ident> = used.type_params().map(|parameter| parameter.ident.clone()).collect();
+    for ty in types.iter().filter(|ty| mentions(ty, &names)) {
+        used.make_where_clause().predicates.push(parse_quote!(#ty: #private::Key));
+    }
+    used
+}
+
+pub(super) fn primary(record: &Record) -> TokenStream {
+    let missing: Type = parse_quote!(u64);
+    let fields = match &record.key {
+        Key::One(field) => KeyFields::One(&field.ty),
+        Key::Many(fields) => KeyFields::Named(fields),
+        Key::Missing => KeyFields::One(&missing),
+    };
+    key_type(&KeyType {
+        runtime: &record.runtime,
+        visibility: &record.visibility,
+        ident: name(&record.ident),
+        generics: primary_generics(record),
+        doc: format!("The key of a [`{}`].", record.ident),
+        fields,
+    })
+}
+
+/// A struct with all that a key can do.
+pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
+    let private = key.runtime.private();
+    let (visibility, ident, doc) = (key.visibility, &key.ident, &key.doc);
+    let name = ident.to_string();
+    let (parameters, arguments, clause) = key.generics.split_for_impl();
+
+    let members: Vec<Member<'_>> = match &key.fields {
+        KeyFields::One(ty) => vec![Member { access: quote!(0), ty, local: format_ident!("part") }],
+        KeyFields::Named(fields) => fields
+            .iter()
+            .enumerate()
+            .map(|(index, field)| {
+                let ident = &field.ident;
+                Member { access: quote!(#ident), ty: &field.ty, local: format_ident!("part_{}", index) }
+            })
+            .collect(),
+    };
+    let access: Vec<_> = members.iter().map(|member| &member.access).collect();
+    let types: Vec<_> = members.iter().map(|member| member.ty).collect();
+    let locals: Vec<_> = members.iter().map(|member| &member.local).collect();
+    let count = members.len();
+
+    let (definition, parts, parts_pattern, debug, form, serialize, deserialize);
+    match &key.fields {
+        KeyFields::One(ty) => {
+            definition = quote! { #visibility struct #ident #parameters (#[doc = "Its value."] pub #ty) #clause; };
+            parts = quote!(#ty);
+            parts_pattern = quote!(part);
+            debug = quote! { formatter.debug_tuple(#name).field(<#ty as #private::Key>::debug_key(&self.0)).finish() };
+            form = quote! { <#ty as #private::Key>::form() };
+            serialize = quote! { <#ty as #private::Key>::serialize_key(&self.0, serializer) };
+            deserialize = quote! {
+                #private::core::result::Result::map(<#ty as #private::Key>::deserialize_key(deserializer), Self)
+            };
+        }
+        KeyFields::Named(fields) => {
+            let idents = fields.iter().map(|field| &field.ident);
+            let names = fields.iter().map(|field| field.ident.to_string());
+            let docs = fields.iter().map(|field| format!("The field `{}` of the record.", field.ident));
+            definition = quote! {
+                #visibility struct #ident #parameters #clause { #(#[doc = #docs] pub #idents: #types,)* }
+            };
+            parts = quote!((#(#types,)*));
+            parts_pattern = quote!((#(#locals,)*));
+            debug = quote! {
+                formatter.debug_struct(#name)
+                    #(.field(#names, <#types as #private::Key>::debug_key(&self.#access)))*
+                    .finish()
+            };
+            form = quote! {
+                #private::KeyForm::Tuple(#private::std::vec::Vec::from([#(<#types as #private::Key>::form()),*]))
+            };
+            serialize = quote! { #private::serialize_parts(self, serializer) };
+            deserialize = quote! { #private::deserialize_parts(deserializer) };
+        }
+    }
+
+    let from = if key.generics.params.is_empty() {
+        quote! {
+            impl<__T: #private::IntoPart<#parts>> #private::core::convert::From<__T> for #ident {
+                fn from(value: __T) -> Self {
+                    <Self as #private::KeyParts>::from_parts(#private::IntoPart::into_part(value))
+                }
+            }
+        }
+    } else {
+        // Another crate's type as a parameter could have conversions of its own, so here only the fields as they are.
+        quote! {
+            impl #parameters #private::core::convert::From<#parts> for #ident #arguments #clause {
+                fn from(value: #parts) -> Self {
+                    <Self as #private::KeyParts>::from_parts(value)
+                }
+            }
+        }
+    };
+    let mut deserializing = key.generics.clone();
+    deserializing.params.insert(0, parse_quote!('de));
+    let (deserialize_parameters, _, _) = deserializing.split_for_impl();
+
+    quote! {
+        #[doc = #doc]
+        #[allow(dead_code, unreachable_pub, private_interfaces)]
+        #definition
+
+        #[automatically_derived]
+        impl #parameters #private::core::clone::Clone for #ident #arguments #clause {
+            fn clone(&self) -> Self {
+                Self { #(#access: <#types as #private::Key>::clone_key(&self.#access),)* }
+            }
+        }
+
+        #[automatically_derived]
+        impl #parameters #private::core::fmt::Debug for #ident #arguments #clause {
+            fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                #debug
+            }
+        }
+
+        #[automatically_derived]
+        impl #parameters #private::core::fmt::Display for #ident #arguments #clause {
+            fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                <Self as #private::Key>::show(self, formatter)
+            }
+        }
+
+        #[automatically_derived]
+        impl #parameters #private::core::cmp::PartialEq for #ident #arguments #clause {
+            fn eq(&self, other: &Self) -> #private::core::primitive::bool {
+                true #(&& <#types as #private::Key>::same_key(&self.#access, &other.#access))*
+            }
+        }
+
+        #[automatically_derived]
+        impl #parameters #private::core::cmp::Eq for #ident #arguments #clause {}
+
+        #[automatically_derived]
+        impl #parameters #private::core::cmp::PartialOrd for #ident #arguments #clause {
+            fn partial_cmp(&self, other: &Self) -> #private::core::option::Option<#private::core::cmp::Ordering> {
+                #private::core::option::Option::Some(#private::core::cmp::Ord::cmp(self, other))
+            }
+        }
+
+        #[automatically_derived]
+        impl #parameters #private::core::cmp::Ord for #ident #arguments #clause {
+            fn cmp(&self, other: &Self) -> #private::core::cmp::Ordering {
+                #private::core::cmp::Ordering::Equal
+                    #(.then_with(|| <#types as #private::Key>::compare_key(&self.#access, &other.#access)))*
+            }
+        }
+
+        #[automatically_derived]
+        impl #parameters #private::core::hash::Hash for #ident #arguments #clause {
+            fn hash<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
+                #(<#types as #private::Key>::hash_key(&self.#access, state);)*
+            }
+        }
+
+        #[automatically_derived]
+        impl #parameters #private::serde::Serialize for #ident #arguments #clause {
+            fn serialize<__S: #private::serde::Serializer>(
+                &self,
+                serializer: __S,
+            ) -> #private::core::result::Result<__S::Ok, __S::Error> {
+                #serialize
+            }
+        }
+
+        #[automatically_derived]
+        impl #deserialize_parameters #private::serde::Deserialize<'de> for #ident #arguments #clause {
+            fn deserialize<__D: #private::serde::Deserializer<'de>>(
+                deserializer: __D,
+            ) -> #private::core::result::Result<Self, __D::Error> {
+                #deserialize
+            }
+        }
+
+        #[automatically_derived]
+        impl #parameters #private::Key for #ident #arguments #clause {
+            fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
+                #(<#types as #private::Key>::encode(&self.#access, out);)*
+            }
+            fn decode(
+                input: &mut &[#private::core::primitive::u8],
+            ) -> #private::core::result::Result<Self, #private::KeyError> {
+                #private::core::result::Result::Ok(Self { #(#access: <#types as #private::Key>::decode(input)?,)* })
+            }
+            fn form() -> #private::KeyForm {
+                #form
+            }
+            fn show(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                #private::show_parts(formatter, &[
+                    #(&|formatter| <#types as #private::Key>::show(&self.#access, formatter)),*
+                ])
+            }
+            fn serialize_key<__S: #private::serde::Serializer>(
+                &self,
+                serializer: __S,
+            ) -> #private::core::result::Result<__S::Ok, __S::Error> {
+                #private::serde::Serialize::serialize(self, serializer)
+            }
+            fn deserialize_key<'de, __D: #private::serde::Deserializer<'de>>(
+                deserializer: __D,
+            ) -> #private::core::result::Result<Self, __D::Error> {
+                #private::serde::Deserialize::deserialize(deserializer)
+            }
+        }
+
+        #[automatically_derived]
+        impl #parameters #private::KeyParts for #ident #arguments #clause {
+            type Parts = #parts;
+            const COUNT: #private::core::primitive::usize = #count;
+            fn from_parts(#parts_pattern: Self::Parts) -> Self {
+                Self { #(#access: #locals,)* }
+            }
+            fn write_parts<__W: #private::serde::ser::SerializeTuple>(
+                &self,
+                out: &mut __W,
+            ) -> #private::core::result::Result<(), __W::Error> {
+                #(<#types as #private::Key>::write_element(&self.#access, out)?;)*
+                #private::core::result::Result::Ok(())
+            }
+            fn read_parts<'de, __A: #private::serde::de::SeqAccess<'de>>(
+                input: &mut __A,
+            ) -> #private::core::result::Result<Self, __A::Error> {
+                #private::core::result::Result::Ok(Self {
+                    #(#access: <#types as #private::Key>::read_element(input)?,)*
+                })
+            }
+        }
+
+        #[automatically_derived]
+        #[diagnostic::do_not_recommend]
+        #from
+
+        #[automatically_derived]
+        #[diagnostic::do_not_recommend]
+        impl #parameters #private::IntoSelection<#ident #arguments> for #ident #arguments #clause {
+            fn into_selection(self) -> #private::Bounds {
+                #private::Bounds::exactly(&self)
+            }
+        }
+    }
+}
+
+/// One field of a key.
+struct Member<'a> {
+    access: TokenStream,
+    ty: &'a Type,
+    local: Ident,
+}
+
+/// `BankKey`: the key of any record of the schema.
+pub(super) fn of_schema(schema: &Schema) -> TokenStream {
+    let private = schema.runtime.private();
+    let (visibility, ident) = (&schema.visibility, name(&schema.ident));
+    let doc = format!("The key of any record of [`{}`].", schema.ident);
+    let variants: Vec<_> = schema.variants.iter().map(|variant| &variant.ident).collect();
+    let docs = variants.iter().map(|variant| format!("Of a record of the variant `{variant}`."));
+    let keys: Vec<_> = schema.variants.iter().map(|variant| record_key(&schema.runtime, &variant.ty)).collect();
+    let others = if variants.len() > 1 {
+        quote! { _ => #private::core::cmp::Ord::cmp(&self.__number(), &other.__number()), }
+    } else {
+        TokenStream::new()
+    };
+    let number = Ident::new("__number", Span::call_site());
+    let (formatter, state) = (local("formatter"), local("state"));
+    let arms = || {
+        schema.variants.iter().map(|variant| {
+            let span = place(&variant.ty);
+            (span, at(&variant.ident, span), schema.runtime.private_at(span))
+        })
+    };
+    let numbers =
+        arms().enumerate().map(|(number, (span, variant, _))| quote_spanned!(span=> Self::#variant(_) => #number,));
+    let clones = arms().map(|(span, variant, private)| {
+        quote_spanned!(span=> Self::#variant(key) => Self::#variant(#private::core::clone::Clone::clone(key)),)
+    });
+    let shown = arms().map(|(span, variant, _)| {
+        let name = variant.to_string();
+        quote_spanned!(span=> Self::#variant(key) => #formatter.debug_tuple(#name).field(key).finish(),)
+    });
+    let comparisons = arms().map(|(span, variant, private)| {
+        quote_spanned!(span=> (Self::#variant(one), Self::#variant(two)) => #private::core::cmp::Ord::cmp(one, two),)
+    });
+    let hashes = arms().map(|(span, variant, private)| {
+        quote_spanned!(span=> Self::#variant(key) => #private::core::hash::Hash::hash(key, #state),)
+    });
+    quote! {
+        #[doc = #doc]
+        #[allow(dead_code, unreachable_pub, private_interfaces)]
+        #visibility enum #ident { #(#[doc = #docs] #variants(#keys),)* }
+
+        #[allow(dead_code)]
+        impl #ident {
+            fn #number(&self) -> #private::core::primitive::usize {
+                match self { #(#numbers)* }
+            }
+        }
+
+        #[automatically_derived]
+        impl #private::core::clone::Clone for #ident {
+            fn clone(&self) -> Self {
+                match self { #(#clones)* }
+            }
+        }
+
+        #[automatically_derived]
+        impl #private::core::fmt::Debug for #ident {
+            fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                match self { #(#shown)* }
+            }
+        }
+
+        #[automatically_derived]
+        impl #private::core::cmp::PartialEq for #ident {
+            fn eq(&self, other: &Self) -> #private::core::primitive::bool {
+                #private::core::matches!(#private::core::cmp::Ord::cmp(self, other), #private::core::cmp::Ordering::Equal)
+            }
+        }
+
+        #[automatically_derived]
+        impl #private::core::cmp::Eq for #ident {}
+
+        #[automatically_derived]
+        impl #private::core::cmp::PartialOrd for #ident {
+            fn partial_cmp(&self, other: &Self) -> #private::core::option::Option<#private::core::cmp::Ordering> {
+                #private::core::option::Option::Some(#private::core::cmp::Ord::cmp(self, other))
+            }
+        }
+
+        #[automatically_derived]
+        impl #private::core::cmp::Ord for #ident {
+            fn cmp(&self, other: &Self) -> #private::core::cmp::Ordering {
+                match (self, other) {
+                    #(#comparisons)*
+                    #others
+                }
+            }
+        }
+
+        #[automatically_derived]
+        impl #private::core::hash::Hash for #ident {
+            fn hash<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
+                #private::core::hash::Hash::hash(&self.__number(), state);
+                match self { #(#hashes)* }
+            }
+        }
+    }
+}
+
+/// `<Account as Record>`, all of it at the place of the type: an error about it is the same everywhere, and so said once.
+pub(super) fn as_record(runtime: &Runtime, ty: &Type) -> TokenStream {
+    let private = runtime.private_at(place(ty));
+    quote_spanned!(place(ty)=> <#ty as #private::Record>)
+}
+
+/// `<Account as Record>::Key`
+pub(super) fn record_key(runtime: &Runtime, ty: &Type) -> TokenStream {
+    let record = as_record(runtime, ty);
+    quote_spanned!(place(ty)=> #record::Key)
+}
+
+/// The name with errors about it pointing at `span`.
+pub(super) fn at(ident: &Ident, span: Span) -> Ident {
+    let mut ident = ident.clone();
+    ident.set_span(span);
+    ident
+}

@@ -1,0 +1,88 @@
+//! `impl Record`: the typed side, and the functions by which the core sees the record as bytes.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::ext::IdentExt;
+
+use super::{index, key};
+use crate::model::{Field, Key, Record};
+
+pub(super) fn record(record: &Record) -> TokenStream {
+    let private = record.runtime.private();
+    let ident = &record.ident;
+    let (parameters, arguments, clause) = record.generics.split_for_impl();
+    let stored_name = &record.stored_name;
+    let key = key::primary_type(record);
+    let value = key_value(record);
+    let index_glue = index::glue(record);
+    let index_keys = index::keys_of_record(record);
+    let key_fields = match &record.key {
+        Key::One(field) => vec![field_name(field)],
+        Key::Many(fields) => fields.iter().map(field_name).collect(),
+        Key::Missing => vec![],
+    };
+    quote! {
+        #[automatically_derived]
+        impl #parameters #private::Record for #ident #arguments #clause {
+            type Key = #key;
+            const NAME: &'static #private::core::primitive::str = #stored_name;
+
+            fn key(&self) -> #key {
+                #value
+            }
+            fn __clone(&self) -> Self {
+                <#ident #arguments as #private::RecordClone>::__clone_record(self)
+            }
+            fn __encode(
+                &self,
+            ) -> #private::core::result::Result<#private::std::vec::Vec<#private::core::primitive::u8>, #private::Error> {
+                <#ident #arguments as #private::RecordSerialize>::__to_value(self, #stored_name)
+            }
+            fn __decode(
+                bytes: &[#private::core::primitive::u8],
+            ) -> #private::core::result::Result<Self, #private::Error> {
+                <#ident #arguments as #private::RecordDeserialize>::__from_value(bytes, #stored_name)
+            }
+            fn __index_keys(
+                &self,
+            ) -> #private::std::vec::Vec<
+                #private::core::option::Option<#private::std::vec::Vec<#private::core::primitive::u8>>,
+            > {
+                #index_keys
+            }
+            const __GLUE: #private::RecordGlue = #private::glue::<Self>(#index_glue, || {
+                #private::describe::<Self>(
+                    &[#(#key_fields),*],
+                    <#ident #arguments as #private::RecordDeserialize>::__shape(),
+                )
+            });
+        }
+
+        #[automatically_derived]
+        impl #parameters #private::Agreed for #ident #arguments #clause {}
+    }
+}
+
+fn field_name(field: &Field) -> String {
+    field.ident.unraw().to_string()
+}
+
+/// The record's key, made of copies of its fields.
+fn key_value(record: &Record) -> TokenStream {
+    let private = record.runtime.private();
+    let name = key::name(&record.ident);
+    match &record.key {
+        Key::One(field) => {
+            let Field { ident, ty } = &**field;
+            quote!(#name(<#ty as #private::Key>::clone_key(&self.#ident)))
+        }
+        Key::Many(fields) => {
+            let fields = fields
+                .iter()
+                .map(|Field { ident, ty }| quote!(#ident: <#ty as #private::Key>::clone_key(&self.#ident)));
+            quote!(#name { #(#fields),* })
+        }
+        // Does not run: beside it stands the error that says why.
+        Key::Missing => quote!(#name(0)),
+    }
+}

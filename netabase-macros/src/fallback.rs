@@ -1,0 +1,24 @@
+//! What to generate where there is no model: just enough that other code may still name the type as a schema.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Data, DeriveInput};
+
+use crate::runtime_path::Runtime;
+
+/// For an enum without any usable variant. A struct without a model gets nothing: it has no key to speak of.
+pub(crate) fn nothing_follows(input: &DeriveInput) -> TokenStream {
+    if !matches!(input.data, Data::Enum(_)) || !input.generics.params.is_empty() {
+        return TokenStream::new();
+    }
+    let private = Runtime::new(None).private();
+    let ident = &input.ident;
+    quote! {
+        #[automatically_derived]
+        impl #private::Schema for #ident {
+            type Key = #private::core::primitive::u64;
+            type LogEntry = ();
+            const __RECORDS: &'static [#private::RecordGlue] = &[];
+        }
+    }
+}

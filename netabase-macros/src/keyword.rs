@@ -1,0 +1,60 @@
+//! Every word that `#[netabase(…)]` knows, where it may stand, and those that are promised but not built yet.
+
+pub(crate) const NETABASE: &str = "netabase";
+pub(crate) const SERDE: &str = "serde";
+
+pub(crate) const CRATE: &str = "crate";
+pub(crate) const INDEX: &str = "index";
+pub(crate) const KEY: &str = "key";
+pub(crate) const NAME: &str = "name";
+pub(crate) const UNIQUE: &str = "unique";
+
+const CONSISTENCY: &str = "consistency";
+const FROM: &str = "from";
+const TTL: &str = "ttl";
+const VERSION: &str = "version";
+
+/// Where an attribute stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Position {
+    Record,
+    Field,
+    Schema,
+    Variant,
+}
+
+impl Position {
+    const ALL: [Position; 4] = [Position::Record, Position::Field, Position::Schema, Position::Variant];
+
+    pub(crate) fn place(self) -> &'static str {
+        match self {
+            Position::Record => "on a struct",
+            Position::Field => "on a field",
+            Position::Schema => "on an enum",
+            Position::Variant => "on a variant",
+        }
+    }
+
+    /// What may be written here.
+    pub(crate) fn words(self) -> &'static [&'static str] {
+        match self {
+            Position::Record => &[NAME, CRATE],
+            Position::Field => &[KEY, INDEX, UNIQUE],
+            Position::Schema => &[CRATE],
+            Position::Variant => &[NAME],
+        }
+    }
+
+    /// What will be possible here in a later version.
+    pub(crate) fn promised(self) -> &'static [&'static str] {
+        match self {
+            Position::Record => &[VERSION, FROM, CONSISTENCY, TTL, INDEX],
+            Position::Field | Position::Schema | Position::Variant => &[],
+        }
+    }
+
+    /// Where else a word may be written.
+    pub(crate) fn of(word: &str) -> Option<Position> {
+        Position::ALL.into_iter().find(|position| position.words().contains(&word))
+    }
+}

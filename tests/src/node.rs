@@ -1,0 +1,120 @@
+//! A node process that a test kills: it does what the lines on its standard input say (see `words`), and ends with it.
+
+use std::io::{BufRead, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use netabase::Netabase;
+use netabase_tests::{Note, words};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+/// Lines that may wait.
+const LINES_MAX: usize = 64;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(dir), Some(listen)) = (arguments.next(), arguments.next()) else { return ExitCode::FAILURE };
+    let db = match Netabase::<Note>::start().data_dir(dir).listen(listen).founders(arguments).await {
+        Ok(db) => db,
+        Err(error) => {
+            say(&format!("failed {error}"));
+            return ExitCode::FAILURE;
+        }
+    };
+    say("started");
+    let mut lines = lines();
+    let mut writing = Writing::default();
+    while let Some(line) = lines.recv().await {
+        let (word, rest) = words::split(&line);
+        match word {
+            "write" => writing.start(&db, rest),
+            "pause" => {
+                writing.stop().await;
+                say("paused");
+            }
+            "hash" => match db.state_hash().await {
+                Ok(hash) => say(&format!("hash {hash}")),
+                Err(error) => say(&format!("hash {error}")),
+            },
+            "leader" => {
+                let leader = db.status().await.ok().and_then(|status| status.leader);
+                say(&format!("leader {}", leader.map_or_else(|| "-".to_owned(), |peer| peer.to_string())));
+            }
+            "check" => say(&format!("missing {}", missing(&db, rest).await)),
+            "put" => {
+                let id = rest.parse().unwrap_or(0);
+                match db.put_record(Note::of(id)).await {
+                    Ok(_) => say("put ok"),
+                    Err(error) => say(&format!("put {error}")),
+                }
+            }
+            _ => {}
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+#[derive(Default)]
+struct Writing {
+    callers: JoinSet<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Writing {
+    fn start(&mut self, db: &Netabase<Note>, words: &str) {
+        let (first, callers) = words::split(words);
+        let first: u64 = first.parse().unwrap_or(0);
+        let callers: u64 = callers.parse().unwrap_or(1);
+        self.stop = Arc::default();
+        for caller in 0..callers {
+            let (db, stop) = (db.clone(), Arc::clone(&self.stop));
+            self.callers.spawn(async move {
+                let mut id = first + caller;
+                while !stop.load(Ordering::Relaxed) {
+                    if db.put_record(Note::of(id)).await.is_ok() {
+                        say(&format!("ack {id}"));
+                    }
+                    id += callers;
+                }
+            });
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        while self.callers.join_next().await.is_some() {}
+    }
+}
+
+/// How many of the records of the ids in this file are not there, or are not what was written.
+async fn missing(db: &Netabase<Note>, file: &str) -> usize {
+    let ids = std::fs::read_to_string(file).unwrap_or_default();
+    let mut missing = 0;
+    for id in ids.lines().filter_map(|id| id.parse::<u64>().ok()) {
+        if db.get_record::<Note>(id).await.ok().flatten() != Some(Note::of(id)) {
+            missing += 1;
+        }
+    }
+    missing
+}
+
+fn say(line: &str) {
+    let mut out = std::io::stdout().lock();
+    // Nobody reads any more: the test is over.
+    let _ = writeln!(out, "{line}").and_then(|()| out.flush());
+}
+
+fn lines() -> mpsc::Receiver<String> {
+    let (sender, receiver) = mpsc::channel(LINES_MAX);
+    std::thread::spawn(move || {
+        for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}

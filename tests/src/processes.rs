@@ -1,0 +1,283 @@
+//! A cluster of node processes on loopback, each with a directory of its own, that can be killed with SIGKILL.
+//!
+//! What a node acknowledged is what its `ack` lines said; they are read while the node runs. Dropping the cluster kills
+//! every process that is left.
+
+use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use netabase::Identity;
+
+use crate::words;
+
+/// How long a node may take to say what it was asked for.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Lines of a node that may wait.
+const LINES_MAX: usize = 1024;
+
+/// What went wrong, for the test to print.
+#[derive(Debug)]
+pub struct Failed(pub String);
+
+impl std::fmt::Display for Failed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Failed {}
+
+fn failed(what: impl std::fmt::Display) -> Failed {
+    Failed(what.to_string())
+}
+
+/// A cluster of node processes.
+#[derive(Debug)]
+pub struct Processes {
+    binary: PathBuf,
+    places: Vec<Place>,
+    founders: Vec<String>,
+    acknowledged: Arc<Mutex<BTreeSet<u64>>>,
+}
+
+#[derive(Debug)]
+struct Place {
+    dir: PathBuf,
+    listen: String,
+    peer: String,
+    running: Option<Running>,
+}
+
+#[derive(Debug)]
+struct Running {
+    child: Child,
+    input: ChildStdin,
+    lines: Receiver<String>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Processes {
+    /// Makes the directories of `nodes` nodes below `dir` and starts them all. `binary`: `netabase-test-node`.
+    ///
+    /// # Errors
+    /// When a node does not start.
+    pub fn start(binary: &Path, dir: &Path, nodes: usize) -> Result<Self, Failed> {
+        let mut places = Vec::new();
+        let mut founders = Vec::new();
+        // The ports are held together, so that they differ, and let go for the nodes to take.
+        let ports: Vec<TcpListener> =
+            (0..nodes).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>().map_err(failed)?;
+        for (node, port) in ports.iter().enumerate() {
+            let dir = dir.join(format!("node-{node}"));
+            std::fs::create_dir_all(&dir).map_err(failed)?;
+            let peer = Identity::load_or_create(&dir).map_err(failed)?.peer_id().to_string();
+            let listen = format!("/ip4/127.0.0.1/tcp/{}", port.local_addr().map_err(failed)?.port());
+            founders.push(format!("{listen}/p2p/{peer}"));
+            places.push(Place { dir, listen, peer, running: None });
+        }
+        drop(ports);
+        let mut cluster = Processes { binary: binary.to_owned(), places, founders, acknowledged: Arc::default() };
+        for node in 0..nodes {
+            cluster.restart(node)?;
+        }
+        Ok(cluster)
+    }
+
+    /// How many nodes there are, running or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether there are no nodes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The directory of a node.
+    #[must_use]
+    pub fn dir(&self, node: usize) -> &Path {
+        &self.places[node].dir
+    }
+
+    /// Starts a node without waiting until it has started; nothing happens when it runs.
+    ///
+    /// # Errors
+    /// When the process cannot be made.
+    pub fn launch(&mut self, node: usize) -> Result<(), Failed> {
+        if self.places[node].running.is_some() {
+            return Ok(());
+        }
+        let place = &self.places[node];
+        let mut child = Command::new(&self.binary)
+            .arg(&place.dir)
+            .arg(&place.listen)
+            .args(&self.founders)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let input = child.stdin.take().ok_or_else(|| failed("the node has no input"))?;
+        let output = child.stdout.take().ok_or_else(|| failed("the node has no output"))?;
+        let (sender, lines) = sync_channel(LINES_MAX);
+        let acknowledged = Arc::clone(&self.acknowledged);
+        let reader = std::thread::spawn(move || {
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                match words::split(&line) {
+                    ("ack", id) => {
+                        // A line cut short by the kill is no acknowledgement that anybody saw.
+                        if let Ok(id) = id.parse() {
+                            acknowledged.lock().unwrap_or_else(PoisonError::into_inner).insert(id);
+                        }
+                    }
+                    _ => {
+                        if sender.send(line).is_err() {
+                            return;
+                        }
+                    }
+                }
+            }
+        });
+        self.places[node].running = Some(Running { child, input, lines, reader: Some(reader) });
+        Ok(())
+    }
+
+    /// Starts a node and waits until it has started.
+    ///
+    /// # Errors
+    /// What the node says when it cannot start.
+    pub fn restart(&mut self, node: usize) -> Result<(), Failed> {
+        if self.places[node].running.is_some() {
+            return Ok(());
+        }
+        self.launch(node)?;
+        self.hear(node, "started").map(|_| ())
+    }
+
+    /// SIGKILL. What it acknowledged before is read to the end.
+    ///
+    /// # Errors
+    /// When the process cannot be killed.
+    pub fn kill(&mut self, node: usize) -> Result<(), Failed> {
+        let Some(mut running) = self.places[node].running.take() else { return Ok(()) };
+        running.child.kill().map_err(failed)?;
+        running.child.wait().map_err(failed)?;
+        let Running { lines, reader, .. } = running;
+        drop(lines);
+        if let Some(reader) = reader {
+            reader.join().map_err(|_| failed("the reader of a node's output panicked"))?;
+        }
+        Ok(())
+    }
+
+    /// Says a line to a node.
+    ///
+    /// # Errors
+    /// When the node is gone.
+    pub fn say(&mut self, node: usize, line: &str) -> Result<(), Failed> {
+        let running = self.places[node].running.as_mut().ok_or_else(|| failed("the node does not run"))?;
+        writeln!(running.input, "{line}").and_then(|()| running.input.flush()).map_err(failed)
+    }
+
+    /// Waits for a line that begins with `word`, and returns what follows it.
+    ///
+    /// # Errors
+    /// What the node says when it fails, or that it says nothing.
+    pub fn hear(&mut self, node: usize, word: &str) -> Result<String, Failed> {
+        let running = self.places[node].running.as_mut().ok_or_else(|| failed("the node does not run"))?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match running.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+                Ok(line) => match words::split(&line) {
+                    (heard, rest) if heard == word => return Ok(rest.to_owned()),
+                    ("failed", why) => return Err(failed(format!("node {node} failed: {why}"))),
+                    _ => {}
+                },
+                Err(RecvTimeoutError::Timeout) => return Err(failed(format!("node {node} did not say `{word}`"))),
+                Err(RecvTimeoutError::Disconnected) => return Err(failed(format!("node {node} ended"))),
+            }
+        }
+    }
+
+    /// Says a line and waits for the answer.
+    ///
+    /// # Errors
+    /// As [`Processes::hear`].
+    pub fn ask(&mut self, node: usize, line: &str) -> Result<String, Failed> {
+        self.say(node, line)?;
+        let (word, _) = words::split(line);
+        self.hear(
+            node,
+            match word {
+                "pause" => "paused",
+                "check" => "missing",
+                word => word,
+            },
+        )
+    }
+
+    /// The node that the running ones agree to follow, once they do.
+    ///
+    /// # Errors
+    /// When they do not agree in time.
+    pub fn leader(&mut self) -> Result<usize, Failed> {
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            let running: Vec<usize> = (0..self.len()).filter(|&node| self.places[node].running.is_some()).collect();
+            let seen = running.iter().map(|&node| self.ask(node, "leader")).collect::<Result<BTreeSet<_>, _>>()?;
+            if let [leader] = &seen.into_iter().collect::<Vec<_>>()[..]
+                && let Some(node) = self.places.iter().position(|place| place.peer == *leader)
+            {
+                return Ok(node);
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        Err(failed("the nodes do not agree on a leader"))
+    }
+
+    /// What was acknowledged so far.
+    #[must_use]
+    pub fn acknowledged(&self) -> BTreeSet<u64> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until all nodes report the same state hash; every node must run and nothing be written.
+    ///
+    /// # Errors
+    /// When two nodes differ at one round, or do not get to the same one in time.
+    pub fn same_hash(&mut self) -> Result<String, Failed> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let hashes = (0..self.len()).map(|node| self.ask(node, "hash")).collect::<Result<BTreeSet<_>, _>>()?;
+            let hashes: Vec<String> = hashes.into_iter().collect();
+            if let [hash] = &hashes[..] {
+                return Ok(hash.clone());
+            }
+            let rounds: BTreeSet<&str> =
+                hashes.iter().map(|hash| hash.split_once(':').map_or(hash.as_str(), |(round, _)| round)).collect();
+            if rounds.len() < hashes.len() {
+                return Err(failed(format!("nodes differ at one round: {hashes:?}")));
+            }
+            if Instant::now() > deadline {
+                return Err(failed(format!("the nodes do not get to one round: {hashes:?}")));
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Processes {
+    fn drop(&mut self) {
+        for node in 0..self.len() {
+            let _ = self.kill(node);
+        }
+    }
+}

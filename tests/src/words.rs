@@ -1,0 +1,17 @@
+//! What a test and its node processes say to each other, a line each.
+//!
+//! | to the node | from the node |
+//! | --- | --- |
+//! | – | `started`, or `failed <why>` and its end |
+//! | `write <first id> <callers>` | `ack <id>` for every acknowledged write, until `pause` |
+//! | `pause` | `paused` |
+//! | `hash` | `hash <round>:<hex>` |
+//! | `leader` | `leader <peer id or ->` |
+//! | `check <file of ids>` | `missing <how many>` |
+//! | `put <id>` | `put ok` or `put <error>` |
+
+/// The first word of a line and the rest.
+#[must_use]
+pub fn split(line: &str) -> (&str, &str) {
+    line.split_once(' ').unwrap_or((line, ""))
+}

@@ -1,0 +1,11 @@
+use netabase::prelude::*;
+use serde::Serialize;
+
+#[derive(Clone, Serialize, NetabaseSchema)]
+pub struct Account<'a> { // mistake
+    #[netabase(key)]
+    id: u64,
+    city: &'a str,
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+use netabase::prelude::*;
+
+#[derive(Clone, Copy, NetabaseSchema)]
+pub union Either { // mistake
+    a: u8,
+    b: i8,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+pub struct Account {
+    #[netabase(key, unique)] // mistake
+    id: u64,
+}
+
+fn main() {}

@@ -1,0 +1,14 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+pub struct Account { // mistake
+    id: u64,
+    #[netabase(index)]
+    city: String,
+}
+
+fn main() {
+    let _ = Account::range(1..2);
+    let _ = Account::by_city("Paris");
+}

@@ -1,0 +1,13 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+pub struct Account {
+    #[netabase(key)]
+    id: u64,
+    #[netabase(index)]
+    #[serde(skip)] // mistake
+    city: String,
+}
+
+fn main() {}
