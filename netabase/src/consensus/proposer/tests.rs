@@ -6,6 +6,12 @@ use super::*;
 use crate::command::{Batch, Command, EntryIds, SessionId, Write};
 use crate::schema::RecordId;
 
+fn leading() -> Proposer {
+    let mut proposer = Proposer::default();
+    proposer.lead();
+    proposer
+}
+
 fn entries() -> Entries {
     Entries::new(EntryIds::new([7; 16]))
 }
@@ -39,7 +45,7 @@ fn push(proposer: &mut Proposer, numbers: std::ops::Range<u64>) {
 
 #[test]
 fn what_waits_leaves_as_one_entry() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
     assert!(proposer.next(now, &entries).is_none());
     push(&mut proposer, 0..3);
     push(&mut proposer, 3..5);
@@ -54,7 +60,7 @@ fn what_waits_leaves_as_one_entry() {
 /// Every open round makes the next one wait for more; bytes count too; alone nobody waits.
 #[test]
 fn a_round_is_opened_when_it_is_worth_one() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
     gathered(&mut proposer, now, &entries);
     let second = GATHER_COMMANDS as u64;
     push(&mut proposer, 0..second - 1);
@@ -73,7 +79,7 @@ fn a_round_is_opened_when_it_is_worth_one() {
 
 #[test]
 fn at_most_a_window_of_rounds_is_open() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
     let mut tickets = Vec::new();
     for _ in 0..WINDOW {
         tickets.push(gathered(&mut proposer, now, &entries));
@@ -90,7 +96,7 @@ fn at_most_a_window_of_rounds_is_open() {
 #[test]
 fn what_was_not_chosen_goes_first_and_in_order() {
     for appended in [Appended::Railroaded, Appended::Converged] {
-        let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+        let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
         push(&mut proposer, 0..3);
         let ticket = proposer.next(now, &entries).unwrap();
         push(&mut proposer, 3..5);
@@ -105,7 +111,7 @@ fn what_was_not_chosen_goes_first_and_in_order() {
 
 #[test]
 fn a_failed_round_is_closed_at_once_then_with_pauses() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
     push(&mut proposer, 0..1);
     let ticket = proposer.next(now, &entries).unwrap();
     assert!(proposer.on_appended(now, ticket.number, Appended::NoQuorum), "it goes on leading");
@@ -128,7 +134,7 @@ fn a_failed_round_is_closed_at_once_then_with_pauses() {
 
 #[test]
 fn a_closing_no_op_that_is_railroaded_closes_one_round() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
     for _ in 0..2 {
         gathered(&mut proposer, now, &entries);
     }
@@ -146,7 +152,7 @@ fn a_closing_no_op_that_is_railroaded_closes_one_round() {
 /// While every round was open, a retry that was due made the member run in circles.
 #[test]
 fn nothing_is_due_while_no_round_is_free() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
     let failed = gathered(&mut proposer, now, &entries);
     let mut open = Vec::new();
     for _ in 1..WINDOW {
@@ -164,7 +170,7 @@ fn nothing_is_due_while_no_round_is_free() {
 #[test]
 fn what_lost_the_mandate_ends_leading_and_leaves_nothing_behind() {
     for appended in [Appended::Lost, Appended::Gone] {
-        let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+        let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
         push(&mut proposer, 0..1);
         let first = proposer.next(now, &entries).unwrap();
         let second = gathered(&mut proposer, now, &entries);
@@ -180,9 +186,21 @@ fn what_lost_the_mandate_ends_leading_and_leaves_nothing_behind() {
     }
 }
 
+/// An append that failed after its leader had stepped down left a retry that was due for ever: the member ran in circles.
+#[test]
+fn what_fails_after_stepping_down_is_left_to_the_next_leader() {
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
+    let ticket = gathered(&mut proposer, now, &entries);
+    proposer.step_down();
+    assert!(proposer.on_appended(now, ticket.number, Appended::NoQuorum));
+    assert_eq!(proposer.retry_at(), None);
+    proposer.lead();
+    assert!(proposer.next(now, &entries).is_none());
+}
+
 #[test]
 fn the_queue_is_bounded_in_commands_and_bytes_all_or_none() {
-    let mut proposer = Proposer::default();
+    let mut proposer = leading();
     push(&mut proposer, 0..QUEUE_COMMANDS as u64 - 1);
     let two = [command(0, 1), command(1, 1)];
     assert_eq!(proposer.push(two.iter().cloned()), Err(Overloaded));
@@ -190,7 +208,7 @@ fn the_queue_is_bounded_in_commands_and_bytes_all_or_none() {
     assert_eq!(proposer.push(two[..1].iter().cloned()), Ok(()));
     assert_eq!(proposer.push(two[..1].iter().cloned()), Err(Overloaded));
 
-    let mut proposer = Proposer::default();
+    let mut proposer = leading();
     let large = command(0, QUEUE_BYTES / 2);
     assert_eq!(proposer.push(std::iter::once(large.clone())), Ok(()));
     assert_eq!(proposer.push(std::iter::once(large)), Err(Overloaded));
