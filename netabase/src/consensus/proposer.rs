@@ -40,7 +40,9 @@ pub(crate) struct Proposer {
     queue_bytes: usize,
     open: HashMap<u64, Open>,
     next: u64,
-    /// Rounds that failed and have to be closed with a no-op, at most; and when to try.
+    leads: bool,
+    /// Rounds that failed and have to be closed with a no-op, at most; and when to try. None while this node does not
+    /// lead.
     failed: usize,
     retry: Option<Retry>,
 }
@@ -127,6 +129,8 @@ impl Proposer {
                 }
             }
             // The entry stays accepted here; closing its round chooses it.
+            // Of a leader before: whoever leads next closes it.
+            Appended::NoQuorum if !self.leads => {}
             Appended::NoQuorum => {
                 self.failed += 1;
                 self.retry.get_or_insert(Retry { at: now, pause: RETRY });
@@ -156,8 +160,14 @@ impl Proposer {
         self.open.values().map(|open| now.saturating_duration_since(open.since)).max().unwrap_or_default()
     }
 
+    /// This node leads from now on: nothing is open, and nothing failed under this ballot.
+    pub(crate) fn lead(&mut self) {
+        self.leads = true;
+    }
+
     /// This node no longer leads: what waits is dropped, what is open returns in its own time.
     pub(crate) fn step_down(&mut self) {
+        self.leads = false;
         self.queue.clear();
         self.queue_bytes = 0;
         self.failed = 0;

@@ -23,6 +23,7 @@ use crate::consensus::message::{
     AcceptedRow, Envelope, Greeting, PaxosAnswer, PaxosRequest, Pulse, PulseAnswer, PulseRequest, SyncAnswer,
     SyncRequest,
 };
+use crate::consensus::replica::Replica;
 use crate::handle::Netabase;
 use crate::network::{Channel, Identity, Network, NetworkEvent, Reply, RequestError};
 use crate::node::{Assembly, Limits, Node, StoreKind, Tuning, Wire};
@@ -111,11 +112,15 @@ impl Stage {
 
     /// Looks at what is durable in the node's log.
     pub(super) fn durable<T>(&self, look: impl FnOnce(&Mirror) -> T) -> T {
-        self.node().replica().expect("the node runs").log().durable(look)
+        self.replica().log().durable(look)
     }
 
     pub(super) fn applied(&self) -> Round {
-        self.node().replica().expect("the node runs").applied()
+        self.replica().applied()
+    }
+
+    fn replica(&self) -> Arc<Replica> {
+        self.node().replica().expect("the node runs")
     }
 
     pub(super) async fn crash(&mut self, unsynced: Unsynced) {

@@ -115,6 +115,7 @@ impl Member {
             Ok(Elected { ballot }) => {
                 tracing::info!(ballot, "this node leads");
                 self.leadership.on_elected(now, ballot);
+                self.proposer.lead();
                 self.submitter.send_all_again();
             }
             Err(lost) => {
@@ -138,6 +139,8 @@ impl Member {
     /// Moves commands on: from the handle to the leader, from the queue into rounds.
     pub(super) fn pump(&mut self) {
         let now = Instant::now();
+        // Whatever comes of it below: a pause that is over must not be waited for again.
+        self.forward_after = self.forward_after.filter(|after| *after > now);
         if self.leadership.role() == Role::Campaigning {
             self.start_election(now);
         }
@@ -170,7 +173,7 @@ impl Member {
 
     fn pump_forward(&mut self, now: Instant) {
         let Some(leader) = self.leadership.leader(now) else { return };
-        while self.forwarding < FORWARDS_MAX && self.may_forward(now) {
+        while self.forwarding < FORWARDS_MAX && self.forward_after.is_none() {
             let outgoing = self.submitter.take(now, COMMANDS_MAX, BATCH_BYTES);
             if outgoing.is_empty() {
                 return;
@@ -194,13 +197,6 @@ impl Member {
     /// The leader did not take commands: they wait a moment, for it or for another one.
     pub(super) fn hold_forwards(&mut self, now: Instant) {
         self.forward_after = Some(now + FORWARD_PAUSE);
-    }
-
-    fn may_forward(&mut self, now: Instant) -> bool {
-        if self.forward_after.is_some_and(|after| after <= now) {
-            self.forward_after = None;
-        }
-        self.forward_after.is_none()
     }
 
     fn propose(&mut self, now: Instant) {
