@@ -316,11 +316,21 @@ impl Puppet {
         self.ask(PaxosRequest::Prepare { round, ballot }).answer().await
     }
 
-    pub(super) async fn propose(&self, round: Round, ballot: Ballot, entry: &Entry) -> Result<PaxosAnswer, RequestError> {
+    pub(super) async fn propose(
+        &self,
+        round: Round,
+        ballot: Ballot,
+        entry: &Entry,
+    ) -> Result<PaxosAnswer, RequestError> {
         self.ask(PaxosRequest::Propose { round, ballot, entry: entry.clone() }).answer().await
     }
 
-    pub(super) async fn commit(&self, round: Round, ballot: Ballot, entry: &Entry) -> Result<PaxosAnswer, RequestError> {
+    pub(super) async fn commit(
+        &self,
+        round: Round,
+        ballot: Ballot,
+        entry: &Entry,
+    ) -> Result<PaxosAnswer, RequestError> {
         self.ask(PaxosRequest::Commit { round, ballot, entry: entry.clone() }).answer().await
     }
 
@@ -331,7 +341,8 @@ impl Puppet {
 
     async fn pulse(&self, request: PulseRequest) -> PulseAnswer {
         let payload = Bytes::from(codec::encode(&Pulse::Within(self.script().envelope(request))).unwrap());
-        let answer = self.network.request(self.to, Channel::Heartbeat, payload, DEADLINE).await.expect("the node is up");
+        let answer =
+            self.network.request(self.to, Channel::Heartbeat, payload, DEADLINE).await.expect("the node is up");
         match codec::decode(&answer).unwrap() {
             Pulse::Within(Envelope { body, .. }) => body,
             Pulse::Greeting(_) => panic!("a greeting in answer to a pulse"),
@@ -360,6 +371,11 @@ impl Puppet {
     /// The next request of the node that is a proposal; the rest is agreed to.
     pub(super) async fn asked_to_accept(&mut self) -> Asked {
         self.asked_for(|request| matches!(request, PaxosRequest::Propose { .. })).await
+    }
+
+    /// The next proposal for a round above this one: not what is left of an earlier round that needed no more votes.
+    pub(super) async fn asked_to_accept_above(&mut self, applied: Round) -> Asked {
+        self.asked_for(|request| matches!(request, PaxosRequest::Propose { round, .. } if *round > applied)).await
     }
 
     async fn asked_for(&mut self, wanted: impl Fn(&PaxosRequest) -> bool) -> Asked {
