@@ -32,9 +32,10 @@ async fn loss_1_an_accepted_entry_is_proposed_again_under_a_greater_ballot() {
     stage.elect(&mut puppets).await;
     let first = tokio::spawn(stage.handle().put_record(item(0)));
     serve(&mut puppets, || first.is_finished()).await;
+    let applied = stage.applied();
     let put = tokio::spawn(stage.handle().put_record(item(1)));
-    let (round, ballot, proposed) = puppets[0].asked_to_accept().await.proposal();
-    puppets[1].asked_to_accept().await;
+    let (round, ballot, proposed) = puppets[0].asked_to_accept_above(applied).await.proposal();
+    drop(puppets[1].asked_to_accept_above(applied).await);
     until(|| stage.durable(|log| log.accepted_from(round).any(|row| row.entry == proposed))).await;
     stage.crash(Unsynced::Lost).await;
     assert!(put.await.unwrap().unwrap_err().may_have_happened());

@@ -24,17 +24,11 @@ async fn elected_by_the_first() -> (Stage, Vec<super::stage::Puppet>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn d14_a_vote_from_a_replaced_directory_is_not_counted() {
     let (stage, mut puppets) = elected_by_the_first().await;
-    puppets[1].asked_by_now();
     let before = stage.applied();
     puppets[0].script().greeting.incarnation = OTHER;
     let put = tokio::spawn(stage.handle().put_record(item(1)));
-    let second = loop {
-        let asked = puppets[1].asked_to_accept().await;
-        if asked.proposal().0 > before {
-            break asked;
-        }
-    };
-    puppets[0].asked_to_accept().await.answer(PaxosAnswer::Accepted);
+    let second = puppets[1].asked_to_accept_above(before).await;
+    puppets[0].asked_to_accept_above(before).await.answer(PaxosAnswer::Accepted);
     puppets[1].probe().await;
     assert_eq!(stage.applied(), before, "the vote of another life was counted");
     assert!(!put.is_finished());

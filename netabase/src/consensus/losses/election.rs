@@ -72,8 +72,9 @@ async fn d12_promises_that_contradict_each_other_stop_the_keeper_not_the_node() 
 async fn d12_a_campaign_waits_for_every_append_and_takes_another_ballot() {
     let (stage, mut puppets) = Stage::start(3, 0, eager()).await;
     stage.elect(&mut puppets).await;
+    let applied = stage.applied();
     let put = tokio::spawn(stage.handle().put_record(item(1)));
-    let kept = (puppets[0].asked_to_accept().await, puppets[1].asked_to_accept().await);
+    let kept = (puppets[0].asked_to_accept_above(applied).await, puppets[1].asked_to_accept_above(applied).await);
     let (_, ballot, _) = kept.0.proposal();
     // Somebody else was promised more: the leader steps down, with its append in flight.
     for puppet in &puppets {

@@ -38,7 +38,7 @@ async fn d2_a_put_is_not_done_before_the_leader_s_own_acceptance_is_durable() {
     stage.log_disk().hold_syncs(true);
     let put = tokio::spawn(stage.handle().put_record(item(2)));
     for puppet in &mut puppets {
-        puppet.asked_to_accept().await.answer(PaxosAnswer::Accepted);
+        puppet.asked_to_accept_above(applied).await.answer(PaxosAnswer::Accepted);
     }
     stage.until_log_held().await;
     puppets[0].probe().await;
@@ -98,7 +98,7 @@ async fn d11_nothing_is_acknowledged_before_it_is_applied() {
     stage.elect(&mut puppets).await;
     let applied = stage.applied();
     let put = tokio::spawn(stage.handle().put_record(item(1)));
-    let kept = (puppets[0].asked_to_accept().await, puppets[1].asked_to_accept().await);
+    let kept = (puppets[0].asked_to_accept_above(applied).await, puppets[1].asked_to_accept_above(applied).await);
     puppets[0].probe().await;
     assert!(!put.is_finished());
     assert_eq!(stage.applied(), applied);

@@ -373,6 +373,11 @@ impl Puppet {
         self.asked_for(|request| matches!(request, PaxosRequest::Propose { .. })).await
     }
 
+    /// The next proposal for a round above this one: not what is left of an earlier round that needed no more votes.
+    pub(super) async fn asked_to_accept_above(&mut self, applied: Round) -> Asked {
+        self.asked_for(|request| matches!(request, PaxosRequest::Propose { round, .. } if *round > applied)).await
+    }
+
     async fn asked_for(&mut self, wanted: impl Fn(&PaxosRequest) -> bool) -> Asked {
         let waiting = async {
             loop {
