@@ -21,7 +21,7 @@ const KEY_FIELDS_MAX: usize = 6;
 /// `None` where nothing can be generated that would be of use.
 pub(crate) fn check(input: &DeriveInput, mistakes: &mut Mistakes) -> Option<Model> {
     match &input.data {
-        Data::Struct(data) => record(input, data, mistakes).map(Model::Record),
+        Data::Struct(data) => record(input, data, mistakes).map(|record| Model::Record(Box::new(record))),
         Data::Enum(data) => schema(input, data, mistakes).map(Model::Schema),
         Data::Union(data) => {
             mistakes.at(data.union_token, "a union cannot be a record: use a struct");
@@ -89,7 +89,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
         indexes.retain(|index| index.field.ident != key[0].ident);
     }
     let key = match (key.len(), key.pop()) {
-        (1, Some(field)) => Key::One(field),
+        (1, Some(field)) => Key::One(Box::new(field)),
         (_, Some(last)) => Key::Many(key.into_iter().chain([last]).collect()),
         (_, None) => {
             mistakes.at(&input.ident, no_key(fields.iter().filter_map(|field| field.ident.as_ref())));
@@ -203,7 +203,7 @@ fn bounded(generics: &Generics, key: &Key, indexes: &[Index], runtime: &Runtime)
         });
     }
     let key_fields = match key {
-        Key::One(field) => std::slice::from_ref(field),
+        Key::One(field) => std::slice::from_ref(&**field),
         Key::Many(fields) => fields.as_slice(),
         Key::Missing => &[],
     };
@@ -319,4 +319,33 @@ pub(crate) fn pascal_case(ident: &Ident) -> String {
         name.extend(letters);
     }
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::format_ident;
+
+    use super::{pascal_case, snake_case};
+
+    #[test]
+    fn names_follow_the_type() {
+        for (ident, stored) in [
+            ("Account", "account"),
+            ("PackageVersion", "package_version"),
+            ("HTTPServer", "http_server"),
+            ("V2", "v2"),
+            ("A", "a"),
+            ("Already_Apart", "already_apart"),
+        ] {
+            assert_eq!(snake_case(&format_ident!("{ident}")), stored);
+        }
+        assert_eq!(snake_case(&format_ident!("r#Try")), "try");
+    }
+
+    #[test]
+    fn index_keys_are_named_after_their_field() {
+        for (field, named) in [("city", "City"), ("home_town", "HomeTown"), ("r#type", "Type"), ("_x", "X")] {
+            assert_eq!(pascal_case(&format_ident!("{field}")), named);
+        }
+    }
 }

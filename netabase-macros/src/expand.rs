@@ -9,16 +9,22 @@ mod log_entry;
 mod record;
 mod schema;
 
-use proc_macro2::{Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
 
 use crate::model::{Model, Record, Schema};
 
-/// Where errors about generated code that is about `tokens` point to. Names there mean what they mean in all generated
-/// code, also where the tokens come out of another macro.
+/// Where errors about generated code that is about `tokens` point to: to the tokens themselves, and in all such code to
+/// the same span, so that equal errors are said once. Local names of the code around it must be passed in (`local`): the
+/// tokens may come out of another macro, in which they mean nothing.
 fn place(tokens: &impl ToTokens) -> Span {
-    Span::call_site().located_at(tokens.span())
+    tokens.span()
+}
+
+/// A local name as the generated code has it.
+fn local(name: &str) -> Ident {
+    Ident::new(name, Span::call_site())
 }
 
 pub(crate) fn expand(model: &Model) -> TokenStream {

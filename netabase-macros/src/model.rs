@@ -6,7 +6,7 @@ use syn::{Generics, LitStr, Type, Visibility};
 use crate::runtime_path::Runtime;
 
 pub(crate) enum Model {
-    Record(Record),
+    Record(Box<Record>),
     Schema(Schema),
 }
 
@@ -23,7 +23,7 @@ pub(crate) struct Record {
 }
 
 pub(crate) enum Key {
-    One(Field),
+    One(Box<Field>),
     Many(Vec<Field>),
     /// None was given, which was reported: whatever lets the rest compile.
     Missing,

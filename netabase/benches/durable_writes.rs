@@ -59,7 +59,8 @@ async fn main() -> netabase::Result<()> {
     for callers in plan.callers {
         let mut times = load(&nodes[leader], callers, Duration::from_secs(plan.seconds)).await;
         times.sort_unstable();
-        let at = |part: f64| times.get((times.len() as f64 * part) as usize).map_or(0.0, |time| time.as_secs_f64() * 1e3);
+        let at =
+            |part: f64| times.get((times.len() as f64 * part) as usize).map_or(0.0, |time| time.as_secs_f64() * 1e3);
         let rate = times.len() as f64 / plan.seconds as f64;
         let max = times.last().map_or(0.0, |time| time.as_secs_f64() * 1e3);
         println!("{callers:>8} {rate:>12.0} {:>10.2} {:>10.2} {max:>10.2}", at(0.5), at(0.99));

@@ -166,13 +166,7 @@ impl Error {
         }
     }
 
-    pub(crate) fn storage(
-        reason: impl Into<String>,
-        source: impl StdError + Send + Sync + 'static,
-    ) -> Self {
-        Error::Storage {
-            reason: reason.into(),
-            source: Some(Box::new(source)),
-        }
+    pub(crate) fn storage(reason: impl Into<String>, source: impl StdError + Send + Sync + 'static) -> Self {
+        Error::Storage { reason: reason.into(), source: Some(Box::new(source)) }
     }
 }

@@ -96,7 +96,7 @@ impl<S: Schema> Netabase<S> {
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) when the records cannot be read.
     pub async fn state_hash(&self) -> Result<StateHash> {
-        let state = self.node.replica.machine().state();
+        let state = self.node.replica()?.machine().state();
         let round = state.applied();
         let hash = tokio::task::spawn_blocking(move || state.hash()).await.map_err(|_| crate::Error::ShutDown)??;
         Ok(StateHash::new(round, hash.to_bytes()))

@@ -1,4 +1,7 @@
 //! Netabase: a typed, persistent, replicated record store from one derive.
+//!
+//! Derive [`NetabaseSchema`] on your structs, call `Netabase::<MySchema>::start()`, and read and write records. Start with
+//! the handle, `Netabase` (feature `paxos`); [`docs`] tells how it works, what is on disk and on the wire, and the words used.
 
 #[doc(hidden)]
 #[path = "private.rs"]
@@ -7,13 +10,14 @@ pub mod __private;
 mod command;
 #[cfg(feature = "paxos")]
 mod consensus;
+pub mod docs;
 #[cfg(feature = "paxos")]
 mod entropy;
 mod error;
-#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
-mod machine;
 #[cfg(feature = "paxos")]
 mod handle;
+#[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
+mod machine;
 #[cfg(feature = "native")]
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod network;
@@ -32,6 +36,8 @@ pub mod requirement {
 }
 
 pub use error::{Error, Result};
+#[cfg(feature = "native")]
+pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
 pub use netabase_macros::NetabaseSchema;
 pub use schema::{
     Agreed, IntoKey, IntoPrefix, IntoRange, IntoSelection, Key, KeyError, Member, Query, Record, Schema, StartsWith,

@@ -25,6 +25,26 @@ impl Note {
     /// The one record of this id: whoever reads it back can tell whether it is whole.
     #[must_use]
     pub fn of(id: u64) -> Self {
-        Note { id, writer: format!("writer {}", id % 16), text: format!("{id:x}-").repeat(usize::try_from(id % 40).unwrap_or(0)) }
+        Note {
+            id,
+            writer: format!("writer {}", id % 16),
+            text: format!("{id:x}-").repeat(usize::try_from(id % 40).unwrap_or(0)),
+        }
+    }
+}
+
+/// Writes the note of this id, again and again while there is no quorum, for ten seconds.
+///
+/// # Errors
+/// Any other error, and [`netabase::Error::NoQuorum`] when it lasts.
+pub async fn until_taken(db: &netabase::Netabase<Note>, id: u64) -> netabase::Result<()> {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    loop {
+        match db.put_record(Note::of(id)).await {
+            Err(netabase::Error::NoQuorum) if std::time::Instant::now() < deadline => {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+            }
+            other => return other.map(|_| ()),
+        }
     }
 }

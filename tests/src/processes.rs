@@ -214,7 +214,14 @@ impl Processes {
     pub fn ask(&mut self, node: usize, line: &str) -> Result<String, Failed> {
         self.say(node, line)?;
         let (word, _) = words::split(line);
-        self.hear(node, match word { "pause" => "paused", "check" => "missing", word => word })
+        self.hear(
+            node,
+            match word {
+                "pause" => "paused",
+                "check" => "missing",
+                word => word,
+            },
+        )
     }
 
     /// The node that the running ones agree to follow, once they do.
@@ -249,8 +256,7 @@ impl Processes {
     pub fn same_hash(&mut self) -> Result<String, Failed> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let hashes =
-                (0..self.len()).map(|node| self.ask(node, "hash")).collect::<Result<BTreeSet<_>, _>>()?;
+            let hashes = (0..self.len()).map(|node| self.ask(node, "hash")).collect::<Result<BTreeSet<_>, _>>()?;
             let hashes: Vec<String> = hashes.into_iter().collect();
             if let [hash] = &hashes[..] {
                 return Ok(hash.clone());

@@ -125,7 +125,9 @@ async fn a_used_port_is_named() {
     let dir = tempfile::tempdir().expect("a temporary directory can be made");
     let refused = Netabase::<Note>::start().data_dir(dir.path()).listen(format!("/ip4/127.0.0.1/tcp/{port}")).await;
     match refused {
-        Err(Error::Configuration { option: "listen", reason }) => assert!(reason.contains(&port.to_string()), "{reason}"),
+        Err(Error::Configuration { option: "listen", reason }) => {
+            assert!(reason.contains(&port.to_string()), "{reason}")
+        }
         other => panic!("expected an error about the address, got {other:?}"),
     }
 }
@@ -179,11 +181,7 @@ async fn founders_that_differ_are_shown_to_whoever_writes() -> netabase::Result<
     let tuning = Tuning::default().request_timeout(Duration::from_secs(3));
     let start = |node: usize, founders: &[String]| {
         let (address, _) = &addresses[node];
-        Netabase::<Note>::start()
-            .data_dir(dirs[node].path())
-            .listen(address)
-            .founders(founders.to_vec())
-            .tuning(tuning)
+        Netabase::<Note>::start().data_dir(dirs[node].path()).listen(address).founders(founders.to_vec()).tuning(tuning)
     };
     let a = start(0, &full[..2]).await?;
     let b = start(1, &full).await?;

@@ -18,7 +18,8 @@ fn acknowledged_writes_survive_the_death_of_all_nodes() -> Result<(), Failed> {
     let dir = tempfile::tempdir().map_err(|error| Failed(error.to_string()))?;
     let mut cluster = Processes::start(Path::new(env!("CARGO_BIN_EXE_netabase-test-node")), dir.path(), NODES)?;
     for round in 0..rounds {
-        run(&mut cluster, &mut random, round).map_err(|error| Failed(format!("seed {seed}, round {round}: {error}")))?;
+        run(&mut cluster, &mut random, round)
+            .map_err(|error| Failed(format!("seed {seed}, round {round}: {error}")))?;
     }
     println!("{rounds} rounds, {} writes acknowledged, none missing (seed {seed})", cluster.acknowledged().len());
     Ok(())
@@ -63,7 +64,10 @@ fn run(cluster: &mut Processes, random: &mut Random, round: u64) -> Result<(), F
     for node in 0..NODES {
         let missing = cluster.ask(node, &format!("check {}", file.display()))?;
         if missing != "0" {
-            return Err(Failed(format!("{missing} of {} acknowledged writes are missing on node {node}", acknowledged.len())));
+            return Err(Failed(format!(
+                "{missing} of {} acknowledged writes are missing on node {node}",
+                acknowledged.len()
+            )));
         }
     }
     Ok(())

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use netabase::testing::{Cluster, Unsynced};
 use netabase::{Error, StoreKind, Tuning};
-use netabase_tests::{Note, Random};
+use netabase_tests::{Note, Random, until_taken};
 use tokio::task::JoinSet;
 
 const NODES: usize = 3;
@@ -132,7 +132,7 @@ impl Run {
     }
 
     async fn check(&self, when: &str) -> netabase::Result<()> {
-        let probe = self.cluster.node(0).put_record(Note::of(u64::MAX)).await;
+        let probe = until_taken(&self.cluster.node(0), u64::MAX).await;
         assert!(probe.is_ok(), "{when}: a write after everything was mended: {probe:?}");
         self.cluster.converged().await?;
         let acknowledged = self.acknowledged.lock().expect("no caller panics").clone();

@@ -4,7 +4,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{GenericParam, Generics, Type, Visibility, parse_quote};
 
-use super::place;
+use super::{local, place};
 use crate::check::mentions;
 use crate::model::{Field, Key, Record, Schema};
 use crate::runtime_path::Runtime;
@@ -334,6 +334,7 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
         TokenStream::new()
     };
     let number = Ident::new("__number", Span::call_site());
+    let (formatter, state) = (local("formatter"), local("state"));
     let arms = || {
         schema.variants.iter().map(|variant| {
             let span = place(&variant.ty);
@@ -347,13 +348,13 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     });
     let shown = arms().map(|(span, variant, _)| {
         let name = variant.to_string();
-        quote_spanned!(span=> Self::#variant(key) => formatter.debug_tuple(#name).field(key).finish(),)
+        quote_spanned!(span=> Self::#variant(key) => #formatter.debug_tuple(#name).field(key).finish(),)
     });
     let comparisons = arms().map(|(span, variant, private)| {
         quote_spanned!(span=> (Self::#variant(one), Self::#variant(two)) => #private::core::cmp::Ord::cmp(one, two),)
     });
     let hashes = arms().map(|(span, variant, private)| {
-        quote_spanned!(span=> Self::#variant(key) => #private::core::hash::Hash::hash(key, state),)
+        quote_spanned!(span=> Self::#variant(key) => #private::core::hash::Hash::hash(key, #state),)
     });
     quote! {
         #[doc = #doc]

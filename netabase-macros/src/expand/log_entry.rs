@@ -4,7 +4,7 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{Generics, Type, Visibility, parse_quote};
 
-use super::{key, place};
+use super::{key, local, place};
 use crate::model::{Record, Schema};
 use crate::runtime_path::Runtime;
 
@@ -59,14 +59,15 @@ fn log_entry(
             Self::#remove(key) => Self::#remove(#private::core::clone::Clone::clone(key)),
         }
     });
+    let formatter = local("formatter");
     let shown = arms().map(|(span, ty, put, remove)| {
         let record = key::as_record(runtime, ty);
         let (put_name, remove_name) = (put.to_string(), remove.to_string());
         quote_spanned! {span=>
             Self::#put(record) => {
-                formatter.debug_tuple(#put_name).field(&#record::key(record)).finish_non_exhaustive()
+                #formatter.debug_tuple(#put_name).field(&#record::key(record)).finish_non_exhaustive()
             }
-            Self::#remove(key) => formatter.debug_tuple(#remove_name).field(key).finish(),
+            Self::#remove(key) => #formatter.debug_tuple(#remove_name).field(key).finish(),
         }
     });
     let keys = records.iter().map(|(.., key)| key);

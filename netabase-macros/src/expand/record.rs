@@ -72,7 +72,10 @@ fn key_value(record: &Record) -> TokenStream {
     let private = record.runtime.private();
     let name = key::name(&record.ident);
     match &record.key {
-        Key::One(Field { ident, ty }) => quote!(#name(<#ty as #private::Key>::clone_key(&self.#ident))),
+        Key::One(field) => {
+            let Field { ident, ty } = &**field;
+            quote!(#name(<#ty as #private::Key>::clone_key(&self.#ident)))
+        }
         Key::Many(fields) => {
             let fields = fields
                 .iter()

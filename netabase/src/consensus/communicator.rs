@@ -254,7 +254,11 @@ fn promise(base: Base, rows: Vec<Accepted>) -> Promise<u64, u64, Entry> {
     let conditions: Vec<Condition<u64, u64, Entry>> = rows
         .into_iter()
         .filter_map(|row| {
-            base.local(row.round).map(|round| Condition { round_num: round, coord_num: row.ballot, log_entry: Arc::new(row.entry) })
+            base.local(row.round).map(|round| Condition {
+                round_num: round,
+                coord_num: row.ballot,
+                log_entry: Arc::new(row.entry),
+            })
         })
         .collect();
     Promise::from(conditions)

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
+use super::entries::Entries;
 use super::id::{Ballot, Round};
 use super::keeper::{Appended, Appender};
 use super::seat::Seat;
-use super::entries::Entries;
 
 /// A won election.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub(crate) async fn run(seat: &Seat, appender: &Appender, entries: &Entries) -> 
     applied(seat, round).await?;
     // What others accepted before stands in the rounds up to the greatest demand; appending drives each to its end.
     loop {
-        let done = seat.replica.applied() >= greatest_demand && no_op_round.is_some_and(|round| round >= greatest_demand);
+        let done =
+            seat.replica.applied() >= greatest_demand && no_op_round.is_some_and(|round| round >= greatest_demand);
         if done {
             return Ok(Elected { ballot });
         }

@@ -124,13 +124,8 @@ impl Member {
         let applied = seat.replica.applied();
         let (standing, watching) =
             watch::channel(Standing { leads: false, votes, leader: None, applied, durable: 0, revived: 0 });
-        let leadership = Leadership::new(
-            timing,
-            seat.terms.me,
-            seat.terms.voters.clone(),
-            Instant::now(),
-            crate::entropy::fraction,
-        );
+        let leadership =
+            Leadership::new(timing, seat.terms.me, seat.terms.voters.clone(), Instant::now(), crate::entropy::fraction);
         let member = Member {
             seat,
             submitter,
@@ -235,6 +230,7 @@ impl Member {
             self.leadership.on_lost(Instant::now());
         }
         if let Death::Failed(failed) = death {
+            self.distrust_log();
             return Err(error_of(Death::Failed(failed)));
         }
         self.seat.open_gate();
@@ -255,10 +251,26 @@ impl Member {
         (self.renounce)(reason)
     }
 
+    /// After a failed sync the log may show rows that are not on the disk, and no later sync would tell: a vote that
+    /// rests on them could be forgotten, so there are no more votes (D13). Alone, there is nobody to follow; and a disk
+    /// that was only full has lost nothing.
+    fn distrust_log(&mut self) {
+        let failed = self.seat.log.failure().is_some() && !self.seat.log.is_full();
+        if !failed || !self.votes || self.seat.terms.voters.len() == 1 {
+            return;
+        }
+        if let Err(error) = self.renounce("its consensus log could not be synced") {
+            tracing::error!(%error, "it cannot be recorded that this node must not vote: remove its `log.redb`");
+        }
+    }
+
     fn keep_house(&mut self) -> Result<()> {
         if let Some(failure) = self.seat.log.failure() {
+            self.distrust_log();
             return Err(copy(&failure));
         }
+        // A commit of a later round says as well as a beat that rounds are missing.
+        self.fetch.on_progress(self.seat.replica.applied(), self.seat.decided(), Instant::now());
         self.greet_again();
         self.flush();
         self.prune();
@@ -296,9 +308,7 @@ impl Member {
             return Err(self.seat.log.failure().map_or(Error::ShutDown, |failure| copy(&failure)));
         }
         if let Some(flush) = flush {
-            let done = tokio::task::spawn_blocking(move || flush.run())
-                .await
-                .map_err(|_| Error::ShutDown)??;
+            let done = tokio::task::spawn_blocking(move || flush.run()).await.map_err(|_| Error::ShutDown)??;
             drop(self.seat.replica.machine().end_flush(done)?);
         }
         Ok(())

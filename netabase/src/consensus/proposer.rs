@@ -15,6 +15,9 @@ use crate::command::{BatchBuilder, EncodedCommand, Entry};
 const QUEUE_BYTES: usize = 64 << 20;
 /// Commands that may wait for a round.
 const QUEUE_COMMANDS: usize = 65_536;
+/// Commands that have to wait for each open round before another one is opened; or this many bytes.
+const GATHER_COMMANDS: usize = 16;
+const GATHER_BYTES: usize = 128 << 10;
 /// The first pause before a failed round is tried again, doubled up to [`RETRY_MAX`].
 const RETRY: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(1);
@@ -37,7 +40,9 @@ pub(crate) struct Proposer {
     queue_bytes: usize,
     open: HashMap<u64, Open>,
     next: u64,
-    /// Rounds that failed and have to be closed with a no-op, at most; and when to try.
+    leads: bool,
+    /// Rounds that failed and have to be closed with a no-op, at most; and when to try. None while this node does not
+    /// lead.
     failed: usize,
     retry: Option<Retry>,
 }
@@ -57,7 +62,10 @@ struct Retry {
 
 impl Proposer {
     /// Queues commands, all or none.
-    pub(crate) fn push(&mut self, commands: impl ExactSizeIterator<Item = EncodedCommand> + Clone) -> Result<(), Overloaded> {
+    pub(crate) fn push(
+        &mut self,
+        commands: impl ExactSizeIterator<Item = EncodedCommand> + Clone,
+    ) -> Result<(), Overloaded> {
         let bytes: usize = commands.clone().map(|command| command.as_bytes().len()).sum();
         if self.queue.len() + commands.len() > QUEUE_COMMANDS || self.queue_bytes + bytes > QUEUE_BYTES {
             return Err(Overloaded);
@@ -79,7 +87,7 @@ impl Proposer {
                 retry.at = now + retry.pause;
                 retry.pause = (retry.pause * 2).min(RETRY_MAX);
             }
-        } else if self.queue.is_empty() {
+        } else if !self.is_worth_a_round() {
             return None;
         }
         let mut batch = BatchBuilder::new();
@@ -99,6 +107,13 @@ impl Proposer {
         Some(Ticket { number, entry: entries.of(batch) })
     }
 
+    /// Whether what waits should have a round of its own now. A round costs every node the same whatever is in it, so the
+    /// more of them are open, the more has to have gathered; with none open nobody waits.
+    fn is_worth_a_round(&self) -> bool {
+        let gathered = self.queue.len() >= self.open.len() * GATHER_COMMANDS || self.queue_bytes >= GATHER_BYTES;
+        !self.queue.is_empty() && (self.open.is_empty() || gathered)
+    }
+
     /// An append returned; `true` as long as this node may go on leading.
     pub(crate) fn on_appended(&mut self, now: Instant, number: u64, appended: Appended) -> bool {
         let Some(open) = self.open.remove(&number) else { return true };
@@ -114,6 +129,8 @@ impl Proposer {
                 }
             }
             // The entry stays accepted here; closing its round chooses it.
+            // Of a leader before: whoever leads next closes it.
+            Appended::NoQuorum if !self.leads => {}
             Appended::NoQuorum => {
                 self.failed += 1;
                 self.retry.get_or_insert(Retry { at: now, pause: RETRY });
@@ -143,8 +160,14 @@ impl Proposer {
         self.open.values().map(|open| now.saturating_duration_since(open.since)).max().unwrap_or_default()
     }
 
+    /// This node leads from now on: nothing is open, and nothing failed under this ballot.
+    pub(crate) fn lead(&mut self) {
+        self.leads = true;
+    }
+
     /// This node no longer leads: what waits is dropped, what is open returns in its own time.
     pub(crate) fn step_down(&mut self) {
+        self.leads = false;
         self.queue.clear();
         self.queue_bytes = 0;
         self.failed = 0;

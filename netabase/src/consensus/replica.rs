@@ -45,6 +45,11 @@ impl Replica {
         self.applied.subscribe()
     }
 
+    #[cfg(test)]
+    pub(crate) fn log(&self) -> &Log {
+        &self.log
+    }
+
     pub(crate) fn machine(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,6 +77,11 @@ impl Replica {
         self.machine().apply(round, entry).map_err(|error| ReplicaFailed(Arc::new(error)))?;
         self.applied.send_replace(round);
         Ok(())
+    }
+
+    /// Resolves when the log's file is closed; only after this replica is dropped, too.
+    pub(crate) fn log_closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.log.closed()
     }
 
     fn log_failure(&self) -> Arc<Error> {

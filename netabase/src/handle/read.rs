@@ -12,7 +12,7 @@ impl<S: Schema> Netabase<S> {
     /// [`Error::Codec`](crate::Error::Codec) when the stored value cannot be read,
     /// [`Error::Storage`](crate::Error::Storage) when the disk cannot.
     pub fn get_record<R: Member<S>>(&self, key: impl IntoKey<R::Key>) -> Answer<Option<R>> {
-        Answer::ready(get::<S, R>(&self.node.views.view(), &key.into_key()))
+        Answer::ready(self.node.view().and_then(|view| get::<S, R>(&view, &key.into_key())))
     }
 
     /// The records under these keys, in their order, all as of one moment; `None` where there is none.
@@ -23,8 +23,8 @@ impl<S: Schema> Netabase<S> {
         &self,
         keys: impl IntoIterator<Item = impl IntoKey<R::Key>>,
     ) -> Answer<Vec<Option<R>>> {
-        let view = self.node.views.view();
-        Answer::ready(keys.into_iter().map(|key| get::<S, R>(&view, &key.into_key())).collect())
+        let get_all = |view: View| keys.into_iter().map(|key| get::<S, R>(&view, &key.into_key())).collect();
+        Answer::ready(self.node.view().and_then(get_all))
     }
 
     /// The records that a query selects, in its order, all as of one moment.
@@ -32,11 +32,10 @@ impl<S: Schema> Netabase<S> {
     /// # Errors
     /// As [`Netabase::get_record`].
     pub fn query<R: Member<S>>(&self, query: Query<R>) -> Answer<Vec<R>> {
-        let view = self.node.views.view();
-        let select = || -> Result<Vec<R>> {
+        let select = |view: View| -> Result<Vec<R>> {
             view.select(&query.plan::<S>(), &R::__GLUE)?.map(|row| R::__decode(&row?.value)).collect()
         };
-        Answer::ready(select())
+        Answer::ready(self.node.view().and_then(select))
     }
 
     /// How many records a query selects, without reading them.
@@ -44,7 +43,7 @@ impl<S: Schema> Netabase<S> {
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) when the disk cannot be read.
     pub fn count<R: Member<S>>(&self, query: Query<R>) -> Answer<u64> {
-        Answer::ready(self.node.views.view().count(&query.plan::<S>(), &R::__GLUE))
+        Answer::ready(self.node.view().and_then(|view| view.count(&query.plan::<S>(), &R::__GLUE)))
     }
 }
 

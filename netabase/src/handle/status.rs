@@ -46,6 +46,7 @@ pub(super) fn of(node: &Node) -> Result<Status> {
     if let Some(failure) = node.failure() {
         return Err(failure);
     }
+    let replica = node.replica()?;
     let standing = node.standing();
     Ok(Status {
         peer_id: node.peer_id,
@@ -53,7 +54,7 @@ pub(super) fn of(node: &Node) -> Result<Status> {
         leader: standing.leader,
         members: node.members.clone(),
         listen_addresses: node.network.listen_addresses(),
-        applied_round: standing.applied.max(node.replica.applied()),
+        applied_round: standing.applied.max(replica.applied()),
         durable_round: standing.durable,
         strangers_refused: node.network.refusals(),
         keeper_restarts: standing.revived,

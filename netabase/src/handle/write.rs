@@ -39,7 +39,9 @@ impl<S: Schema> Netabase<S> {
     /// As [`Netabase::put_record`].
     pub fn remove_record<R: Member<S>>(&self, key: impl IntoKey<R::Key>) -> Answer<Receipt> {
         let key = Bytes::from(key.into_key().to_bytes());
-        self.write(self.check_size(R::NAME, key.len()).map(|()| Write::Remove { record: RecordId::of_member::<S, R>(), key }))
+        self.write(
+            self.check_size(R::NAME, key.len()).map(|()| Write::Remove { record: RecordId::of_member::<S, R>(), key }),
+        )
     }
 
     /// Stores any number of records, many at once; not atomically. Records with the same key are stored in their order.

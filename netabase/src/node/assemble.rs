@@ -13,7 +13,8 @@ use super::options::{Limits, Tuning};
 use super::volume::{StoreKind, Volume};
 use crate::command::{EntryIds, entry_bytes_max};
 use crate::consensus::{
-    ClusterId, Epoch, OPEN_ROUNDS_MAX, Incarnation, Log, Member, Owner, Parts, Replica, Report, Round, Seat, Submitter, Terms, Voters,
+    ClusterId, Epoch, Incarnation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, Replica, Report, Round, Seat, Submitter,
+    Terms, Voters,
 };
 use crate::entropy;
 use crate::error::{Error, Result};
@@ -74,19 +75,28 @@ impl Assembly {
         let Some(mut card) = stored else {
             if machine.applied() > 0 {
                 return Err(Error::DataDirectory {
-                    reason: "it holds records, but its file `node` is missing: put that file back, or use another directory".into(),
+                    reason:
+                        "it holds records, but its file `node` is missing: put that file back, or use another directory"
+                            .into(),
                 });
             }
             return self.make(cluster, me, founders, machine);
         };
         if card.cluster != cluster {
             return Err(Error::DataDirectory {
-                reason: format!("it belongs to the cluster {}, not to {cluster}: use the schema and the founders it was made with", card.cluster),
+                reason: format!(
+                    "it belongs to the cluster {}, not to {cluster}: use the schema and the founders it was made with",
+                    card.cluster
+                ),
             });
         }
         let owner = Owner { cluster, incarnation: card.incarnation };
         let log = match self.open_log(owner) {
-            Ok(log) if log.durable(|log| log.chosen()) < machine.applied() && card.renounced.is_none() && self.keeps(self.store) => {
+            Ok(log)
+                if log.durable(|log| log.chosen()) < machine.applied()
+                    && card.renounced.is_none()
+                    && self.keeps(self.store) =>
+            {
                 self.renounce(&mut card, "its consensus log is older than its records")?;
                 log
             }

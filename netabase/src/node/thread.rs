@@ -3,7 +3,7 @@
 //! Must hold: whoever holds the node can stop it; when the last one lets go, it stops by itself, in order; a node that
 //! failed keeps its reason.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -16,10 +16,12 @@ use super::space;
 use crate::consensus::{Control, Replica, Standing, Submitter};
 use crate::error::{Error, Result};
 use crate::network::Network;
-use crate::store::Views;
+use crate::store::{View, Views};
 
 /// How long a node that is alone may take to lead: one commit of its log.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long the log's writer may take to let go of its file.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests to the member that may wait.
 const CONTROL_MAX: usize = 16;
 
@@ -29,8 +31,8 @@ pub(crate) struct Node {
     pub(crate) peer_id: PeerId,
     pub(crate) members: Vec<PeerId>,
     pub(crate) submitter: Arc<Submitter>,
-    pub(crate) replica: Arc<Replica>,
-    pub(crate) views: Views,
+    /// What holds the files open; gone once the node is shut down.
+    files: RwLock<Option<Files>>,
     pub(crate) network: Network,
     pub(crate) record_bytes_max: usize,
     standing: watch::Receiver<Standing>,
@@ -55,14 +57,12 @@ impl Node {
             .name("netabase-node".into())
             .spawn(move || run(assembly, ready, asked, kill, &reason))
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
-        let Ready { submitter, replica, views, network, standing } =
-            started.await.map_err(|_| Error::ShutDown)??;
+        let Ready { submitter, replica, views, network, standing } = started.await.map_err(|_| Error::ShutDown)??;
         let node = Arc::new(Node {
             peer_id,
             members,
             submitter,
-            replica,
-            views,
+            files: RwLock::new(Some(Files { replica, views })),
             network,
             record_bytes_max,
             standing,
@@ -97,17 +97,33 @@ impl Node {
         self.standing.clone()
     }
 
+    /// The newest view of the records.
+    pub(crate) fn view(&self) -> Result<View> {
+        self.with_files(|files| files.views.view())
+    }
+
+    /// The replicated state.
+    pub(crate) fn replica(&self) -> Result<Arc<Replica>> {
+        self.with_files(|files| Arc::clone(&files.replica))
+    }
+
+    fn with_files<T>(&self, look: impl FnOnce(&Files) -> T) -> Result<T> {
+        self.files.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look).ok_or(Error::ShutDown)
+    }
+
     /// Why the node stopped by itself, once it has.
     pub(crate) fn failure(&self) -> Option<Error> {
         self.failure.get().map(|reason| Error::Storage { reason: reason.clone(), source: None })
     }
 
-    /// Makes everything durable and stops; resolves when the node's thread has ended.
+    /// Makes everything durable and stops; resolves when the node's thread has ended and its files are closed, so that
+    /// the directory can be used again.
     pub(crate) async fn shut_down(&self) -> Result<()> {
         let (done, stopped) = oneshot::channel();
         let _ = self.control.send(Control::ShutDown(done)).await;
         let _ = stopped.await;
         self.join().await;
+        self.close_files().await;
         self.failure().map_or(Ok(()), Err)
     }
 
@@ -118,12 +134,29 @@ impl Node {
         self.join().await;
     }
 
+    async fn close_files(&self) {
+        let files = self.files.write().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(Files { replica, views }) = files {
+            let closed = replica.log_closed();
+            drop((replica, views));
+            // A read that is under way in another task holds the file a moment longer than this waits.
+            let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
+        }
+    }
+
     async fn join(&self) {
         let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(thread) = thread {
             let _ = tokio::task::spawn_blocking(move || thread.join()).await;
         }
     }
+}
+
+/// What a running node reads from.
+#[derive(Debug)]
+struct Files {
+    replica: Arc<Replica>,
+    views: Views,
 }
 
 struct Ready {

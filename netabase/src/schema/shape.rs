@@ -3,6 +3,7 @@
 //! Nominal types are numbered in the order in which a walk from the root meets them, so recursive types are finite and
 //! equal types give equal shapes. Field and variant names and their order count; names of types do not.
 
+mod access;
 mod sample;
 mod tracer;
 mod walk;

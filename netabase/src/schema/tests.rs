@@ -173,6 +173,7 @@ fn queries_are_byte_bounds() {
 }
 
 #[test]
+#[allow(clippy::reversed_empty_ranges, reason = "they are what is tested")]
 fn an_inverted_range_is_empty() {
     for query in [Account::range(20..10), Account::range(20..=10), Account::range(20..=19)] {
         let plan = plan::<Bank, _>(&query);

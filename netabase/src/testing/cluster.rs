@@ -240,7 +240,8 @@ impl<S: Schema> Cluster<S> {
 
     fn leader_now(&self) -> Option<usize> {
         let seen = |leader: PeerId| {
-            let follows = |place: &&Place| place.node.as_ref().is_some_and(|node| node.standing().leader == Some(leader));
+            let follows =
+                |place: &&Place| place.node.as_ref().is_some_and(|node| node.standing().leader == Some(leader));
             self.places.iter().filter(follows).count()
         };
         (0..self.len()).find(|&place| {

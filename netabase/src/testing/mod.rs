@@ -15,3 +15,8 @@ mod volume;
 #[cfg(feature = "paxos")]
 pub use cluster::Cluster;
 pub use disk::{ForgetfulDisk, Unsynced};
+#[cfg(all(test, feature = "paxos"))]
+pub(crate) use {
+    fabric::{Fabric, Passing},
+    volume::Disks,
+};

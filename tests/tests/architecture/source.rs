@@ -172,16 +172,30 @@ pub(crate) fn modules_declared(source: &Source, path: &Path, is_target: bool) ->
     let stem = path.file_stem().unwrap_or_default();
     let own_folder = if is_target || stem == "mod" { folder.to_path_buf() } else { folder.join(stem) };
     let mut files = Vec::new();
-    add_modules(&source.file.items, folder, &own_folder, &mut files);
+    add_modules(&source.file.items, folder, &own_folder, false, &mut files);
     files
 }
 
-fn add_modules(items: &[Item], folder: &Path, own_folder: &Path, files: &mut Vec<PathBuf>) {
+/// The same for those that only tests see.
+pub(crate) fn test_modules_declared(source: &Source, path: &Path, is_target: bool) -> Vec<PathBuf> {
+    let Some(folder) = path.parent() else { return Vec::new() };
+    let stem = path.file_stem().unwrap_or_default();
+    let own_folder = if is_target || stem == "mod" { folder.to_path_buf() } else { folder.join(stem) };
+    let mut files = Vec::new();
+    add_modules(&source.file.items, folder, &own_folder, true, &mut files);
+    files
+}
+
+fn add_modules(items: &[Item], folder: &Path, own_folder: &Path, only_tests: bool, files: &mut Vec<PathBuf>) {
     for item in items {
         let Item::Mod(module) = item else { continue };
+        let is_test = is_test(&module.attrs);
+        if only_tests && !is_test && module.content.is_none() {
+            continue;
+        }
         let name = module.ident.to_string();
         match (&module.content, path_attribute(&module.attrs)) {
-            (Some((_, items)), _) => add_modules(items, folder, &own_folder.join(name), files),
+            (Some((_, items)), _) => add_modules(items, folder, &own_folder.join(name), only_tests && !is_test, files),
             (None, Some(path)) => files.push(folder.join(path)),
             (None, None) => {
                 files.push(own_folder.join(format!("{name}.rs")));

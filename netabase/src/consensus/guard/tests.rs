@@ -88,14 +88,8 @@ fn a_promise_names_open_rounds_in_order_under_ballots_it_can_know() {
     };
     assert_eq!(promise(&[]), Ok(()));
     assert_eq!(promise(&[(11, 1), (12, 7), (10 + 2 * ROUNDS_AHEAD, 2)]), Ok(()));
-    let out_of_range: [&[(Round, Ballot)]; 6] = [
-        &[(10, 1)],
-        &[(11 + 2 * ROUNDS_AHEAD, 1)],
-        &[(12, 1), (11, 1)],
-        &[(11, 1), (11, 2)],
-        &[(11, 0)],
-        &[(11, 8)],
-    ];
+    let out_of_range: [&[(Round, Ballot)]; 6] =
+        [&[(10, 1)], &[(11 + 2 * ROUNDS_AHEAD, 1)], &[(12, 1), (11, 1)], &[(11, 1), (11, 2)], &[(11, 0)], &[(11, 8)]];
     for rows in out_of_range {
         assert_eq!(promise(rows), Err(Refused::PromiseOutOfRange), "{rows:?}");
     }

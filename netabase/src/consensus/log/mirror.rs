@@ -34,9 +34,11 @@ impl Mirror {
 
     /// What this node accepted at or above `round` and does not know to be chosen.
     pub(crate) fn accepted_from(&self, round: Round) -> impl Iterator<Item = Accepted> + '_ {
-        self.accepted
-            .range(round..)
-            .map(|(&round, (ballot, entry))| Accepted { round, ballot: *ballot, entry: entry.clone() })
+        self.accepted.range(round..).map(|(&round, (ballot, entry))| Accepted {
+            round,
+            ballot: *ballot,
+            entry: entry.clone(),
+        })
     }
 
     /// What is remembered of a peer whose vote was counted.

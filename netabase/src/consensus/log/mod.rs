@@ -122,6 +122,16 @@ impl Log {
         self.queue.failure()
     }
 
+    /// Whether it stopped only because the disk was full.
+    pub(crate) fn is_full(&self) -> bool {
+        self.queue.is_full()
+    }
+
+    /// Resolves when the file is closed: after the last clone of this log is dropped.
+    pub(crate) fn closed(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.queue.ended()
+    }
+
     fn submit(&self, op: impl FnOnce(oneshot::Sender<()>) -> Op) -> Durable {
         let (done, durable) = oneshot::channel();
         match self.queue.send(op(done)) {

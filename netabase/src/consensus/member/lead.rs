@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 
 use super::Member;
-use super::report::Report;
 use super::STUCK;
-use crate::command::{COMMANDS_MAX, BATCH_BYTES};
+use super::report::Report;
+use crate::command::{BATCH_BYTES, COMMANDS_MAX};
 use crate::consensus::election::{self, Elected};
 use crate::consensus::keeper::Appended;
 use crate::consensus::leadership::{Act, Role};
@@ -119,6 +119,7 @@ impl Member {
             Ok(Elected { ballot }) => {
                 tracing::info!(ballot, "this node leads");
                 self.leadership.on_elected(now, ballot);
+                self.proposer.lead();
                 self.submitter.send_all_again();
             }
             Err(lost) => {
@@ -142,6 +143,8 @@ impl Member {
     /// Moves commands on: from the handle to the leader, from the queue into rounds.
     pub(super) fn pump(&mut self) {
         let now = Instant::now();
+        // Whatever comes of it below: a pause that is over must not be waited for again.
+        self.forward_after = self.forward_after.filter(|after| *after > now);
         if self.leadership.role() == Role::Campaigning {
             self.start_election(now);
         }
@@ -174,7 +177,7 @@ impl Member {
 
     fn pump_forward(&mut self, now: Instant) {
         let Some(leader) = self.leadership.leader(now) else { return };
-        while self.forwarding < FORWARDS_MAX && self.may_forward(now) {
+        while self.forwarding < FORWARDS_MAX && self.forward_after.is_none() {
             let outgoing = self.submitter.take(now, COMMANDS_MAX, BATCH_BYTES);
             if outgoing.is_empty() {
                 return;
@@ -200,13 +203,6 @@ impl Member {
         self.forward_after = Some(now + FORWARD_PAUSE);
     }
 
-    fn may_forward(&mut self, now: Instant) -> bool {
-        if self.forward_after.is_some_and(|after| after <= now) {
-            self.forward_after = None;
-        }
-        self.forward_after.is_none()
-    }
-
     fn propose(&mut self, now: Instant) {
         let Some(life) = &self.life else { return };
         while let Some(ticket) = self.proposer.next(now, &self.entries) {
@@ -221,10 +217,7 @@ impl Member {
 }
 
 /// The answer inside a pulse of this cluster and epoch.
-fn pulse(
-    seat: &crate::consensus::seat::Seat,
-    answer: Result<Bytes, RequestError>,
-) -> Option<PulseAnswer> {
+fn pulse(seat: &crate::consensus::seat::Seat, answer: Result<Bytes, RequestError>) -> Option<PulseAnswer> {
     match codec::decode::<Pulse<PulseAnswer>>(&answer.ok()?).ok()? {
         Pulse::Within(envelope) if seat.belongs(&envelope) => Some(envelope.body),
         _ => None,

@@ -14,8 +14,8 @@ use crate::consensus::keeper::Appended;
 use crate::consensus::message::{ForwardAnswer, Greeting};
 use crate::consensus::submit::Outgoing;
 use crate::error::Result;
-use crate::network::RequestError;
 use crate::machine::FlushDone;
+use crate::network::RequestError;
 
 /// A result that the member waits for.
 #[derive(Debug)]

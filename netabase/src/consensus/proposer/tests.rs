@@ -6,6 +6,12 @@ use super::*;
 use crate::command::{Batch, Command, EntryIds, SessionId, Write};
 use crate::schema::RecordId;
 
+fn leading() -> Proposer {
+    let mut proposer = Proposer::default();
+    proposer.lead();
+    proposer
+}
+
 fn entries() -> Entries {
     Entries::new(EntryIds::new([7; 16]))
 }
@@ -25,6 +31,13 @@ fn numbers(ticket: &Ticket) -> Vec<u64> {
     batch.commands.iter().map(number).collect()
 }
 
+/// Has as much gather as makes another round worth it, and opens the round.
+fn gathered(proposer: &mut Proposer, now: Instant, entries: &Entries) -> Ticket {
+    let enough = (proposer.open() * GATHER_COMMANDS).max(1);
+    push(proposer, 0..enough as u64);
+    proposer.next(now, entries).expect("it is worth a round")
+}
+
 fn push(proposer: &mut Proposer, numbers: std::ops::Range<u64>) {
     let commands: Vec<EncodedCommand> = numbers.map(|number| command(number, 10)).collect();
     proposer.push(commands.into_iter()).unwrap();
@@ -32,7 +45,7 @@ fn push(proposer: &mut Proposer, numbers: std::ops::Range<u64>) {
 
 #[test]
 fn what_waits_leaves_as_one_entry() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
     assert!(proposer.next(now, &entries).is_none());
     push(&mut proposer, 0..3);
     push(&mut proposer, 3..5);
@@ -44,26 +57,46 @@ fn what_waits_leaves_as_one_entry() {
     assert_eq!((proposer.open(), proposer.queue_bytes), (0, 0));
 }
 
+/// Every open round makes the next one wait for more; bytes count too; alone nobody waits.
+#[test]
+fn a_round_is_opened_when_it_is_worth_one() {
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
+    gathered(&mut proposer, now, &entries);
+    let second = GATHER_COMMANDS as u64;
+    push(&mut proposer, 0..second - 1);
+    assert!(proposer.next(now, &entries).is_none());
+    push(&mut proposer, second - 1..second);
+    assert_eq!(numbers(&proposer.next(now, &entries).unwrap()).len(), GATHER_COMMANDS);
+    proposer.push(std::iter::once(command(0, GATHER_BYTES))).unwrap();
+    assert!(proposer.next(now, &entries).is_some());
+    push(&mut proposer, 0..1);
+    assert!(proposer.next(now, &entries).is_none());
+    for number in 0..3 {
+        assert!(proposer.on_appended(now, number, Appended::Chosen(number)));
+    }
+    assert!(proposer.next(now, &entries).is_some());
+}
+
 #[test]
 fn at_most_a_window_of_rounds_is_open() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
     let mut tickets = Vec::new();
-    for number in 0..WINDOW as u64 {
-        push(&mut proposer, number..number + 1);
-        tickets.push(proposer.next(now, &entries).unwrap());
+    for _ in 0..WINDOW {
+        tickets.push(gathered(&mut proposer, now, &entries));
     }
-    push(&mut proposer, 90..93);
+    push(&mut proposer, 1_000..1_300);
     assert!(proposer.next(now, &entries).is_none());
     assert_eq!(proposer.oldest(now + Duration::from_secs(3)), Duration::from_secs(3));
     assert!(proposer.on_appended(now, tickets[4].number, Appended::Chosen(5)));
-    assert_eq!(numbers(&proposer.next(now, &entries).unwrap()), [90, 91, 92], "they gathered meanwhile");
+    let waited: Vec<u64> = (1_000..1_300).collect();
+    assert_eq!(numbers(&proposer.next(now, &entries).unwrap()), waited, "they gathered meanwhile");
     assert!(proposer.next(now, &entries).is_none());
 }
 
 #[test]
 fn what_was_not_chosen_goes_first_and_in_order() {
     for appended in [Appended::Railroaded, Appended::Converged] {
-        let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+        let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
         push(&mut proposer, 0..3);
         let ticket = proposer.next(now, &entries).unwrap();
         push(&mut proposer, 3..5);
@@ -78,7 +111,7 @@ fn what_was_not_chosen_goes_first_and_in_order() {
 
 #[test]
 fn a_failed_round_is_closed_at_once_then_with_pauses() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
     push(&mut proposer, 0..1);
     let ticket = proposer.next(now, &entries).unwrap();
     assert!(proposer.on_appended(now, ticket.number, Appended::NoQuorum), "it goes on leading");
@@ -101,10 +134,9 @@ fn a_failed_round_is_closed_at_once_then_with_pauses() {
 
 #[test]
 fn a_closing_no_op_that_is_railroaded_closes_one_round() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
-    for number in 0..2 {
-        push(&mut proposer, number..number + 1);
-        proposer.next(now, &entries).unwrap();
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
+    for _ in 0..2 {
+        gathered(&mut proposer, now, &entries);
     }
     for number in 0..2 {
         assert!(proposer.on_appended(now, number, Appended::NoQuorum));
@@ -120,13 +152,11 @@ fn a_closing_no_op_that_is_railroaded_closes_one_round() {
 /// While every round was open, a retry that was due made the member run in circles.
 #[test]
 fn nothing_is_due_while_no_round_is_free() {
-    let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
-    push(&mut proposer, 0..1);
-    let failed = proposer.next(now, &entries).unwrap();
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
+    let failed = gathered(&mut proposer, now, &entries);
     let mut open = Vec::new();
-    for number in 1..WINDOW as u64 {
-        push(&mut proposer, number..number + 1);
-        open.push(proposer.next(now, &entries).unwrap());
+    for _ in 1..WINDOW {
+        open.push(gathered(&mut proposer, now, &entries));
     }
     assert!(proposer.on_appended(now, failed.number, Appended::NoQuorum));
     assert_eq!(proposer.retry_at(), Some(now));
@@ -140,11 +170,10 @@ fn nothing_is_due_while_no_round_is_free() {
 #[test]
 fn what_lost_the_mandate_ends_leading_and_leaves_nothing_behind() {
     for appended in [Appended::Lost, Appended::Gone] {
-        let (mut proposer, entries, now) = (Proposer::default(), entries(), Instant::now());
+        let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
         push(&mut proposer, 0..1);
         let first = proposer.next(now, &entries).unwrap();
-        push(&mut proposer, 1..2);
-        let second = proposer.next(now, &entries).unwrap();
+        let second = gathered(&mut proposer, now, &entries);
         push(&mut proposer, 2..3);
         assert!(!proposer.on_appended(now, first.number, appended));
         proposer.step_down();
@@ -157,9 +186,21 @@ fn what_lost_the_mandate_ends_leading_and_leaves_nothing_behind() {
     }
 }
 
+/// An append that failed after its leader had stepped down left a retry that was due for ever: the member ran in circles.
+#[test]
+fn what_fails_after_stepping_down_is_left_to_the_next_leader() {
+    let (mut proposer, entries, now) = (leading(), entries(), Instant::now());
+    let ticket = gathered(&mut proposer, now, &entries);
+    proposer.step_down();
+    assert!(proposer.on_appended(now, ticket.number, Appended::NoQuorum));
+    assert_eq!(proposer.retry_at(), None);
+    proposer.lead();
+    assert!(proposer.next(now, &entries).is_none());
+}
+
 #[test]
 fn the_queue_is_bounded_in_commands_and_bytes_all_or_none() {
-    let mut proposer = Proposer::default();
+    let mut proposer = leading();
     push(&mut proposer, 0..QUEUE_COMMANDS as u64 - 1);
     let two = [command(0, 1), command(1, 1)];
     assert_eq!(proposer.push(two.iter().cloned()), Err(Overloaded));
@@ -167,7 +208,7 @@ fn the_queue_is_bounded_in_commands_and_bytes_all_or_none() {
     assert_eq!(proposer.push(two[..1].iter().cloned()), Ok(()));
     assert_eq!(proposer.push(two[..1].iter().cloned()), Err(Overloaded));
 
-    let mut proposer = Proposer::default();
+    let mut proposer = leading();
     let large = command(0, QUEUE_BYTES / 2);
     assert_eq!(proposer.push(std::iter::once(large.clone())), Ok(()));
     assert_eq!(proposer.push(std::iter::once(large)), Err(Overloaded));

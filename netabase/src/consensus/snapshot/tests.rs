@@ -36,7 +36,9 @@ fn the_mirror_has_the_bytes_of_paxakos() {
     // The other kinds of participation too, though they are never written: a shift among them would show.
     let stale = Snapshot::initial_with(FrozenStub(Stub::new(5))).into_stale();
     let VersionedMirror::V1(read) = codec::decode(&codec::encode(&stale).unwrap()).unwrap();
-    assert!(matches!(read.participation, ParticipationMirror::Passive { observed_proposals } if observed_proposals.is_empty()));
+    assert!(
+        matches!(read.participation, ParticipationMirror::Passive { observed_proposals } if observed_proposals.is_empty())
+    );
 }
 
 #[test]

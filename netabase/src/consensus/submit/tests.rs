@@ -107,7 +107,6 @@ async fn the_session_opens_first_alone_and_with_one_nonce() {
     desk.now += SEND_AGAIN;
     assert_eq!(desk.take()[0].command, *command);
     desk.submitter.not_taken(&opening);
-    desk.submitter.fail_unproposed();
     assert!(waits(&mut waiting).await, "the command itself went nowhere yet");
     desk.open_session(SESSION);
     assert_eq!(desk.take_numbers(), [(0, 0)]);
@@ -265,7 +264,7 @@ async fn so_many_wait_for_their_turn() {
     assert_eq!(desk.take_numbers().len(), OUTSTANDING_MAX);
     desk.done(SESSION, 1);
     assert!(ended(&mut waiting[0]).await.is_ok());
-    waiting.remove(0);
+    drop(waiting.remove(0));
     assert!(waits(&mut one_more).await);
     assert_eq!(desk.take_numbers(), [(OUTSTANDING_MAX as u64 + 1, 2)]);
 }
@@ -312,5 +311,5 @@ async fn new_commands_are_refused_for_as_long_as_there_is_a_reason() {
     desk.done(SESSION, 1);
     assert!(ended(&mut before).await.is_ok());
     desk.submitter.refuse(None);
-    desk.submit().await;
+    drop(desk.submit().await);
 }

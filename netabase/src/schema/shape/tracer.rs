@@ -7,14 +7,11 @@ use std::any::type_name;
 use std::cell::RefCell;
 use std::fmt;
 
-use serde::de::value::U32Deserializer;
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
-    Visitor,
-};
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
 
+use super::access::{Chosen, Elements, Fields, Tuple};
 use super::walk::{Identity, Place, Signal, Walk};
-use super::{Field, Form, Shape, sample};
+use super::{Form, Shape, sample};
 
 /// Deeper than what can be decoded; only a recursion without any named type gets there.
 const DEPTH_MAX: u32 = 64;
@@ -56,7 +53,7 @@ pub(crate) fn trace<T: DeserializeOwned>() -> Result<Shape, String> {
 
 /// The error that cuts a pass off; why is in `Walk::signal`.
 #[derive(Debug)]
-struct Halt;
+pub(super) struct Halt;
 
 impl fmt::Display for Halt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,12 +70,12 @@ impl serde::de::Error for Halt {
 }
 
 /// At one place; `form` is where to write down what is seen, `None` where any value will do.
-struct Tracer<'w, 'f> {
-    walk: &'w RefCell<Walk>,
-    place: Place,
-    round: usize,
-    depth: u32,
-    form: Option<&'f mut Form>,
+pub(super) struct Tracer<'w, 'f> {
+    pub(super) walk: &'w RefCell<Walk>,
+    pub(super) place: Place,
+    pub(super) round: usize,
+    pub(super) depth: u32,
+    pub(super) form: Option<&'f mut Form>,
 }
 
 impl<'w, 'f> Tracer<'w, 'f> {
@@ -97,7 +94,7 @@ impl<'w, 'f> Tracer<'w, 'f> {
     }
 
     /// The next place inward.
-    fn inner<'g>(&self, place: Place, form: Option<&'g mut Form>) -> Tracer<'w, 'g> {
+    pub(super) fn inner<'g>(&self, place: Place, form: Option<&'g mut Form>) -> Tracer<'w, 'g> {
         let round = self.walk.borrow().round(&place, self.round);
         Tracer { walk: self.walk, place, round, depth: self.depth + 1, form }
     }
@@ -134,7 +131,7 @@ impl<'w, 'f> Tracer<'w, 'f> {
             let mut fields = Fields::new(tracer, (id, 0), names, tracing);
             let outcome = read(&mut fields);
             if tracing {
-                tracer.walk.borrow_mut().saw_fields(id, 0, fields.seen);
+                tracer.walk.borrow_mut().saw_fields(id, 0, fields.seen());
             }
             outcome
         })
@@ -178,7 +175,7 @@ impl<'w, 'f> Tracer<'w, 'f> {
         let Some(variant) = next.or_else(|| self.walk.borrow().sample_variant(id)) else { return self.dead() };
         let place = Place { owner: Some((id, variant)), steps: Vec::new() };
         let outcome = self.within(id, tracing, |tracer| {
-            visitor.visit_enum(Chosen { tracer: tracer.inner(place.clone(), None), id, variant, tracing })
+            visitor.visit_enum(Chosen::new(tracer.inner(place.clone(), None), id, variant, tracing))
         });
         let mut walk = self.walk.borrow_mut();
         if outcome.is_err() {
@@ -281,7 +278,7 @@ impl<'de> Deserializer<'de> for Tracer<'_, '_> {
                 (place, visitor.visit_newtype_struct(tracer))
             };
             if outcome.is_err() {
-                fields.walk.borrow_mut().rejected(&place);
+                fields.rejected(&place);
             }
             outcome
         })
@@ -306,7 +303,7 @@ impl<'de> Deserializer<'de> for Tracer<'_, '_> {
     fn deserialize_tuple<V: Visitor<'de>>(mut self, len: usize, visitor: V) -> Result<V::Value, Halt> {
         self.check_depth()?;
         self.saw(Form::Tuple(vec![Form::Unseen; len]));
-        visitor.visit_seq(Tuple { tracer: self, len, next: 0 })
+        visitor.visit_seq(Tuple::new(self, len))
     }
 
     fn deserialize_tuple_struct<V: Visitor<'de>>(
@@ -342,216 +339,5 @@ impl<'de> Deserializer<'de> for Tracer<'_, '_> {
 
     fn is_human_readable(&self) -> bool {
         false
-    }
-}
-
-/// The fields of a struct or of a variant.
-struct Fields<'w> {
-    walk: &'w RefCell<Walk>,
-    owner: (usize, usize),
-    round: usize,
-    depth: u32,
-    tracing: bool,
-    seen: Vec<Field>,
-    next: usize,
-}
-
-impl<'w> Fields<'w> {
-    fn new(tracer: &Tracer<'w, '_>, owner: (usize, usize), names: &[&str], tracing: bool) -> Self {
-        let field = |name: &&str| Field { name: (*name).to_owned(), form: Form::Unseen };
-        let seen = names.iter().map(field).collect();
-        Fields { walk: tracer.walk, owner, round: tracer.round, depth: tracer.depth, tracing, seen, next: 0 }
-    }
-
-    /// The next field; only to be asked for while there is one.
-    fn next_field(&mut self) -> (Place, Tracer<'w, '_>) {
-        let index = self.next;
-        self.next += 1;
-        let place = Place { owner: Some(self.owner), steps: vec![index as u32] };
-        let round = self.walk.borrow().round(&place, self.round);
-        let form = if self.tracing { Some(&mut self.seen[index].form) } else { None };
-        (place.clone(), Tracer { walk: self.walk, place, round, depth: self.depth + 1, form })
-    }
-}
-
-impl<'de> SeqAccess<'de> for &mut Fields<'_> {
-    type Error = Halt;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Halt> {
-        if self.next >= self.seen.len() {
-            return Ok(None);
-        }
-        let (place, tracer) = self.next_field();
-        let outcome = seed.deserialize(tracer);
-        if outcome.is_err() {
-            self.walk.borrow_mut().rejected(&place);
-        }
-        outcome.map(Some)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.seen.len() - self.next)
-    }
-}
-
-/// The elements of a tuple.
-struct Tuple<'w, 'f> {
-    tracer: Tracer<'w, 'f>,
-    len: usize,
-    next: usize,
-}
-
-impl<'de> SeqAccess<'de> for Tuple<'_, '_> {
-    type Error = Halt;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Halt> {
-        if self.next >= self.len {
-            return Ok(None);
-        }
-        let place = self.tracer.place.step(self.next as u32);
-        let mut seen = Form::Unseen;
-        let form = self.tracer.form.is_some().then_some(&mut seen);
-        let outcome = seed.deserialize(self.tracer.inner(place.clone(), form));
-        if let Some(Form::Tuple(forms)) = self.tracer.form.as_deref_mut() {
-            forms[self.next] = seen;
-        }
-        self.next += 1;
-        if outcome.is_err() {
-            self.tracer.walk.borrow_mut().rejected(&place);
-        }
-        outcome.map(Some)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.len - self.next)
-    }
-}
-
-/// The elements of a sequence, or the entries of a map: as few as will do, but one to look at when tracing.
-struct Elements<'w, 'f> {
-    tracer: Tracer<'w, 'f>,
-    tracing: bool,
-    place: Place,
-    left: usize,
-}
-
-impl<'w, 'f> Elements<'w, 'f> {
-    fn new(tracer: Tracer<'w, 'f>) -> Self {
-        let tracing = tracer.form.is_some();
-        let place = tracer.place.step(0);
-        let length = if tracing || tracer.round > 0 { sample::length(tracer.round) } else { 0 };
-        let left = if tracer.walk.borrow().is_abandoned(tracing, &place) { 0 } else { length };
-        Elements { tracer, tracing, place, left }
-    }
-
-    fn read<'de, T: DeserializeSeed<'de>>(&mut self, child: usize, seed: T) -> Result<T::Value, Halt> {
-        let place = self.tracer.place.step(child as u32);
-        let mut seen = Form::Unseen;
-        let form = self.tracing.then_some(&mut seen);
-        let outcome = seed.deserialize(self.tracer.inner(place.clone(), form));
-        if let Some(slot) = self.tracer.form.as_deref_mut() {
-            slot.children_mut().remove(child).merge(seen);
-        }
-        if outcome.is_err() {
-            self.tracer.walk.borrow_mut().rejected(&place);
-        }
-        outcome
-    }
-
-    fn end<T>(self, outcome: Result<T, Halt>) -> Result<T, Halt> {
-        if outcome.is_err() {
-            self.tracer.walk.borrow_mut().abandon(self.tracing, &self.place);
-        }
-        outcome
-    }
-}
-
-impl<'de> SeqAccess<'de> for &mut Elements<'_, '_> {
-    type Error = Halt;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, Halt> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        self.read(0, seed).map(Some)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.left)
-    }
-}
-
-impl<'de> MapAccess<'de> for &mut Elements<'_, '_> {
-    type Error = Halt;
-
-    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Halt> {
-        if self.left == 0 {
-            return Ok(None);
-        }
-        self.left -= 1;
-        self.read(0, seed).map(Some)
-    }
-
-    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Halt> {
-        self.read(1, seed)
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.left)
-    }
-}
-
-/// The variant chosen for this pass.
-struct Chosen<'w, 'f> {
-    tracer: Tracer<'w, 'f>,
-    id: usize,
-    variant: usize,
-    tracing: bool,
-}
-
-impl<'w> Chosen<'w, '_> {
-    fn fields<T>(self, names: &[&str], read: impl FnOnce(&mut Fields<'w>) -> Result<T, Halt>) -> Result<T, Halt> {
-        let mut fields = Fields::new(&self.tracer, (self.id, self.variant), names, self.tracing);
-        let outcome = read(&mut fields);
-        if self.tracing {
-            self.tracer.walk.borrow_mut().saw_fields(self.id, self.variant, fields.seen);
-        }
-        outcome
-    }
-}
-
-impl<'de> EnumAccess<'de> for Chosen<'_, '_> {
-    type Error = Halt;
-    type Variant = Self;
-
-    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), Halt> {
-        let index: U32Deserializer<Halt> = (self.variant as u32).into_deserializer();
-        Ok((seed.deserialize(index)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Chosen<'_, '_> {
-    type Error = Halt;
-
-    fn unit_variant(self) -> Result<(), Halt> {
-        Ok(())
-    }
-
-    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, Halt> {
-        self.fields(&["0"], |mut fields| {
-            let value = fields.next_element_seed(seed)?;
-            Ok(value.expect("there is one field"))
-        })
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Halt> {
-        let names: Vec<String> = (0..len).map(|index| index.to_string()).collect();
-        let names: Vec<&str> = names.iter().map(String::as_str).collect();
-        self.fields(&names, |fields| visitor.visit_seq(fields))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(self, fields: &'static [&'static str], visitor: V) -> Result<V::Value, Halt> {
-        self.fields(fields, |fields| visitor.visit_seq(fields))
     }
 }

@@ -1,0 +1,90 @@
+//! D14: a vote counts from the directory that was seen first, and from no other.
+
+use std::time::Duration;
+
+use super::stage::{Stage, eager, item, put_at_last, serve, until};
+use crate::consensus::id::Incarnation;
+use crate::consensus::message::PaxosAnswer;
+use crate::handle::Role;
+use crate::node::{StoreKind, Tuning};
+use crate::testing::Cluster;
+use crate::testing::fixture::Item;
+
+const OTHER: Incarnation = Incarnation([77; 16]);
+
+/// Elected by the first puppet alone: the other one never answers.
+async fn elected_by_the_first() -> (Stage, Vec<super::stage::Puppet>) {
+    let (stage, mut puppets) = Stage::start(3, 0, eager()).await;
+    stage.elect(&mut puppets[..1]).await;
+    let first = puppets[0].peer;
+    until(|| stage.durable(|log| log.peer(&first)).is_some()).await;
+    (stage, puppets)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d14_a_vote_from_a_replaced_directory_is_not_counted() {
+    let (stage, mut puppets) = elected_by_the_first().await;
+    let before = stage.applied();
+    puppets[0].script().greeting.incarnation = OTHER;
+    let put = tokio::spawn(stage.handle().put_record(item(1)));
+    let second = puppets[1].asked_to_accept_above(before).await;
+    puppets[0].asked_to_accept_above(before).await.answer(PaxosAnswer::Accepted);
+    puppets[1].probe().await;
+    assert_eq!(stage.applied(), before, "the vote of another life was counted");
+    assert!(!put.is_finished());
+    second.agree();
+    serve(&mut puppets[1..], || put.is_finished()).await;
+    put.await.unwrap().unwrap();
+}
+
+/// It would count its own vote, from a log that has forgotten what it promised.
+#[tokio::test(flavor = "multi_thread")]
+async fn d14_a_candidate_from_a_replaced_directory_is_not_voted_for() {
+    let (stage, puppets) = elected_by_the_first().await;
+    let ballot = stage.durable(crate::consensus::log::Mirror::ballot);
+    let next = (ballot + 1..).find(|ballot| stage.voters.owner(*ballot) == Some(&puppets[0].peer)).unwrap();
+    puppets[0].script().greeting.incarnation = OTHER;
+    assert!(puppets[0].prepare(stage.applied() + 1, next).await.is_err());
+    assert_eq!(stage.durable(crate::consensus::log::Mirror::ballot), ballot);
+    puppets[0].script().greeting.incarnation = puppets_own(&stage, &puppets[0]);
+    assert!(matches!(puppets[0].prepare(stage.applied() + 1, next).await, Ok(PaxosAnswer::Promise(_))));
+}
+
+fn puppets_own(stage: &Stage, puppet: &super::stage::Puppet) -> Incarnation {
+    stage.durable(|log| log.peer(&puppet.peer)).expect("its vote was counted").incarnation
+}
+
+/// A directory that was deleted: the node comes back, learns everything, and has no vote.
+#[tokio::test(flavor = "multi_thread")]
+async fn d14_a_node_with_a_new_directory_follows_without_a_vote() {
+    let tuning = Tuning::default().request_timeout(Duration::from_secs(2));
+    let mut cluster = Cluster::<Item>::start_with(3, 0, tuning, StoreKind::Redb).await.unwrap();
+    for id in 0..20 {
+        cluster.node(0).put_record(item(id)).await.unwrap();
+    }
+    let leader = cluster.leader().await.unwrap();
+    let (replaced, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    // Both have voted for this leader: with one alone, its vote may not have been needed.
+    for silent in [other, replaced] {
+        cluster.crash(silent).await;
+        cluster.node(leader).put_record(item(100 + silent as u64)).await.unwrap();
+        cluster.restart(silent).await.unwrap();
+        cluster.converged().await.unwrap();
+    }
+    assert_eq!(cluster.leader().await.unwrap(), leader);
+
+    cluster.crash(replaced).await;
+    cluster.lose_directory(replaced);
+    cluster.restart(replaced).await.unwrap();
+    cluster.converged().await.unwrap();
+    assert_eq!(cluster.node(replaced).get_record::<Item>(7_u64).await.unwrap(), Some(item(7)));
+    let handle = cluster.node(replaced);
+    until(|| matches!(futures::executor::block_on(handle.status()), Ok(status) if status.role == Role::Learner)).await;
+    cluster.crash(other).await;
+    assert!(cluster.node(leader).put_record(item(500)).await.is_err(), "two directories of three are not a majority");
+    cluster.restart(other).await.unwrap();
+    cluster.leader().await.unwrap();
+    put_at_last(&cluster, leader, 501).await;
+    cluster.converged().await.unwrap();
+    cluster.shutdown().await.unwrap();
+}

@@ -1,0 +1,119 @@
+//! D12: one election a ballot, nothing in flight, and what the election demands is what is proposed. Loss 5.
+
+use super::stage::{Stage, eager, item, serve, until};
+use crate::consensus::fixture::{entry, row};
+use crate::consensus::message::PaxosAnswer;
+
+/// What a promise names for a later round is proposed there and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_what_a_promise_names_is_proposed_in_its_round() {
+    let (stage, mut puppets) = Stage::start(3, 2, eager()).await;
+    puppets.iter().for_each(|puppet| puppet.script().agrees = true);
+    let named = vec![row(1, 1, &entry(1)), row(3, 1, &entry(3))];
+    puppets[0].asked_to_promise().await.answer(PaxosAnswer::Promise(named));
+    let late = puppets[1].asked_to_promise().await;
+    let mut proposed = Vec::new();
+    while proposed.len() < 3 {
+        let asked = puppets[0].asked_to_accept().await;
+        let (round, _, entry) = asked.proposal();
+        asked.agree();
+        if proposed.last().is_none_or(|(last, _)| *last < round) {
+            proposed.push((round, entry));
+        }
+    }
+    assert_eq!(proposed[0], (1, entry(1)));
+    assert_eq!(proposed[1].0, 2);
+    assert_eq!(proposed[2], (3, entry(3)));
+    // The quorum was complete: whatever comes now changes nothing.
+    late.answer(PaxosAnswer::Promise(vec![row(4, 1, &entry(4))]));
+    serve(&mut puppets, || stage.node().standing().leads).await;
+    assert!(stage.applied() >= 4, "it serves after all of it, and a no-op of its own");
+    assert_eq!(stage.node().standing().revived, 0);
+}
+
+/// Of several names for a round the one with the greatest ballot counts, this node's own among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_the_greatest_ballot_of_a_round_is_proposed() {
+    let (stage, mut puppets) = Stage::start(5, 0, eager()).await;
+    // It has accepted x in round 1 under ballot 2, for the voter at place 2.
+    puppets[1].prepare(1, 2).await.unwrap();
+    puppets[1].propose(1, 2, &entry(1)).await.unwrap();
+    puppets.iter().for_each(|puppet| puppet.script().agrees = true);
+    let names = [row(1, 1, &entry(2)), row(1, 3, &entry(3))];
+    for (puppet, named) in puppets.iter_mut().zip(names) {
+        puppet.asked_to_promise().await.answer(PaxosAnswer::Promise(vec![named]));
+    }
+    let (round, _, proposed) = puppets[0].asked_to_accept().await.proposal();
+    assert_eq!((round, proposed), (1, entry(3)));
+    assert_eq!(stage.node().standing().revived, 0);
+}
+
+/// Two promises that contradict each other: the second does not count, and the election goes on with another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_a_promise_that_contradicts_another_one_does_not_count() {
+    let (stage, mut puppets) = Stage::start(5, 0, eager()).await;
+    puppets.iter().for_each(|puppet| puppet.script().agrees = true);
+    for (number, puppet) in (1..=2).zip(&mut puppets) {
+        let torn = vec![row(1, 1, &entry(number))];
+        puppet.asked_to_promise().await.answer(PaxosAnswer::Promise(torn));
+    }
+    for puppet in &mut puppets {
+        let asked = puppet.asked_by_now();
+        assert!(
+            asked.iter().all(|asked| !matches!(asked.request, crate::consensus::message::PaxosRequest::Propose { .. })),
+            "one promise of four is no quorum"
+        );
+    }
+    serve(&mut puppets, || stage.node().standing().leads).await;
+    assert_eq!(stage.node().standing().revived, 0, "one voter's lie does not stop the keeper");
+}
+
+/// Loss 5 began with an append in flight during a campaign. A leader that is deposed drains first.
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_a_campaign_waits_for_every_append_and_takes_another_ballot() {
+    let (stage, mut puppets) = Stage::start(3, 0, eager()).await;
+    stage.elect(&mut puppets).await;
+    let applied = stage.applied();
+    let put = tokio::spawn(stage.handle().put_record(item(1)));
+    let kept = (puppets[0].asked_to_accept_above(applied).await, puppets[1].asked_to_accept_above(applied).await);
+    let (_, ballot, _) = kept.0.proposal();
+    // Somebody else was promised more: the leader steps down, with its append in flight.
+    for puppet in &puppets {
+        let mut script = puppet.script();
+        script.promised = ballot + 1;
+        script.questions = 0;
+    }
+    stage.until(|node| !node.standing().leads).await;
+    // It has asked, and everybody agrees.
+    until(|| puppets.iter().all(|puppet| puppet.script().questions > 0)).await;
+    puppets[0].probe().await;
+    let mut others = Vec::new();
+    for puppet in &mut puppets {
+        others.extend(puppet.asked_by_now());
+    }
+    assert!(others.is_empty(), "it campaigns with an append in flight: {others:?}");
+    kept.0.answer(PaxosAnswer::Supplanted { ballot: ballot + 1 });
+    kept.1.answer(PaxosAnswer::Supplanted { ballot: ballot + 1 });
+    let asked = puppets[0].asked_to_promise().await;
+    assert!(asked.prepare().1 > ballot + 1);
+    asked.agree();
+    serve(&mut puppets, || put.is_finished()).await;
+    put.await.unwrap().unwrap();
+}
+
+/// An election that was lost is not tried again under its ballot.
+#[tokio::test(flavor = "multi_thread")]
+async fn d12_a_lost_campaign_is_followed_by_a_greater_ballot() {
+    let (stage, mut puppets) = Stage::start(3, 1, eager()).await;
+    puppets.iter().for_each(|puppet| puppet.script().agrees = true);
+    let mut last = 0;
+    for _ in 0..3 {
+        let asked = puppets[0].asked_to_promise().await;
+        let (_, ballot) = asked.prepare();
+        assert!(ballot > last);
+        assert_eq!(stage.voters.owner(ballot), Some(&stage.me()));
+        last = ballot + 2;
+        asked.answer(PaxosAnswer::Supplanted { ballot: last });
+    }
+    serve(&mut puppets, || stage.node().standing().leads).await;
+}
