@@ -233,12 +233,17 @@ impl Voter {
         answers.map(|answer| answer.map(|answer| opened(&answer)))
     }
 
+    /// Asks for a promise once, whether anybody listens or not.
+    pub(super) async fn campaign(&self, round: u64) -> [Option<PaxosAnswer>; 2] {
+        let ballot = self.papers.own_above(self.papers.seen());
+        self.papers.seen.fetch_max(ballot, Ordering::Relaxed);
+        self.paxos_both(PaxosRequest::Prepare { round, ballot }).await
+    }
+
     /// Takes the leadership from whoever has it, by the rules, and then does nothing with it. Both have promised then.
     pub(super) async fn depose(&self, mut round: u64) {
         for _ in 0..DEPOSALS_MAX {
-            let ballot = self.papers.own_above(self.papers.seen());
-            self.papers.seen.fetch_max(ballot, Ordering::Relaxed);
-            let answers = self.paxos_both(PaxosRequest::Prepare { round, ballot }).await;
+            let answers = self.campaign(round).await;
             if answers.iter().all(|answer| matches!(answer, Some(PaxosAnswer::Promise(_)))) {
                 return;
             }
