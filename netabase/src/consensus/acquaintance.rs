@@ -16,6 +16,9 @@ use super::seat::Seat;
 use super::submit::Trouble;
 use crate::error::Error;
 
+/// Characters of a peer's own words in an error.
+const SHOWN_MAX: usize = 1_000;
+
 /// What a greeting leads to.
 pub(crate) enum Verdict {
     /// The two belong together.
@@ -81,12 +84,13 @@ fn difference(mine: &Greeting, theirs: &Greeting) -> Option<Trouble> {
         let reason = format!(
             "the nodes name different founders: give every founder the same list. Here: {}. There: {}",
             mine.founders.join(", "),
-            theirs.founders.join(", ")
+            shown(theirs.founders.join(", "))
         );
         return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
     }
     if mine.schema != theirs.schema {
         let (ours, theirs) = first_difference(&mine.schema, &theirs.schema);
+        let theirs = shown(theirs);
         return Some(Arc::new(move || Error::SchemaMismatch { ours: ours.clone(), theirs: theirs.clone() }));
     }
     if mine.cluster != theirs.cluster || mine.epoch != theirs.epoch {
@@ -97,6 +101,15 @@ fn difference(mine: &Greeting, theirs: &Greeting) -> Option<Trouble> {
         return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
     }
     None
+}
+
+/// What a peer says of itself, as long as it may be in an error or in this node's own log.
+fn shown(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(SHOWN_MAX) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 /// No vote of this node can have been under such a ballot: it would be out of the guard's reach for the others, too.
