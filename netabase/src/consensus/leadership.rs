@@ -18,8 +18,10 @@ use libp2p::PeerId;
 
 use super::id::{Ballot, Voters};
 
-/// How often one voter's word that it promised another makes a leader give way, at most.
-const OUTBID_PAUSE: Duration = Duration::from_secs(5);
+/// After a voter's word that it promised another made a leader give way, its word does not for this long: doubled each
+/// time up to [`OUTBID_PAUSE_MAX`], as long as it follows no leadership of this node in between.
+const OUTBID_PAUSE: Duration = Duration::from_secs(1);
+const OUTBID_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// How the failure detector is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,8 +81,8 @@ pub(crate) struct Leadership {
     next: Instant,
     /// When each voter last answered a beat of this node.
     answered: HashMap<PeerId, Instant>,
-    /// When each voter was last believed that it promised another.
-    outbid: HashMap<PeerId, Instant>,
+    /// When each voter's word that it promised another counts again, and the pause after that.
+    outbid: HashMap<PeerId, (Instant, Duration)>,
     /// Voters that agree with the suspicion of this node, itself included.
     agreeing: usize,
     /// From 0 to 1, fresh for every wait.
@@ -218,13 +220,14 @@ impl Leadership {
         let Role::Leading { ballot } = self.role else { return false };
         if promised > ballot {
             // One voter's word, true or not, does not wear the leader out.
-            let due = |told: &Instant| now.saturating_duration_since(*told) >= OUTBID_PAUSE;
-            let counts = self.outbid.get(&from).is_none_or(due);
-            if counts {
-                self.outbid.insert(from, now);
+            let (after, pause) = self.outbid.get(&from).copied().unwrap_or((now, OUTBID_PAUSE));
+            if now < after {
+                return false;
             }
-            return counts;
+            self.outbid.insert(from, (now + pause, (2 * pause).min(OUTBID_PAUSE_MAX)));
+            return true;
         }
+        self.outbid.remove(&from);
         self.answered.insert(from, now);
         false
     }

@@ -171,8 +171,12 @@ fn one_voter_deposes_a_leader_now_and_then_only() {
     assert!(bench.leadership.on_beat_answer(bench.at(50), liar, 7));
     assert!(!bench.leadership.on_beat_answer(bench.at(100), liar, 8));
     assert!(bench.leadership.on_beat_answer(bench.at(100), other, 7), "another one's word is its own");
-    assert!(!bench.leadership.on_beat_answer(bench.at(5_049), liar, 9));
-    assert!(bench.leadership.on_beat_answer(bench.at(5_050), liar, 9));
+    for (early, due) in [(1_049, 1_050), (3_049, 3_050), (7_049, 7_050), (15_049, 15_050), (25_049, 25_050)] {
+        assert!(!bench.leadership.on_beat_answer(bench.at(early), liar, 9));
+        assert!(bench.leadership.on_beat_answer(bench.at(due), liar, 9), "{due}");
+    }
+    assert!(!bench.leadership.on_beat_answer(bench.at(25_100), liar, 6), "it follows");
+    assert!(bench.leadership.on_beat_answer(bench.at(25_150), liar, 9), "so this is news");
 }
 
 #[test]

@@ -51,6 +51,8 @@ pub(super) struct Fetch {
     turn: usize,
     /// Peers asked since the last progress; once all were, a campaign need not wait.
     fruitless: usize,
+    /// How many answers since the last progress held nothing; once there are as many as voters, claims are forgotten.
+    empty: usize,
     /// Since when a campaign waits without progress.
     campaign: Option<Instant>,
 }
@@ -60,6 +62,8 @@ pub(super) struct Fetch {
 pub(crate) struct Fetched {
     /// How many rows were applied; `Err` when the replica failed.
     applied: Result<usize, ReplicaFailed>,
+    /// Whether the peer answered at all.
+    answered: bool,
 }
 
 impl Fetch {
@@ -114,9 +118,10 @@ impl Member {
         let acceptor = self.life.as_ref().map(|life| Arc::clone(&life.acceptor));
         let reports = self.reports.clone();
         tokio::task::spawn_local(async move {
-            let rows = ask(&seat, peer).await.unwrap_or_default();
-            let applied = apply(&seat, acceptor.as_deref(), rows).await;
-            let _ = reports.send(Report::Fetched(Fetched { applied })).await;
+            let rows = ask(&seat, peer).await;
+            let answered = rows.is_some();
+            let applied = apply(&seat, acceptor.as_deref(), rows.unwrap_or_default()).await;
+            let _ = reports.send(Report::Fetched(Fetched { applied, answered })).await;
         });
     }
 
@@ -140,6 +145,7 @@ impl Member {
         self.fetch.due = None;
         if rows > 0 {
             self.fetch.fruitless = 0;
+            self.fetch.empty = 0;
             self.fetch.campaign = None;
             // A page: there may be more, so the next one is asked for without waiting.
             if self.seat.replica.applied() < self.seat.sought() {
@@ -147,9 +153,11 @@ impl Member {
             }
         } else {
             self.fetch.fruitless += 1;
-            if self.fetch.fruitless >= self.seat.terms.voters.len() {
+            self.fetch.empty += usize::from(fetched.answered);
+            if self.fetch.empty >= self.seat.terms.voters.len() {
                 // Everyone was asked: if it is true after all, somebody will say so again.
                 self.seat.forget_claims();
+                self.fetch.empty = 0;
             }
             if self.seat.replica.applied() < self.seat.sought() {
                 self.fetch.due = Some(now + PAUSE);

@@ -12,6 +12,7 @@ use crate::command::{BATCH_BYTES, COMMANDS_MAX};
 use crate::consensus::election::{self, Elected};
 use crate::consensus::keeper::Appended;
 use crate::consensus::leadership::{Act, Role};
+use crate::consensus::log::Mirror;
 use crate::consensus::message::{Envelope, ForwardAnswer, ForwardRequest, Pulse, PulseAnswer, PulseRequest};
 use crate::network::{Channel, RequestError};
 use crate::schema::codec;
@@ -38,6 +39,9 @@ impl Member {
                 let oldest = self.proposer.oldest(now);
                 if self.seat.log.busy_for() > STUCK || oldest > STUCK {
                     tracing::warn!(?oldest, "this leader is stuck and lets another one lead");
+                    self.step_down(now);
+                } else if self.seat.log.durable(Mirror::ballot) > ballot {
+                    // It promised another one itself: nobody who did follows it any more.
                     self.step_down(now);
                 } else {
                     self.held = self.count_held();

@@ -9,6 +9,7 @@ use super::isolated::isolated;
 use super::siege::{Siege, until};
 use super::voter::{Asked, Papers, Say};
 use crate::command::{Entry, EntryId};
+use crate::consensus::id::Incarnation;
 use crate::consensus::message::{AcceptedRow, PaxosAnswer, PaxosRequest};
 
 fn entry(n: u64, bytes: usize) -> Entry {
@@ -32,11 +33,6 @@ const LIES: &[(&str, Answer)] = &[
     ("of another cluster", |papers, _, _| {
         let mut envelope = papers.wrap(PaxosAnswer::Accepted);
         envelope.cluster.0[0] ^= 1;
-        Say::This(envelope.encode().unwrap())
-    }),
-    ("of another life", |papers, _, _| {
-        let mut envelope = papers.wrap(PaxosAnswer::Promise(Vec::new()));
-        envelope.incarnation.0[0] ^= 1;
         Say::This(envelope.encode().unwrap())
     }),
     ("supplanted by the greatest ballot", |papers, _, _| papers.paxos(PaxosAnswer::Supplanted { ballot: u64::MAX })),
@@ -155,6 +151,29 @@ fn to_a_commit_do_not_matter() {
                 PaxosRequest::Prepare { .. } => None,
             })
             .await;
+        }
+        siege.end().await;
+    });
+}
+
+/// The first life of its directory that a vote came from is the one whose votes count: after this, that is the false one.
+#[test]
+fn from_another_life_of_its_directory_do_not_count() {
+    isolated("answers::from_another_life_of_its_directory_do_not_count", async || {
+        let mut siege = Siege::start().await;
+        siege.voter.conduct(|papers, asked| {
+            let Asked::Paxos(request) = asked else { return None };
+            let answer = match request {
+                PaxosRequest::Prepare { .. } => PaxosAnswer::Promise(Vec::new()),
+                _ => PaxosAnswer::Accepted,
+            };
+            let mut envelope = papers.wrap(answer);
+            envelope.incarnation = Incarnation::random();
+            Some(Say::This(envelope.encode().unwrap()))
+        });
+        siege.voter.depose(siege.applied().await + 1).await;
+        for _ in 0..10 {
+            siege.stands("votes from another life each").await;
         }
         siege.end().await;
     });

@@ -42,7 +42,7 @@ fn that_do_not_fit_change_nothing() {
                 let said = Box::new(greeting(papers, *change));
                 Some(Say::This(encoded(&Pulse::<PulseAnswer>::Greeting(said))))
             });
-            siege.voter.depose(siege.applied().await + 1).await;
+            siege.voter.campaign(siege.applied().await + 1).await;
             siege.stands(&format!("greetings answered with {what}")).await;
             siege.voter.behave();
             let proper = Box::new(siege.voter.papers.greeting());

@@ -136,6 +136,8 @@ fn a_voter_that_always_promised_another_does_not_wear_the_leader_out() {
             _ => None,
         });
         siege.stands("beats answered with a greater promise each").await;
+        // Believed at first, and then more and more rarely.
+        siege.leaders_lost().await;
         assert!(siege.leaders_lost().await <= 4);
         siege.stands("a time of that").await;
         siege.end().await;

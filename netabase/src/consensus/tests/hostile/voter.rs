@@ -24,6 +24,8 @@ use crate::schema::{Catalog, codec};
 use crate::testing::fixture::Item;
 
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How often a lawful prepare may fail while the honest nodes elect each other.
+const DEPOSALS_MAX: usize = 20;
 /// Requests that are never answered and still held.
 const HELD_MAX: usize = 4_096;
 
@@ -231,11 +233,29 @@ impl Voter {
         answers.map(|answer| answer.map(|answer| opened(&answer)))
     }
 
-    /// Takes the leadership from whoever has it, by the rules, and then does nothing with it.
-    pub(super) async fn depose(&self, round: u64) {
+    /// Asks for a promise once, whether anybody listens or not.
+    pub(super) async fn campaign(&self, round: u64) -> [Option<PaxosAnswer>; 2] {
         let ballot = self.papers.own_above(self.papers.seen());
         self.papers.seen.fetch_max(ballot, Ordering::Relaxed);
-        self.paxos_both(PaxosRequest::Prepare { round, ballot }).await;
+        self.paxos_both(PaxosRequest::Prepare { round, ballot }).await
+    }
+
+    /// Takes the leadership from whoever has it, by the rules, and then does nothing with it. Both have promised then.
+    pub(super) async fn depose(&self, mut round: u64) {
+        for _ in 0..DEPOSALS_MAX {
+            let answers = self.campaign(round).await;
+            if answers.iter().all(|answer| matches!(answer, Some(PaxosAnswer::Promise(_)))) {
+                return;
+            }
+            for answer in answers.into_iter().flatten() {
+                match answer {
+                    PaxosAnswer::Supplanted { ballot } => drop(self.papers.seen.fetch_max(ballot, Ordering::Relaxed)),
+                    PaxosAnswer::Converged { .. } => round += 1,
+                    _ => {}
+                }
+            }
+        }
+        panic!("the honest nodes promise nothing to a voter that keeps the rules");
     }
 }
 
