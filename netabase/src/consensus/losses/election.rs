@@ -97,7 +97,11 @@ async fn d12_a_campaign_waits_for_every_append_and_takes_another_ballot() {
     for puppet in &mut puppets {
         others.extend(puppet.asked_by_now());
     }
-    let campaigns = others.iter().any(|asked| matches!(asked.request, PaxosRequest::Prepare { .. }));
+    // paxakos may take itself for the leader still, and propose at once instead of asking for promises first.
+    let campaigns = others.iter().any(|asked| match asked.request {
+        PaxosRequest::Propose { round: proposed, .. } => proposed == round,
+        _ => true,
+    });
     assert!(!campaigns, "it campaigns with an append in flight: {others:?}");
     higher.0.answer(PaxosAnswer::Supplanted { ballot: ballot + 1 });
     higher.1.answer(PaxosAnswer::Supplanted { ballot: ballot + 1 });
