@@ -1,5 +1,7 @@
 //! D12: one election a ballot, nothing in flight, and what the election demands is what is proposed. Loss 5.
 
+use std::time::Instant;
+
 use super::stage::{Stage, eager, item, serve, until};
 use crate::consensus::fixture::{entry, row};
 use crate::consensus::message::{PaxosAnswer, PaxosRequest};
@@ -91,8 +93,12 @@ async fn d12_a_campaign_waits_for_every_append_and_takes_another_ballot() {
     // It has asked, and everybody agrees; nothing is open at the round to campaign at.
     until(|| puppets.iter().all(|puppet| puppet.script().questions > 0)).await;
     drop(lower);
-    puppets[0].probe().await;
-    puppets[0].probe().await;
+    // Every question of a hundred milliseconds could begin the campaign.
+    let questions = puppets[0].script().questions + 3;
+    let over = Instant::now() + 3 * stage.tuning.timing.silence;
+    while Instant::now() < over && puppets[0].script().questions < questions {
+        puppets[0].probe().await;
+    }
     let mut others = Vec::new();
     for puppet in &mut puppets {
         others.extend(puppet.asked_by_now());
