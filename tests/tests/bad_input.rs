@@ -102,10 +102,10 @@ mod changed {
     use super::{Deserialize, NetabaseSchema, Serialize};
 
     #[derive(Clone, Debug, Serialize, Deserialize, NetabaseSchema)]
-    pub struct Note {
+    pub(super) struct Note {
         #[netabase(key)]
-        pub id: u64,
-        pub text: String,
+        pub(super) id: u64,
+        pub(super) text: String,
     }
 }
 
