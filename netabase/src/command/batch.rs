@@ -25,6 +25,11 @@ pub(crate) const fn entry_bytes_max(record_bytes_max: usize) -> usize {
     if alone > BATCH_BYTES { alone } else { BATCH_BYTES }
 }
 
+/// How large a body with nothing but one command of this size is.
+pub(crate) const fn body_bytes_alone(command_bytes: usize) -> usize {
+    1 + 4 + command_bytes
+}
+
 /// What an entry says, decoded. Its commands share the entry's memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Batch {

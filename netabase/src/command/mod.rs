@@ -14,7 +14,7 @@ mod entry;
 mod outcome;
 
 pub(crate) use batch::{BATCH_BYTES, COMMANDS_MAX};
-pub(crate) use batch::{Batch, BatchBuilder, entry_bytes_max};
+pub(crate) use batch::{Batch, BatchBuilder, body_bytes_alone, entry_bytes_max};
 pub(crate) use command::{Command, SessionId, Write};
 pub(crate) use encoded::EncodedCommand;
 pub(crate) use entry::{Entry, EntryId, EntryIds};

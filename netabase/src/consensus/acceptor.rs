@@ -64,7 +64,10 @@ impl Acceptor {
             Err(refused) => {
                 if refused == Refused::Ahead {
                     // Rounds so far behind an open one are decided: this node lags and fetches them.
-                    self.seat.decide(round.saturating_sub(super::guard::ROUNDS_AHEAD));
+                    self.seat.claim(round.saturating_sub(super::guard::ROUNDS_AHEAD));
+                }
+                if refused == Refused::BallotJump {
+                    let _ = self.seat.hear_of(ballot);
                 }
                 tracing::debug!(%from, round, ballot, %refused, "a voter's message is refused");
                 None

@@ -1,7 +1,8 @@
 //! Whether two nodes belong together: settled once a connection, before any vote passes between them.
 //!
 //! Must hold: a peer whose greeting does not fit is not answered and not counted; a node that a peer remembers voting
-//! under a greater ballot than its own log holds never votes again in this epoch (D9, D14).
+//! under a greater ballot than its own log holds never votes again in this epoch (D9, D14); one peer's word suffices for
+//! that, within what the guard believes of a ballot.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -46,8 +47,12 @@ impl Acquaintances {
             self.greeted.remove(&from);
             return Verdict::Stranger(trouble);
         }
+        if seat.guard().ballot(theirs.counted).is_err() {
+            self.greeted.remove(&from);
+            return Verdict::Stranger(unbelievable(from, theirs.counted));
+        }
         self.greeted.insert(from);
-        seat.decide(theirs.applied);
+        seat.claim(theirs.applied);
         let held = seat.log.durable(Mirror::ballot);
         if theirs.counted > held {
             return Verdict::Forgetful { counted: theirs.counted };
@@ -92,6 +97,12 @@ fn difference(mine: &Greeting, theirs: &Greeting) -> Option<Trouble> {
         return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
     }
     None
+}
+
+/// No vote of this node can have been under such a ballot: it would be out of the guard's reach for the others, too.
+fn unbelievable(from: PeerId, counted: Ballot) -> Trouble {
+    let reason = format!("the founder {from} claims a vote of this node under ballot {counted}, which cannot be");
+    Arc::new(move || Error::Network { reason: reason.clone() })
 }
 
 fn first_difference(mine: &[(String, String)], theirs: &[(String, String)]) -> (String, String) {

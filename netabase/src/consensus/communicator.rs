@@ -10,11 +10,14 @@
 //! before a commit leaves; a message is encoded once for all receivers.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::future::{BoxFuture, FutureExt, Shared};
 use paxakos::communicator::{Acceptance, Committed, Vote};
 use paxakos::{Condition, Conflict, Promise};
+use tokio::sync::watch;
 
 use super::guard::{ROUNDS_AHEAD, Refused};
 use super::id::{Ballot, Incarnation, Round};
@@ -46,6 +49,8 @@ pub(crate) enum Unanswered {
     OtherLife,
     #[error("the quorum was complete without this promise")]
     Surplus,
+    #[error("a quorum says the opposite")]
+    Outvoted,
     #[error("ballot 0 is not used")]
     Poll,
 }
@@ -59,6 +64,54 @@ impl From<RequestError> for Unanswered {
 impl From<CodecError> for Unanswered {
     fn from(error: CodecError) -> Self {
         Unanswered::Codec(Arc::new(error))
+    }
+}
+
+/// How long an answer that says no waits for those that say yes.
+const DISSENT_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What has become of the answers to one message.
+///
+/// paxakos gives up at the first conflict that it sees. A single voter could so prevent every election and every write,
+/// true or not; Paxos needs no more than a quorum that agrees. So a conflict is held back until the others answered, and
+/// is dropped if a quorum said yes.
+#[derive(Debug)]
+struct Tally {
+    needed: usize,
+    given: AtomicUsize,
+    outstanding: watch::Sender<usize>,
+}
+
+/// One answer that is awaited; over when dropped.
+#[derive(Debug)]
+struct Awaited(Arc<Tally>);
+
+impl Tally {
+    fn new(seat: &Seat, receivers: usize) -> Arc<Self> {
+        let needed = seat.terms.voters.len().max(2) / 2;
+        Arc::new(Tally { needed, given: AtomicUsize::new(0), outstanding: watch::Sender::new(receivers) })
+    }
+}
+
+impl Awaited {
+    /// This answer says yes.
+    fn give(&self) {
+        self.0.given.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// This answer says no: resolves when that may count.
+    async fn dissent(self) -> Result<(), Unanswered> {
+        let tally = Arc::clone(&self.0);
+        drop(self);
+        let mut outstanding = tally.outstanding.subscribe();
+        let _ = tokio::time::timeout(DISSENT_PATIENCE, outstanding.wait_for(|outstanding| *outstanding == 0)).await;
+        if tally.given.load(Ordering::Relaxed) >= tally.needed { Err(Unanswered::Outvoted) } else { Ok(()) }
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.0.outstanding.send_modify(|outstanding| *outstanding = outstanding.saturating_sub(1));
     }
 }
 
@@ -135,9 +188,8 @@ async fn ask(seat: &Seat, to: Position, payload: Bytes) -> Result<(PaxosAnswer, 
 
 /// What a refusal tells: the ballot that stands in the way, or the entry that the round was decided for.
 fn conflict(seat: &Seat, ballot: Ballot, entry: Option<Entry>) -> Result<Conflict<u64, Entry>, Unanswered> {
+    seat.hear_of(ballot)?;
     let guard = seat.guard();
-    guard.ballot(ballot)?;
-    seat.observe(ballot);
     Ok(match entry {
         None => Conflict::Supplanted { coord_num: ballot },
         Some(entry) => {
@@ -154,6 +206,7 @@ async fn prepare(
     (round, ballot): (Round, Ballot),
     own: Own,
     payload: Result<Bytes, Unanswered>,
+    awaited: Awaited,
 ) -> Result<VoteOf, Unanswered> {
     let (answer, durable) = if is_disk(&seat, to) {
         (Ok((PaxosAnswer::Promise(Vec::new()), seat.terms.incarnation)), own.await)
@@ -170,18 +223,28 @@ async fn prepare(
             }
             let rows: Vec<Accepted> = rows.into_iter().map(Accepted::from).collect();
             match seat.mandate().admit(ballot, &rows) {
-                Ok(true) => Ok(Vote::Given(promise(base, rows))),
+                Ok(true) => {
+                    awaited.give();
+                    Ok(Vote::Given(promise(base, rows)))
+                }
                 Ok(false) => Err(Unanswered::Surplus),
-                Err(overreach) => {
-                    seat.stop(overreach.clone());
-                    Err(overreach.into())
+                Err(torn) => {
+                    // Somebody's log is corrupt, or somebody lies; an election without this promise is as good.
+                    tracing::error!(peer = to.0, %torn, "a promise contradicts another one and does not count");
+                    Err(torn.into())
                 }
             }
         }
-        PaxosAnswer::Supplanted { ballot } => Ok(Vote::Conflicted(conflict(&seat, ballot, None)?)),
+        PaxosAnswer::Supplanted { ballot } => {
+            let conflict = conflict(&seat, ballot, None)?;
+            awaited.dissent().await?;
+            Ok(Vote::Conflicted(conflict))
+        }
         PaxosAnswer::Converged { ballot, entry } => {
+            let conflict = conflict(&seat, ballot, entry)?;
+            awaited.dissent().await?;
             seat.decide(round);
-            Ok(Vote::Conflicted(conflict(&seat, ballot, entry)?))
+            Ok(Vote::Conflicted(conflict))
         }
         _ => Err(Refused::WrongAnswer.into()),
     }
@@ -207,6 +270,7 @@ async fn propose(
     (round, ballot): (Round, Ballot),
     own: Own,
     payload: Result<Bytes, Unanswered>,
+    awaited: Awaited,
 ) -> Result<AcceptanceOf, Unanswered> {
     let (answer, durable) = if is_disk(&seat, to) {
         (Ok((PaxosAnswer::Accepted, seat.terms.incarnation)), own.await)
@@ -220,12 +284,19 @@ async fn propose(
             if let Some(peer) = seat.terms.voters.iter().nth(to.0).copied() {
                 seat.count(peer, incarnation, ballot).await?;
             }
+            awaited.give();
             Ok(Acceptance::Given(()))
         }
-        PaxosAnswer::Supplanted { ballot } => Ok(Acceptance::Conflicted(conflict(&seat, ballot, None)?)),
+        PaxosAnswer::Supplanted { ballot } => {
+            let conflict = conflict(&seat, ballot, None)?;
+            awaited.dissent().await?;
+            Ok(Acceptance::Conflicted(conflict))
+        }
         PaxosAnswer::Converged { ballot, entry } => {
+            let conflict = conflict(&seat, ballot, entry)?;
+            awaited.dissent().await?;
             seat.decide(round);
-            Ok(Acceptance::Conflicted(conflict(&seat, ballot, entry)?))
+            Ok(Acceptance::Conflicted(conflict))
         }
         _ => Err(Refused::WrongAnswer.into()),
     }
@@ -262,8 +333,10 @@ impl paxakos::communicator::Communicator for Communicator {
         self.seat.open_gate();
         let own = own(self.seat.log.promise(ballot));
         let payload = self.payload(PaxosRequest::Prepare { round, ballot });
+        let tally = Tally::new(&self.seat, receivers.len());
         Self::each(receivers, |to| {
-            prepare(Arc::clone(&self.seat), self.base, to, (round, ballot), own.clone(), payload.clone())
+            let (seat, awaited) = (Arc::clone(&self.seat), Awaited(Arc::clone(&tally)));
+            prepare(seat, self.base, to, (round, ballot), own.clone(), payload.clone(), awaited)
         })
     }
 
@@ -287,7 +360,11 @@ impl paxakos::communicator::Communicator for Communicator {
         }
         let own = own(self.seat.log.accept(round, ballot, Entry::clone(&entry)));
         let payload = self.payload(PaxosRequest::Propose { round, ballot, entry: Entry::clone(&entry) });
-        Self::each(receivers, |to| propose(Arc::clone(&self.seat), to, (round, ballot), own.clone(), payload.clone()))
+        let tally = Tally::new(&self.seat, receivers.len());
+        Self::each(receivers, |to| {
+            let (seat, awaited) = (Arc::clone(&self.seat), Awaited(Arc::clone(&tally)));
+            propose(seat, to, (round, ballot), own.clone(), payload.clone(), awaited)
+        })
     }
 
     fn send_commit<'a>(

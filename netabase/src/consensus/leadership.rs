@@ -18,6 +18,9 @@ use libp2p::PeerId;
 
 use super::id::{Ballot, Voters};
 
+/// How often one voter's word that it promised another makes a leader give way, at most.
+const OUTBID_PAUSE: Duration = Duration::from_secs(5);
+
 /// How the failure detector is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Timing {
@@ -76,6 +79,8 @@ pub(crate) struct Leadership {
     next: Instant,
     /// When each voter last answered a beat of this node.
     answered: HashMap<PeerId, Instant>,
+    /// When each voter was last believed that it promised another.
+    outbid: HashMap<PeerId, Instant>,
     /// Voters that agree with the suspicion of this node, itself included.
     agreeing: usize,
     /// From 0 to 1, fresh for every wait.
@@ -93,6 +98,7 @@ impl Leadership {
             heard: None,
             next: now,
             answered: HashMap::new(),
+            outbid: HashMap::new(),
             agreeing: 0,
             jitter,
         };
@@ -189,7 +195,8 @@ impl Leadership {
 
     /// A beat arrived; `true` when its sender is followed. `promised` is the greatest ballot this node promised.
     pub(crate) fn on_beat(&mut self, now: Instant, from: PeerId, ballot: Ballot, promised: Ballot) -> bool {
-        let known = self.leader.map_or(0, |(ballot, _)| ballot);
+        // A leader that fell silent bars nobody: it may never have been elected.
+        let known = self.leader.filter(|_| !self.suspects(now)).map_or(0, |(ballot, _)| ballot);
         if ballot < promised.max(known) {
             return false;
         }
@@ -205,11 +212,18 @@ impl Leadership {
         true
     }
 
-    /// The answer of a voter to this leader's beat; `true` when it names a greater ballot than this node leads under.
+    /// The answer of a voter to this leader's beat; `true` when it names a greater ballot than this node leads under, and
+    /// has not done so lately.
     pub(crate) fn on_beat_answer(&mut self, now: Instant, from: PeerId, promised: Ballot) -> bool {
         let Role::Leading { ballot } = self.role else { return false };
         if promised > ballot {
-            return true;
+            // One voter's word, true or not, does not wear the leader out.
+            let due = |told: &Instant| now.saturating_duration_since(*told) >= OUTBID_PAUSE;
+            let counts = self.outbid.get(&from).is_none_or(due);
+            if counts {
+                self.outbid.insert(from, now);
+            }
+            return counts;
         }
         self.answered.insert(from, now);
         false

@@ -56,11 +56,17 @@ impl Mandate {
         if ballot != self.ballot || self.passed >= self.needed {
             return Ok(false);
         }
+        // All or nothing: of a promise that is not passed on, no row may be demanded.
+        for row in promise {
+            if let Some(&(known, id)) = self.demands.get(&row.round)
+                && known == row.ballot
+                && id != row.entry.id
+            {
+                return Err(Overreach::Torn { round: row.round, ballot: known });
+            }
+        }
         for row in promise {
             match self.demands.get(&row.round) {
-                Some(&(known, id)) if known == row.ballot && id != row.entry.id => {
-                    return Err(Overreach::Torn { round: row.round, ballot: known });
-                }
                 Some(&(known, _)) if known >= row.ballot => {}
                 _ => {
                     self.demands.insert(row.round, (row.ballot, row.entry.id));

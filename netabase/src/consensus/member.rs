@@ -198,7 +198,7 @@ impl Member {
                 }
                 Some(report) = inbox.recv() => self.on_report(report)?,
                 Some(event) = events.recv() => self.on_event(event)?,
-                _ = applied.changed() => self.fetch.on_progress(seat.replica.applied(), seat.decided(), Instant::now()),
+                _ = applied.changed() => self.fetch.on_progress(seat.replica.applied(), seat.sought(), Instant::now()),
                 () = submitter.woken() => {}
                 () = sleep_until(due) => {}
                 _ = housekeeping.tick() => self.keep_house()?,

@@ -48,6 +48,8 @@ mod replica;
 mod seat;
 mod snapshot;
 mod submit;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use self::guard::OPEN_ROUNDS_MAX;
 pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};

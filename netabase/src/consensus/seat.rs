@@ -11,7 +11,7 @@ use libp2p::PeerId;
 use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock};
 
 use super::communicator::Unanswered;
-use super::guard::Guard;
+use super::guard::{BALLOT_JUMP_MAX, Guard, Refused};
 use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round, Voters};
 use super::log::{Log, Mirror, PeerRow};
 use super::mandate::{Mandate, Overreach};
@@ -46,8 +46,10 @@ pub(crate) struct Seat {
     mandate: Mutex<Mandate>,
     /// The greatest ballot seen in a message that passed the guard.
     observed: AtomicU64,
-    /// The greatest round known to be decided, by anyone.
+    /// The greatest round that a message which passed the guard decided, or that this node decided itself.
     decided: AtomicU64,
+    /// The greatest round that a peer claims to be decided: a reason to ask for rows, no more.
+    claimed: AtomicU64,
     muted: AtomicBool,
     fault: Mutex<Option<Overreach>>,
     faulted: Notify,
@@ -67,6 +69,7 @@ impl Seat {
             mandate: Mutex::default(),
             observed: AtomicU64::new(observed),
             decided: AtomicU64::new(decided),
+            claimed: AtomicU64::new(0),
             muted: AtomicBool::new(false),
             fault: Mutex::default(),
             faulted: Notify::new(),
@@ -124,18 +127,27 @@ impl Seat {
         self.decided.fetch_max(round, Ordering::Relaxed);
     }
 
-    /// A ballot that a peer mentions, if it can be true.
-    pub(crate) fn observe_if_sane(&self, ballot: Ballot) {
-        if self.guard().ballot(ballot).is_ok() {
-            self.observe(ballot);
-        }
+    /// A ballot that a peer names. One that jumps too far is not believed, but draws the bound one jump nearer: two
+    /// nodes of which only one heard a chain of jumps find together again, while the end of the numbers stays out of reach.
+    pub(crate) fn hear_of(&self, ballot: Ballot) -> Result<(), Refused> {
+        let believed = self.guard().ballot(ballot);
+        self.observe(ballot.min(self.observed().saturating_add(BALLOT_JUMP_MAX)));
+        believed
     }
 
-    /// A decided round that a peer mentions. It is only a reason to ask for rows.
-    pub(crate) fn decide_if_sane(&self, round: Round) {
-        if round < Round::MAX / 2 {
-            self.decide(round);
-        }
+    /// A decided round that a peer mentions, true or not.
+    pub(crate) fn claim(&self, round: Round) {
+        self.claimed.fetch_max(round, Ordering::Relaxed);
+    }
+
+    /// Nobody has what was claimed.
+    pub(crate) fn forget_claims(&self) {
+        self.claimed.store(0, Ordering::Relaxed);
+    }
+
+    /// The greatest round that rows are asked for.
+    pub(crate) fn sought(&self) -> Round {
+        self.decided().max(self.claimed.load(Ordering::Relaxed))
     }
 
     /// No vote leaves this node any more.

@@ -153,6 +153,28 @@ fn an_answer_that_names_a_greater_ballot_deposes_and_is_not_an_answer() {
     assert_eq!(bench.act(900), Some(Act::Ask));
 }
 
+/// A voter that named a great ballot once, and was never elected, must not make the true leader unheard for ever.
+#[test]
+fn a_leader_that_fell_silent_bars_no_lower_ballot() {
+    let mut bench = bench(3);
+    assert!(bench.beat(0, 1, 1_000, 5));
+    assert!(!bench.beat(249, 2, 5, 5));
+    assert!(bench.beat(250, 2, 5, 5));
+    assert_eq!(bench.leadership.leader(bench.at(250)), Some(bench.peers[2]));
+}
+
+#[test]
+fn one_voter_deposes_a_leader_now_and_then_only() {
+    let mut bench = bench(3);
+    bench.elect(0, 6);
+    let (liar, other) = (bench.peers[1], bench.peers[2]);
+    assert!(bench.leadership.on_beat_answer(bench.at(50), liar, 7));
+    assert!(!bench.leadership.on_beat_answer(bench.at(100), liar, 8));
+    assert!(bench.leadership.on_beat_answer(bench.at(100), other, 7), "another one's word is its own");
+    assert!(!bench.leadership.on_beat_answer(bench.at(5_049), liar, 9));
+    assert!(bench.leadership.on_beat_answer(bench.at(5_050), liar, 9));
+}
+
 #[test]
 fn a_beat_does_not_interrupt_what_is_under_way() {
     let mut bench = bench(3);

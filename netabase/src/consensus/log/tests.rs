@@ -79,8 +79,8 @@ async fn many_waiters_share_a_sync() {
     for waiter in waiters {
         waiter.await.unwrap();
     }
-    // The one under way, theirs, and one for a file that had to grow.
-    assert!(disk.syncs() - before <= 3 * each, "{} syncs, {each} a commit", disk.syncs() - before);
+    // The one that was held, one for all, and what the growing file takes.
+    assert!(disk.syncs() - before <= 5 * each, "{} syncs, {each} a commit", disk.syncs() - before);
     assert_eq!(accepted_rows(&log).len(), 1_000);
 }
 

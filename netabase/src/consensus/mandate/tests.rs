@@ -73,6 +73,14 @@ fn two_entries_under_one_ballot_are_a_corrupt_log() {
     assert_eq!(mandate.admit(6, &[accepted(3, 4, &entry(1))]), Ok(true), "the same entry is no contradiction");
 }
 
+#[test]
+fn a_promise_that_contradicts_leaves_nothing_behind() {
+    let mut mandate = campaign(6, vec![accepted(4, 4, &entry(1))]);
+    assert!(mandate.admit(6, &[accepted(3, 5, &entry(7)), accepted(4, 4, &entry(2))]).is_err());
+    assert_eq!(mandate.admit(6, &[]), Ok(true), "another promise completes the quorum");
+    assert_eq!(mandate.check(3, 6, entry(8).id), Ok(()), "what the other one named is not demanded");
+}
+
 /// Loss 5 of PAXAKOS.md: node 2 holds (round 3, ballot 2, x); node 0 is elected from round 2 by {0, 1}; its append of e
 /// at round 3 pauses, having read "nothing accepted"; an append at round 1 elects it again, under the same ballot, by
 /// {0, 2}. paxakos then keeps x for round 3 but lets the paused append send e.

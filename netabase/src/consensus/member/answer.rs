@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::Member;
 use super::report::Report;
-use crate::command::{COMMANDS_MAX, EncodedCommand};
+use crate::command::{COMMANDS_MAX, EncodedCommand, body_bytes_alone};
 use crate::consensus::acquaintance;
 use crate::consensus::leadership::Role;
 use crate::consensus::log::Mirror;
@@ -106,12 +106,13 @@ impl Member {
             PulseRequest::Beat { ballot, decided, held } => {
                 let promised = self.seat.log.durable(Mirror::ballot);
                 let owner = self.seat.terms.voters.owner(ballot) == Some(&from);
-                if owner && self.seat.guard().ballot(ballot).is_ok() {
+                if owner && self.seat.hear_of(ballot).is_ok() {
                     let before = self.leadership.leader(now);
                     if self.leadership.on_beat(now, from, ballot, promised) {
-                        self.seat.decide_if_sane(decided);
-                        self.held = self.held.max(held);
-                        self.fetch.on_progress(self.seat.replica.applied(), self.seat.decided(), now);
+                        self.seat.claim(decided);
+                        // Every voter is this one, too: what it does not hold itself, not every voter holds.
+                        self.held = self.held.max(held.min(self.durable_round()));
+                        self.fetch.on_progress(self.seat.replica.applied(), self.seat.sought(), now);
                         if before != Some(from) {
                             self.submitter.send_all_again();
                         }
@@ -139,7 +140,8 @@ impl Member {
             return ForwardAnswer::NoQuorum;
         }
         let bytes_max = self.seat.terms.entry_bytes_max;
-        let fits = |command: &Bytes| command.len() <= bytes_max;
+        // An entry over the limit is accepted by nobody, and its round could never be closed.
+        let fits = |command: &Bytes| body_bytes_alone(command.len()) <= bytes_max;
         if request.commands.len() > COMMANDS_MAX || !request.commands.iter().all(fits) {
             return ForwardAnswer::Overloaded;
         }

@@ -1,8 +1,9 @@
 //! Catch-up from the logs of peers: a node that misses chosen rounds asks for them, a page at a time.
 //!
 //! Must hold: rows are applied in order, through the keeper where there is one (D8: nothing is installed into a keeper
-//! that has voted); one fetch at a time; a peer that has nothing, or lies about how far it is, costs a pause, no more.
-//! What a voter says was chosen is trusted (see SAFETY in the crate's documentation).
+//! that has voted); one fetch at a time; a peer that has nothing, or lies about how far it is, costs a pause, no more, and
+//! its claim is forgotten once everyone was asked.
+//! What a voter says was chosen is trusted (SAFETY.md).
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +31,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// does, so rows are gathered and written sorted.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const FLUSH_BYTES: usize = 16 << 20;
+/// How long a campaign waits for a page.
+const CAMPAIGN_PATIENCE: Duration = Duration::from_millis(300);
 /// Rows are dropped from the log this many at a time.
 const PRUNE_STEP: Round = 1_024;
 /// How long a page may take.
@@ -48,6 +51,8 @@ pub(super) struct Fetch {
     turn: usize,
     /// Peers asked since the last progress; once all were, a campaign need not wait.
     fruitless: usize,
+    /// Since when a campaign waits without progress.
+    campaign: Option<Instant>,
 }
 
 /// What came of asking a peer.
@@ -74,9 +79,16 @@ impl Fetch {
         self.seen = applied;
     }
 
-    /// Whether a campaign should wait until the peers were asked for what is decided.
-    pub(super) fn is_needed_before_campaign(&self, applied: Round, decided: Round) -> bool {
-        applied < decided && self.fruitless == 0
+    /// Whether a campaign should wait for what is said to be decided: not for a peer that does not answer.
+    pub(super) fn delays_campaign(&mut self, applied: Round, decided: Round, now: Instant) -> bool {
+        if applied >= decided || self.fruitless > 0 {
+            return false;
+        }
+        now.saturating_duration_since(*self.campaign.get_or_insert(now)) < CAMPAIGN_PATIENCE
+    }
+
+    pub(super) fn on_campaign_over(&mut self) {
+        self.campaign = None;
     }
 }
 
@@ -128,13 +140,18 @@ impl Member {
         self.fetch.due = None;
         if rows > 0 {
             self.fetch.fruitless = 0;
+            self.fetch.campaign = None;
             // A page: there may be more, so the next one is asked for without waiting.
-            if self.seat.replica.applied() < self.seat.decided() {
+            if self.seat.replica.applied() < self.seat.sought() {
                 self.fetch.due = Some(now);
             }
         } else {
             self.fetch.fruitless += 1;
-            if self.seat.replica.applied() < self.seat.decided() {
+            if self.fetch.fruitless >= self.seat.terms.voters.len() {
+                // Everyone was asked: if it is true after all, somebody will say so again.
+                self.seat.forget_claims();
+            }
+            if self.seat.replica.applied() < self.seat.sought() {
                 self.fetch.due = Some(now + PAUSE);
             }
         }
@@ -192,7 +209,7 @@ async fn ask(seat: &Seat, peer: PeerId) -> Option<Vec<AcceptedRow>> {
     let answer = seat.network.request(peer, Channel::Sync, payload, FETCH_TIMEOUT).await.ok()?;
     let envelope = Envelope::<SyncAnswer>::decode(&answer).ok().filter(|envelope| seat.belongs(envelope))?;
     let SyncAnswer { rows, through } = envelope.body;
-    seat.decide_if_sane(through);
+    seat.claim(through);
     let in_order = (from..).zip(&rows).all(|(round, row)| row.round == round && seat.guard().entry(&row.entry).is_ok());
     in_order.then_some(rows)
 }

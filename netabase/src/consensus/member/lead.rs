@@ -77,7 +77,7 @@ impl Member {
             let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());
             asked.push(async move {
                 if let Some(PulseAnswer::Suspect { agrees, decided }) = pulse(&seat, answer.await) {
-                    seat.decide_if_sane(decided);
+                    seat.claim(decided);
                     let _ = reports.send(Report::Agreement { agrees }).await;
                 }
             });
@@ -94,7 +94,7 @@ impl Member {
         if self.electing || self.leadership.role() != Role::Campaigning || self.proposer.open() > 0 {
             return;
         }
-        if self.fetch.is_needed_before_campaign(self.seat.replica.applied(), self.seat.decided()) {
+        if self.fetch.delays_campaign(self.seat.replica.applied(), self.seat.sought(), now) {
             self.start_fetch(now);
             return;
         }
@@ -110,6 +110,7 @@ impl Member {
 
     pub(super) fn on_elected(&mut self, now: Instant, outcome: Result<Elected, Appended>) {
         self.electing = false;
+        self.fetch.on_campaign_over();
         match outcome {
             Ok(Elected { ballot }) => {
                 tracing::info!(ballot, "this node leads");
@@ -120,7 +121,7 @@ impl Member {
             Err(lost) => {
                 tracing::debug!(?lost, "the campaign was lost");
                 self.leadership.on_lost(now);
-                self.fetch.on_progress(self.seat.replica.applied(), self.seat.decided(), now);
+                self.fetch.on_progress(self.seat.replica.applied(), self.seat.sought(), now);
             }
         }
     }

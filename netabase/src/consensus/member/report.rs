@@ -53,8 +53,8 @@ impl Member {
             Report::Elected { .. } | Report::Appended { .. } => {}
             Report::Beaten { peer, promised, durable } => {
                 self.durable.insert(peer, durable);
-                self.seat.observe_if_sane(promised);
-                if self.leadership.on_beat_answer(now, peer, promised) {
+                // A promise that cannot be is no answer, and no reason to give way.
+                if self.seat.hear_of(promised).is_ok() && self.leadership.on_beat_answer(now, peer, promised) {
                     // A voter promised somebody else: only a campaign under a greater ballot brings it back.
                     self.step_down(now);
                 }

@@ -38,7 +38,6 @@ pub(super) enum RawEvent {
 pub(super) struct Raw {
     pub(super) peer_id: PeerId,
     pub(super) events: mpsc::Receiver<RawEvent>,
-    pub(super) addresses: Vec<Multiaddr>,
 }
 
 impl Raw {
@@ -54,11 +53,9 @@ impl Raw {
             .unwrap()
             .build();
         swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
-        let mut addresses = Vec::new();
-        while addresses.is_empty() {
-            if let SwarmEvent::NewListenAddr { address, .. } = within(swarm.select_next_some()).await {
-                addresses.push(address);
-            }
+        let mut listening = false;
+        while !listening {
+            listening = matches!(within(swarm.select_next_some()).await, SwarmEvent::NewListenAddr { .. });
         }
         if let Some(address) = dial {
             swarm.dial(address).unwrap();
@@ -79,7 +76,7 @@ impl Raw {
                 }
             }
         });
-        Raw { peer_id: keypair.public().to_peer_id(), events, addresses }
+        Raw { peer_id: keypair.public().to_peer_id(), events }
     }
 
     pub(super) async fn next(&mut self) -> RawEvent {

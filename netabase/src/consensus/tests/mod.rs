@@ -1,0 +1,3 @@
+//! Consensus tested over whole nodes and real sockets.
+
+mod hostile;
