@@ -173,7 +173,7 @@ async fn a_chosen_row_never_changes() {
     disk.hold_syncs(true);
     let first = log.promise(10);
     until_held(&disk).await;
-    let _ = log.accept(2, 10, entry(3));
+    drop(log.accept(2, 10, entry(3)));
     log.chosen(2, entry(3)).unwrap();
     let last = log.accept(2, 12, entry(4));
     disk.hold_syncs(false);
