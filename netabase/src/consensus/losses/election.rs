@@ -61,7 +61,10 @@ async fn d12_a_promise_that_contradicts_another_one_does_not_count() {
     }
     for puppet in &mut puppets {
         let asked = puppet.asked_by_now();
-        assert!(asked.iter().all(|asked| !matches!(asked.request, PaxosRequest::Propose { .. })));
+        assert!(
+            asked.iter().all(|asked| !matches!(asked.request, PaxosRequest::Propose { .. })),
+            "one promise of four is no quorum"
+        );
     }
     serve(&mut puppets, || stage.node().standing().leads).await;
     assert_eq!(stage.node().standing().revived, 0, "one voter's lie does not stop the keeper");
