@@ -270,7 +270,7 @@ impl Member {
             return Err(copy(&failure));
         }
         // A commit of a later round says as well as a beat that rounds are missing.
-        self.fetch.on_progress(self.seat.replica.applied(), self.seat.decided(), Instant::now());
+        self.fetch.on_progress(self.seat.replica.applied(), self.seat.sought(), Instant::now());
         self.greet_again();
         self.flush();
         self.prune();
