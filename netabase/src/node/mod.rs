@@ -18,5 +18,7 @@ pub(crate) use self::assemble::{Assembly, Wire};
 pub(crate) use self::options::Options;
 pub use self::options::{Limits, Tuning};
 pub(crate) use self::thread::Node;
+pub(crate) use self::volume::Directory;
 pub use self::volume::StoreKind;
-pub(crate) use self::volume::{Directory, Volume};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::volume::Volume;

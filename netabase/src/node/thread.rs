@@ -38,6 +38,7 @@ pub(crate) struct Node {
     standing: watch::Receiver<Standing>,
     control: mpsc::Sender<Control>,
     failure: Arc<OnceLock<String>>,
+    #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "only tests crash a node"))]
     killed: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }

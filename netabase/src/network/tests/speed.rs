@@ -32,7 +32,7 @@ async fn measure(listen: &str, payload_bytes: usize, in_flight: usize, messages:
 }
 
 #[tokio::test]
-#[ignore = "a measurement, not a check"]
+#[ignore = "a measurement, not a check: cargo test --release -p netabase --all-features --lib speed -- --ignored --nocapture"]
 async fn round_trips_a_second() {
     for listen in [TCP, QUIC] {
         measure(listen, 64, 1, 10_000).await;
