@@ -35,6 +35,8 @@ pub mod requirement {
     pub use crate::schema::{RecordClone, RecordDeserialize, RecordSerialize};
 }
 
+#[cfg(feature = "native")]
+pub use crate::network::Identity;
 pub use error::{Error, Result};
 #[cfg(feature = "native")]
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
@@ -47,7 +49,6 @@ pub use schema::{
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{Answer, Netabase, Receipt, Role, Start, StateHash, Status},
-    network::Identity,
     node::{Limits, StoreKind, Tuning},
 };
 
