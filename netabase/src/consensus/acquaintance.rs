@@ -1,8 +1,9 @@
 //! Whether two nodes belong together: settled once a connection, before any vote passes between them.
 //!
-//! Must hold: a peer whose greeting does not fit is not answered and not counted; a node that a peer remembers voting
-//! under a greater ballot than its own log holds never votes again in this epoch (D9, D14); one peer's word suffices for
-//! that, within what the guard believes of a ballot.
+//! Must hold: a peer whose greeting does not fit is not answered and not counted; in which life of its directory a peer was
+//! first met is in the log before this node's next vote is, so that another life never has one here (D14); a node that a
+//! peer remembers from another life, or voting under a greater ballot than its own log holds, never votes again in this
+//! epoch (D9, D14); one peer's word suffices for that, within what the guard believes of a ballot.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -25,8 +26,10 @@ pub(crate) enum Verdict {
     Welcome,
     /// They do not, for as long as both stay as they are.
     Stranger(Trouble),
-    /// They do, but this node's log is older than it was: it must not vote (D9).
-    Forgetful { counted: Ballot },
+    /// They do, but this node has forgotten what it said in this epoch: it must not vote (D9, D14).
+    Forgetful(String),
+    /// The log does not take it now: to be greeted again.
+    Busy,
 }
 
 /// The peers that were greeted over the connection that is open now.
@@ -54,11 +57,22 @@ impl Acquaintances {
             self.greeted.remove(&from);
             return Verdict::Stranger(unbelievable(from, theirs.counted));
         }
+        if !seat.meet(from, theirs.incarnation) {
+            self.greeted.remove(&from);
+            return Verdict::Busy;
+        }
         self.greeted.insert(from);
         seat.claim(theirs.applied);
-        let held = seat.log.durable(Mirror::ballot);
-        if theirs.counted > held {
-            return Verdict::Forgetful { counted: theirs.counted };
+        if theirs.remembered.is_some_and(|remembered| remembered != seat.terms.incarnation) {
+            return Verdict::Forgetful(format!(
+                "its directory is not the one in which the founder {from} first met it"
+            ));
+        }
+        if theirs.counted > seat.log.durable(Mirror::ballot) {
+            return Verdict::Forgetful(format!(
+                "its consensus log is older than it was: the founder {from} counted a vote under ballot {} that it does not hold",
+                theirs.counted
+            ));
         }
         Verdict::Welcome
     }
@@ -66,14 +80,15 @@ impl Acquaintances {
 
 /// What this node says of itself to `peer`.
 pub(crate) fn greeting(seat: &Seat, founders: &[String], schema: &[(String, String)], peer: &PeerId) -> Greeting {
-    let counted = seat.log.durable(|log| log.peer(peer)).filter(|row| row.epoch == seat.terms.epoch);
+    let met = seat.met(peer);
     Greeting {
         cluster: seat.terms.cluster,
         epoch: seat.terms.epoch,
         incarnation: seat.terms.incarnation,
         founders: founders.to_vec(),
         schema: schema.to_vec(),
-        counted: counted.map_or(0, |row| row.counted),
+        counted: met.map_or(0, |row| row.counted),
+        remembered: met.map(|row| row.incarnation),
         applied: seat.replica.applied(),
     }
 }

@@ -115,6 +115,8 @@ pub(crate) struct Greeting {
     pub(crate) schema: Vec<(String, String)>,
     /// The greatest ballot of a vote of the receiver that the sender counted (D14).
     pub(crate) counted: Ballot,
+    /// The life of the receiver's directory in which the sender first met it (D14).
+    pub(crate) remembered: Option<Incarnation>,
     pub(crate) applied: Round,
 }
 

@@ -159,21 +159,30 @@ impl Seat {
         self.muted.load(Ordering::Relaxed)
     }
 
-    /// Whether `peer` once voted for this node from another directory: what it promised there is forgotten, so it may not
-    /// lead either, since it would count its own vote (D14).
+    /// What is durably remembered of a peer in this epoch.
+    pub(crate) fn met(&self, peer: &PeerId) -> Option<PeerRow> {
+        self.log.durable(|log| log.peer(peer)).filter(|row| row.epoch == self.terms.epoch)
+    }
+
+    /// Has the log remember the life of its directory in which a peer was first met: whatever this node says later rests on
+    /// it. `false` when the log does not take it.
+    pub(crate) fn meet(&self, peer: PeerId, incarnation: Incarnation) -> bool {
+        let row = PeerRow { epoch: self.terms.epoch, incarnation, counted: 0 };
+        self.met(&peer).is_some() || self.log.meet(peer, row).is_queued()
+    }
+
+    /// Whether this node met `peer` with another directory: what it promised there is forgotten, so it may not lead either,
+    /// since it would count its own vote (D14).
     pub(crate) fn is_other_life(&self, peer: &PeerId, incarnation: Incarnation) -> bool {
-        let counted = self.log.durable(|log| log.peer(peer)).filter(|row| row.epoch == self.terms.epoch);
-        counted.is_some_and(|row| row.incarnation != incarnation)
+        self.met(peer).is_some_and(|row| row.incarnation != incarnation)
     }
 
     /// Resolves when a vote of `peer` under `ballot` may be counted.
     pub(crate) async fn count(&self, peer: PeerId, incarnation: Incarnation, ballot: Ballot) -> Result<(), Unanswered> {
-        let epoch = self.terms.epoch;
-        match self.log.durable(|log| log.peer(&peer)).filter(|row| row.epoch == epoch) {
-            Some(row) if row.incarnation != incarnation => Err(Unanswered::OtherLife),
-            Some(row) if row.counted >= ballot => Ok(()),
-            _ => Ok(self.log.count(peer, PeerRow { epoch, incarnation, counted: ballot }).await?),
+        if self.met(&peer).is_none_or(|row| row.counted < ballot) {
+            self.log.meet(peer, PeerRow { epoch: self.terms.epoch, incarnation, counted: ballot }).await?;
         }
+        if self.is_other_life(&peer, incarnation) { Err(Unanswered::OtherLife) } else { Ok(()) }
     }
 
     /// Stops the keeper: this node was about to say something that its election does not allow.

@@ -6,7 +6,7 @@
 //! | `ballots` | epoch | the greatest ballot that this node promised or accepted (D5, D6); never pruned |
 //! | `entries` | (epoch, round) | ballot BE 8, entry id 24, entry body: what was accepted, the higher ballot of a round |
 //! | `chosen` | epoch | the round through which every row of `entries` is chosen, without a gap |
-//! | `peers` | peer id | codec bytes of [`PeerRow`]: whose votes were counted, in which life of theirs |
+//! | `peers` | peer id | codec bytes of [`PeerRow`]: who was met, in which life of theirs, and what was counted |
 
 use bytes::Bytes;
 use redb::TableDefinition;
@@ -28,15 +28,28 @@ pub(super) const META_FORMAT: &str = "format";
 pub(super) const META_CLUSTER: &str = "cluster";
 pub(super) const META_INCARNATION: &str = "incarnation";
 
-/// What is remembered of a voter whose votes this node counted (D14).
+/// What is remembered of a voter that this node met (D14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct PeerRow {
-    /// The epoch in which the vote was counted.
+    /// The epoch in which it was met.
     pub(crate) epoch: Epoch,
-    /// The life of the directory that the vote came from.
+    /// The life of its directory in which it was first met there.
     pub(crate) incarnation: Incarnation,
-    /// The greatest ballot of a vote of that peer that this node counted.
+    /// The greatest ballot of a vote of that peer that this node counted; 0 while it counted none.
     pub(crate) counted: Ballot,
+}
+
+impl PeerRow {
+    /// What is remembered after `news`: within an epoch the first life stays, and what was counted only grows.
+    pub(super) fn updated(remembered: Option<PeerRow>, news: PeerRow) -> PeerRow {
+        match remembered {
+            Some(row) if row.epoch == news.epoch && row.incarnation == news.incarnation => {
+                PeerRow { counted: row.counted.max(news.counted), ..row }
+            }
+            Some(row) if row.epoch == news.epoch => row,
+            _ => news,
+        }
+    }
 }
 
 /// An accepted entry with the ballot it was accepted under.

@@ -17,7 +17,7 @@ pub(crate) struct Mirror {
     pub(super) chosen: Round,
     /// What was accepted above `chosen`.
     pub(super) accepted: BTreeMap<Round, (Ballot, Entry)>,
-    /// Whose votes were counted.
+    /// Who was met, and whose votes were counted.
     pub(super) peers: HashMap<PeerId, PeerRow>,
 }
 
@@ -41,7 +41,7 @@ impl Mirror {
         })
     }
 
-    /// What is remembered of a peer whose vote was counted.
+    /// What is remembered of a peer that was met.
     pub(crate) fn peer(&self, peer: &PeerId) -> Option<PeerRow> {
         self.peers.get(peer).copied()
     }

@@ -1,7 +1,7 @@
 //! The acceptor log: what this node promised, accepted and knows to be chosen, in a redb file of its own.
 //!
 //! ```text
-//! Promise, Accept, Chosen, Count ──▶ bounded queue ──▶ one writer thread ──▶ one synced commit a group ──▶ waiters
+//! Promise, Accept, Chosen, Meet ───▶ bounded queue ──▶ one writer thread ──▶ one synced commit a group ──▶ waiters
 //!                                                                        └─▶ mirror (memory, after the commit)
 //! ```
 //!
@@ -90,9 +90,9 @@ impl Log {
         self.submit(|done| Op::Barrier { done })
     }
 
-    /// Resolves when it is durable that a vote of `peer` may be counted.
-    pub(crate) fn count(&self, peer: PeerId, row: PeerRow) -> Durable {
-        self.submit(|done| Op::Count { peer, row, done })
+    /// Resolves when it is durable in which life this peer was met, or in which it was met before, and what was counted.
+    pub(crate) fn meet(&self, peer: PeerId, row: PeerRow) -> Durable {
+        self.submit(|done| Op::Meet { peer, row, done })
     }
 
     /// Drops the chosen rows at or below `through`; the caller knows that nobody needs them.
@@ -144,6 +144,13 @@ impl Log {
 /// Resolves when a record is durable, or with [`NotLogged`] when it never will be.
 #[derive(Debug)]
 pub(crate) struct Durable(Option<oneshot::Receiver<()>>);
+
+impl Durable {
+    /// Whether the record is in the queue, and so becomes durable before any later one unless the log fails.
+    pub(crate) fn is_queued(&self) -> bool {
+        self.0.is_some()
+    }
+}
 
 impl Future for Durable {
     type Output = Result<(), NotLogged>;

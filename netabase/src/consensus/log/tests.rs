@@ -112,7 +112,7 @@ async fn what_was_answered_survives_a_power_cut() {
             log.chosen(round, entry(round)).unwrap();
         }
         log.promise(8).await.unwrap();
-        log.count(peer, row).await.unwrap();
+        log.meet(peer, row).await.unwrap();
         let _lost = log.accept(6, 8, entry(6));
         let log = open_log(&disk.power_cut(Unsynced::Torn { seed }));
         assert_eq!(log.durable(|log| (log.ballot(), log.chosen())), (8, 3), "seed {seed}");

@@ -3,6 +3,7 @@
 //! Must hold: nobody hears of a record before its commit returned; after one failed commit the thread ends, and every
 //! waiter, present and future, hears that its record was not logged (D13).
 
+use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -36,7 +37,7 @@ pub(super) enum Op {
     Promise { ballot: Ballot, done: oneshot::Sender<()> },
     Accept { round: Round, ballot: Ballot, entry: Entry, done: oneshot::Sender<()> },
     Chosen { round: Round, entry: Entry },
-    Count { peer: PeerId, row: PeerRow, done: oneshot::Sender<()> },
+    Meet { peer: PeerId, row: PeerRow, done: oneshot::Sender<()> },
     Barrier { done: oneshot::Sender<()> },
     Prune { through: Round },
 }
@@ -153,6 +154,7 @@ impl Writer {
         let chosen = self.mirror.lock().unwrap_or_else(PoisonError::into_inner).chosen;
         let mut greatest = 0;
         let mut through = 0;
+        let mut peers: HashMap<PeerId, PeerRow> = HashMap::new();
         for op in group {
             match op {
                 Op::Promise { ballot, .. } => greatest = greatest.max(*ballot),
@@ -177,9 +179,9 @@ impl Writer {
                         entries.insert((self.epoch, *round), entry_row(ballot, entry).as_slice())?;
                     }
                 }
-                Op::Count { peer, row, .. } => {
-                    let row = codec::encode(row).map_err(|e| redb::Error::Corrupted(e.to_string()))?;
-                    transaction.open_table(PEERS)?.insert(peer.to_bytes().as_slice(), row.as_slice())?;
+                Op::Meet { peer, row, .. } => {
+                    let remembered = peers.get(peer).copied().or_else(|| self.remembered(peer));
+                    peers.insert(*peer, PeerRow::updated(remembered, *row));
                 }
                 Op::Barrier { .. } => {}
                 Op::Prune { through } => {
@@ -187,9 +189,17 @@ impl Writer {
                 }
             }
         }
+        for (peer, row) in peers {
+            let row = codec::encode(&row).map_err(|e| redb::Error::Corrupted(e.to_string()))?;
+            transaction.open_table(PEERS)?.insert(peer.to_bytes().as_slice(), row.as_slice())?;
+        }
         raise(&mut transaction.open_table(BALLOTS)?, self.epoch, greatest)?;
         raise(&mut transaction.open_table(CHOSEN)?, self.epoch, through)?;
         Ok(())
+    }
+
+    fn remembered(&self, peer: &PeerId) -> Option<PeerRow> {
+        self.mirror.lock().unwrap_or_else(PoisonError::into_inner).peer(peer)
     }
 
     /// The commit is done: memory follows, then the waiters hear of it.
@@ -209,7 +219,8 @@ impl Writer {
                         waiters.push(done);
                     }
                     Op::Chosen { round, .. } => through = round.max(through),
-                    Op::Count { peer, row, done } => {
+                    Op::Meet { peer, row, done } => {
+                        let row = PeerRow::updated(mirror.peer(&peer), row);
                         mirror.peers.insert(peer, row);
                         waiters.push(done);
                     }

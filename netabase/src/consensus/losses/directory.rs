@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::stage::{Stage, eager, item, put_at_last, serve, until};
+use super::stage::{Stage, eager, item, patient, put_at_last, serve, until};
 use crate::consensus::id::Incarnation;
 use crate::consensus::message::PaxosAnswer;
 use crate::handle::Role;
 use crate::node::{StoreKind, Tuning};
-use crate::testing::Cluster;
 use crate::testing::fixture::Item;
+use crate::testing::{Cluster, Unsynced};
 
 const OTHER: Incarnation = Incarnation([77; 16]);
 
@@ -17,7 +17,7 @@ async fn elected_by_the_first() -> (Stage, Vec<super::stage::Puppet>) {
     let (stage, mut puppets) = Stage::start(3, 0, eager()).await;
     stage.elect(&mut puppets[..1]).await;
     let first = puppets[0].peer;
-    until(|| stage.durable(|log| log.peer(&first)).is_some()).await;
+    until(|| stage.durable(|log| log.peer(&first)).is_some_and(|row| row.counted > 0)).await;
     (stage, puppets)
 }
 
@@ -51,7 +51,71 @@ async fn d14_a_candidate_from_a_replaced_directory_is_not_voted_for() {
 }
 
 fn puppets_own(stage: &Stage, puppet: &super::stage::Puppet) -> Incarnation {
-    stage.durable(|log| log.peer(&puppet.peer)).expect("its vote was counted").incarnation
+    stage.durable(|log| log.peer(&puppet.peer)).expect("it was met").incarnation
+}
+
+/// Whoever counted its votes may be down when it comes back with an empty directory, so those who only met it remember.
+#[tokio::test(flavor = "multi_thread")]
+async fn d14_a_directory_is_remembered_before_its_first_vote() {
+    let (mut stage, puppets) = Stage::start(3, 0, patient()).await;
+    let met = puppets[0].peer;
+    until(|| stage.durable(|log| log.peer(&met)).is_some()).await;
+    stage.crash(Unsynced::Lost).await;
+    puppets[0].script().greeting.incarnation = OTHER;
+    stage.restart(&puppets).await;
+    let ballot = (1..).find(|ballot| stage.voters.owner(*ballot) == Some(&met)).unwrap();
+    assert!(puppets[0].prepare(1, ballot).await.is_err(), "another directory than the one that was met got a vote");
+    let other = (1..).find(|ballot| stage.voters.owner(*ballot) == Some(&puppets[1].peer)).unwrap();
+    assert!(matches!(puppets[1].prepare(1, other).await, Ok(PaxosAnswer::Promise(_))));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d14_a_node_that_is_remembered_from_another_directory_gives_up_its_vote() {
+    let (mut stage, puppets) = Stage::start(3, 0, patient()).await;
+    let own = puppets[0].greet().await.incarnation;
+    puppets[0].script().greeting.remembered = Some(own);
+    puppets[0].greet().await;
+    puppets[1].probe().await;
+    assert!(stage.node().standing().votes, "it is the directory that was met");
+    puppets[0].script().greeting.remembered = Some(OTHER);
+    puppets[0].greet().await;
+    stage.until(|node| !node.standing().votes).await;
+    assert!(puppets[1].prepare(1, 5).await.is_err());
+    puppets[0].script().greeting.remembered = None;
+    stage.crash(Unsynced::Lost).await;
+    stage.restart(&puppets).await;
+    assert!(!stage.node().standing().votes, "it was not recorded");
+}
+
+/// The leader holds the only whole copy of what it wrote with a node whose directory is gone: the two others must wait.
+#[tokio::test(flavor = "multi_thread")]
+async fn d14_a_replaced_directory_makes_no_majority_with_a_node_that_counted_none_of_its_votes() {
+    let tuning = Tuning::default().request_timeout(Duration::from_secs(2));
+    let mut cluster = Cluster::<Item>::start_with(3, 0, tuning, StoreKind::Redb).await.unwrap();
+    cluster.node(0).put_record(item(1)).await.unwrap();
+    cluster.converged().await.unwrap();
+    let leader = cluster.leader().await.unwrap();
+    let (replaced, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.crash(other).await;
+    cluster.node(leader).put_record(item(2)).await.unwrap();
+    cluster.crash(leader).await;
+    cluster.crash(replaced).await;
+    cluster.lose_directory(replaced);
+    cluster.restart(other).await.unwrap();
+    cluster.restart(replaced).await.unwrap();
+    let handle = cluster.node(replaced);
+    until(|| matches!(futures::executor::block_on(handle.status()), Ok(status) if status.role == Role::Learner)).await;
+    assert!(
+        cluster.node(other).put_record(item(3)).await.is_err(),
+        "they elected a leader without what was acknowledged"
+    );
+    cluster.restart(leader).await.unwrap();
+    put_at_last(&cluster, other, 4).await;
+    cluster.converged().await.unwrap();
+    for place in 0..3 {
+        assert_eq!(cluster.node(place).get_record::<Item>(2_u64).await.unwrap(), Some(item(2)));
+    }
+    cluster.shutdown().await.unwrap();
 }
 
 /// A directory that was deleted: the node comes back, learns everything, and has no vote.

@@ -156,6 +156,7 @@ impl Stage {
             founders: self.voters.iter().map(ToString::to_string).collect(),
             schema: self.catalog.summary(),
             counted: 0,
+            remembered: None,
             applied: 0,
         }
     }

@@ -112,10 +112,8 @@ impl Member {
                     tracing::error!(%peer, error = %trouble(), "a founder does not fit");
                 }
             }
-            Verdict::Forgetful { counted } if self.votes => self.renounce(&format!(
-                "its consensus log is older than it was: a peer counted a vote under ballot {counted} that it does not hold"
-            ))?,
-            Verdict::Forgetful { .. } => {}
+            Verdict::Forgetful(reason) if self.votes => self.renounce(&reason)?,
+            Verdict::Forgetful(_) | Verdict::Busy => {}
         }
         self.submitter.set_trouble(self.troubles.values().next().cloned());
         Ok(())

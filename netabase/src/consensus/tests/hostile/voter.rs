@@ -86,6 +86,7 @@ impl Papers {
             founders: self.founders.clone(),
             schema: self.schema.clone(),
             counted: 0,
+            remembered: None,
             applied: 0,
         }
     }
