@@ -28,5 +28,6 @@ pub(crate) use memory::MemoryEngine;
 pub(crate) use redb::{RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;
+pub(crate) use select::Selecting;
 pub(crate) use store::{Store, WriteSet};
 pub(crate) use view::{Rows, View, Views};

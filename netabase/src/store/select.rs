@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::engine::StoreError;
 use super::layout;
 use super::scan::Scan;
-use super::view::{Rows, View};
+use super::view::Rows;
 use crate::Error;
 use crate::schema::{After, IndexId, Plan, RecordGlue, RecordId};
 
@@ -27,9 +27,10 @@ pub(crate) struct Row {
     pub(crate) value: Bytes,
 }
 
-impl View {
+/// What rows are asked for by plan: the same code over a view, a round half applied and a transaction.
+pub(crate) trait Selecting: Rows {
     /// The record under `key`, and the round of its last write.
-    pub(crate) fn record(&self, record: RecordId, key: &[u8]) -> Result<Option<(u64, Bytes)>, Error> {
+    fn record(&self, record: RecordId, key: &[u8]) -> Result<Option<(u64, Bytes)>, Error> {
         let Some(row) = self.get(&layout::record_key(record, key))? else {
             return Ok(None);
         };
@@ -37,9 +38,9 @@ impl View {
     }
 
     /// The records that the plan selects, in its order. `glue` is that of its record type.
-    pub(crate) fn select(&self, plan: &Plan, glue: &RecordGlue) -> Result<Select<'_>, Error> {
+    fn select(&self, plan: &Plan, glue: &RecordGlue) -> Result<Select<'_, Self>, Error> {
         Ok(Select {
-            view: self,
+            source: self,
             rows: self.scan_plan(plan, glue)?,
             record: plan.record,
             over_index: plan.index.is_some(),
@@ -48,7 +49,7 @@ impl View {
     }
 
     /// How many records the plan selects. Decodes nothing; an index is counted without its records.
-    pub(crate) fn count(&self, plan: &Plan, glue: &RecordGlue) -> Result<u64, Error> {
+    fn count(&self, plan: &Plan, glue: &RecordGlue) -> Result<u64, Error> {
         let mut count = 0;
         for row in self.scan_plan(plan, glue)?.take(plan.limit.unwrap_or(usize::MAX)) {
             row?;
@@ -57,12 +58,18 @@ impl View {
         Ok(count)
     }
 
+    /// The rows that the plan reads: of the record type, or of its index.
     fn scan_plan(&self, plan: &Plan, glue: &RecordGlue) -> Result<Scan<'_>, Error> {
-        let (lower, upper) = match plan.index {
+        let (lower, upper) = self.plan_bounds(plan, glue)?;
+        self.scan(as_slice(&lower), as_slice(&upper), plan.reverse)
+    }
+
+    /// Between which rows the plan reads.
+    fn plan_bounds(&self, plan: &Plan, glue: &RecordGlue) -> Result<RowBounds, Error> {
+        Ok(match plan.index {
             None => record_bounds(plan),
             Some(index) => index_bounds(plan, index, self.row_before(plan, index, glue)?),
-        };
-        self.scan(as_slice(&lower), as_slice(&upper), plan.reverse)
+        })
     }
 
     /// The index row behind which the plan goes on.
@@ -91,6 +98,8 @@ impl View {
     }
 }
 
+impl<R: Rows + ?Sized> Selecting for R {}
+
 fn index_key_of(glue: &RecordGlue, index: IndexId, value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     let rows = (glue.rows)(value).map_err(|reason| Error::Codec { record: glue.name.to_owned(), reason })?;
     let position = glue.indexes.iter().position(|glue| IndexId::named(glue.name) == index);
@@ -98,15 +107,15 @@ fn index_key_of(glue: &RecordGlue, index: IndexId, value: &[u8]) -> Result<Optio
 }
 
 /// The records that a plan selects. Ends after the first error.
-pub(crate) struct Select<'a> {
-    view: &'a View,
+pub(crate) struct Select<'a, R: ?Sized> {
+    source: &'a R,
     rows: Scan<'a>,
     record: RecordId,
     over_index: bool,
     left: usize,
 }
 
-impl Select<'_> {
+impl<R: Rows + ?Sized> Select<'_, R> {
     fn row(&self, row_key: &Bytes, row_value: &Bytes) -> Result<Row, Error> {
         if !self.over_index {
             let key = layout::split_record_key(row_key).ok_or_else(|| damaged("a record key is too short"))?;
@@ -117,14 +126,14 @@ impl Select<'_> {
         let (index_key, key) =
             layout::split_index_row(row_key, row_value).ok_or_else(|| damaged("an index row is too short"))?;
         let (round, value) = self
-            .view
+            .source
             .record(self.record, &key)?
             .ok_or_else(|| damaged("an index row names a record that is not there"))?;
         Ok(Row { key, index_key: Some(index_key), round, value })
     }
 }
 
-impl Iterator for Select<'_> {
+impl<R: Rows + ?Sized> Iterator for Select<'_, R> {
     type Item = Result<Row, Error>;
 
     fn next(&mut self) -> Option<Self::Item> {
@@ -137,15 +146,16 @@ impl Iterator for Select<'_> {
     }
 }
 
-impl fmt::Debug for Select<'_> {
+impl<R: ?Sized> fmt::Debug for Select<'_, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Select").field("record", &self.record).field("left", &self.left).finish_non_exhaustive()
     }
 }
 
-type Bounds = (Bound<Bytes>, Bound<Bytes>);
+/// Between which rows something lies.
+pub(crate) type RowBounds = (Bound<Bytes>, Bound<Bytes>);
 
-fn record_bounds(plan: &Plan) -> Bounds {
+fn record_bounds(plan: &Plan) -> RowBounds {
     let prefix = layout::record_prefix(plan.record);
     let row = |key: &Vec<u8>| layout::record_key(plan.record, key);
     let mut lower = match &plan.lower {
@@ -162,7 +172,7 @@ fn record_bounds(plan: &Plan) -> Bounds {
     (lower, upper)
 }
 
-fn index_bounds(plan: &Plan, index: IndexId, after: Option<Bytes>) -> Bounds {
+fn index_bounds(plan: &Plan, index: IndexId, after: Option<Bytes>) -> RowBounds {
     let prefix = layout::index_prefix(plan.record, index);
     let rows_with = |index_key: &Vec<u8>| layout::index_key_prefix(plan.record, index, index_key);
     let mut lower = match &plan.lower {
