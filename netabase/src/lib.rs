@@ -52,7 +52,7 @@ pub use schema::{
 
 #[cfg(feature = "paxos")]
 pub use crate::{
-    handle::{Answer, Netabase, Requested, Role, Start, StateHash, Status, Tx},
+    handle::{Answer, Explain, Netabase, Records, Requested, Role, Start, StateHash, Status, Tx},
     node::{Limits, Tuning},
 };
 
