@@ -140,7 +140,7 @@ fn query(random: &mut Random, slots: u64) -> (String, Query<Item>, Filter, Order
 fn asked(random: &mut Random, items: &[Item], slots: u64) -> (String, Query<Item>, Vec<Item>) {
     let (mut what, mut query, filter, order) = query(random, slots);
     let mut expected: Vec<Item> = items.iter().filter(|item| filter(item)).cloned().collect();
-    expected.sort_by_key(|item| order(item));
+    expected.sort_by_key(order);
     let reverse = random.below(2) == 0;
     if reverse {
         query = query.reverse();
