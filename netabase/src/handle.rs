@@ -5,6 +5,7 @@
 //! plain functions that return [`Answer`], so that an unmet bound is reported once.
 
 mod answer;
+mod linearizable;
 mod read;
 mod receipt;
 mod start;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use libp2p::PeerId;
 
 pub use self::answer::Answer;
+pub use self::linearizable::Linearizable;
 pub use self::receipt::Receipt;
 pub use self::start::Start;
 pub use self::status::{Role, StateHash, Status};

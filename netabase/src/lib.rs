@@ -48,7 +48,7 @@ pub use schema::{
 
 #[cfg(feature = "paxos")]
 pub use crate::{
-    handle::{Answer, Netabase, Receipt, Role, Start, StateHash, Status},
+    handle::{Answer, Linearizable, Netabase, Receipt, Role, Start, StateHash, Status},
     node::{Limits, StoreKind, Tuning},
 };
 
