@@ -58,7 +58,7 @@ pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};
 pub(crate) use self::leadership::Timing;
 pub(crate) use self::log::{Log, Owner};
 pub(crate) use self::member::{Control, Member, Parts, Report, Standing};
-pub(crate) use self::reads::{ReadQueue, Reader};
+pub(crate) use self::reads::ReadQueue;
 pub(crate) use self::replica::Replica;
 pub(crate) use self::seat::{Seat, Terms};
 pub(crate) use self::submit::{OUTSTANDING_MAX, Submitter};
