@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{IndexId, RecordId};
-#[cfg(feature = "paxos")]
 use crate::{Error, schema::Catalog};
 
 /// Recorded for (session, number), and returned again to whoever repeats the command.
@@ -14,7 +13,7 @@ pub(crate) type Outcome = Result<Applied, Refusal>;
 pub(crate) struct Applied {
     /// The round in which it did.
     pub(crate) round: u64,
-    /// Whether there was a record under its key before.
+    /// Whether there was a record under its key before; of a transaction, under the key of its only write.
     pub(crate) existed: bool,
 }
 
@@ -29,6 +28,8 @@ pub(crate) enum Refusal {
     UnknownRecord { record: RecordId },
     /// The value of the write, or the one that it would replace, is not one of this record type.
     Undecodable { record: RecordId, reason: String },
+    /// Something that the transaction read has changed since.
+    Conflict,
 }
 
 /// The longest reason that a refusal keeps: it is recorded, replicated state.
@@ -44,7 +45,6 @@ impl Refusal {
     }
 
     /// What the caller of the write is told.
-    #[cfg(feature = "paxos")]
     pub(crate) fn into_error(self, catalog: &Catalog) -> Error {
         let name =
             |record: RecordId| catalog.record(record).map_or_else(|| format!("{record:?}"), |r| r.name.to_owned());
@@ -64,6 +64,7 @@ impl Refusal {
                 reason: "the cluster's schema has no record of this name".to_owned(),
             },
             Refusal::Undecodable { record, reason } => Error::Codec { record: name(record), reason },
+            Refusal::Conflict => Error::Conflict,
         }
     }
 

@@ -4,6 +4,7 @@
 //! record   [0x01][RecordId BE4][key]                            -> [round of last write BE8][stored value]
 //! index    [0x02][RecordId BE4][IndexId BE4][index key][key]    -> [length of the index key BE4]
 //! session  [0x03][round BE8][position BE4]                      -> codec(Session)
+//! request  [0x04][request id 16]                                -> codec(Recorded)
 //! meta     [0x0f][name]                                         -> as said at each name
 //! ```
 //! Key and index-key bytes are prefix-free, so all rows with one index key are exactly one byte prefix.
@@ -24,6 +25,7 @@ pub(super) const FORMAT: u32 = 1;
 
 pub(crate) const SPACE_RECORD: u8 = 0x01;
 pub(crate) const SPACE_SESSION: u8 = 0x03;
+pub(crate) const SPACE_REQUEST: u8 = 0x04;
 const SPACE_INDEX: u8 = 0x02;
 const SPACE_META: u8 = 0x0f;
 
@@ -31,6 +33,8 @@ const SPACE_META: u8 = 0x0f;
 pub(super) const META_FORMAT: &str = "format";
 /// The round that the rows reflect, BE8.
 pub(super) const META_APPLIED: &str = "applied";
+/// What gives the rows their rounds: `node` or `alone`.
+pub(crate) const META_KEEPER: &str = "keeper";
 /// codec(Descriptor), written when the directory is first opened.
 pub(crate) const META_DESCRIPTOR: &str = "descriptor";
 
@@ -110,6 +114,15 @@ pub(crate) fn split_session_key(row_key: &[u8]) -> Option<(u64, u32)> {
     Some((u64::from_be_bytes(*round), u32::from_be_bytes(position.try_into().ok()?)))
 }
 
+pub(crate) fn request_key(id: [u8; 16]) -> Bytes {
+    joined(&[SPACE_REQUEST], &[&id])
+}
+
+/// The id of a request row's key.
+pub(crate) fn split_request_key(row_key: &[u8]) -> Option<[u8; 16]> {
+    row_key.get(1..)?.try_into().ok()
+}
+
 pub(crate) fn meta_key(name: &str) -> Bytes {
     joined(&[SPACE_META], &[name.as_bytes()])
 }
@@ -153,6 +166,7 @@ mod tests {
         assert_eq!(split_record_key(&record_key(record, b"key")), Some(Bytes::from_static(b"key")));
         assert_eq!(split_record_value(&record_value(3, b"value")), Some((3, Bytes::from_static(b"value"))));
         assert_eq!(split_session_key(&session_key(5, 6)), Some((5, 6)));
+        assert_eq!(split_request_key(&request_key([7; 16])), Some([7; 16]));
     }
 
     #[test]
@@ -164,6 +178,8 @@ mod tests {
         assert_eq!(split_record_key(&Bytes::from_static(b"1234")), None);
         assert_eq!(split_session_key(&[SPACE_SESSION; 12]), None);
         assert_eq!(split_session_key(&[]), None);
+        assert_eq!(split_request_key(&[SPACE_REQUEST; 16]), None);
+        assert_eq!(split_request_key(&[]), None);
     }
 
     #[test]

@@ -6,8 +6,10 @@
 //! ```
 //! One writer, the machine. Readers take the newest [`View`] from [`Views`] on any thread and wait for nobody.
 
+mod branch;
 mod engine;
 mod flush;
+mod kind;
 pub(crate) mod layout;
 mod memory;
 mod redb;
@@ -20,14 +22,16 @@ mod view;
 #[cfg(test)]
 mod conformance;
 
+pub(crate) use branch::Branch;
 pub(crate) use engine::{Engine, StoreError};
 #[cfg(test)]
 pub(crate) use engine::{Rows as EngineRows, Snapshot};
 pub(crate) use flush::{Flush, FlushDone, Retired};
+pub use kind::StoreKind;
 pub(crate) use memory::MemoryEngine;
 pub(crate) use redb::{RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;
-pub(crate) use select::Selecting;
-pub(crate) use store::{Store, WriteSet};
+pub(crate) use select::{Row, RowBounds, Selecting, as_slice};
+pub(crate) use store::{Draft, Store, WriteSet};
 pub(crate) use view::{Rows, View, Views};

@@ -99,7 +99,7 @@ impl Store {
     /// A round to be filled. Nothing of it is seen before it is installed; dropped, it never was.
     pub(crate) fn draft(&mut self) -> Draft<'_> {
         let below = self.views.read();
-        Draft { views: &self.views, below, active_bytes: &mut self.active_bytes, pending: Pending::new() }
+        Draft { views: &self.views, below, active_bytes: &mut self.active_bytes, pending: Pending::new(), undo: None }
     }
 
     /// Moves what is applied and not durable into a flush. `None`: there is nothing, or a flush is out.
@@ -163,17 +163,46 @@ pub(crate) struct Draft<'s> {
     below: RwLockReadGuard<'s, View>,
     pending: Pending,
     active_bytes: &'s mut usize,
+    /// What the rows were that were written since `begin`, the last one first to be put back.
+    undo: Option<Vec<(Bytes, Option<Option<Bytes>>)>>,
 }
 
 impl Draft<'_> {
     /// Adds the rows to the round.
     pub(crate) fn write(&mut self, rows: WriteSet) {
-        self.pending.extend(rows.rows);
+        let Some(undo) = &mut self.undo else {
+            self.pending.extend(rows.rows);
+            return;
+        };
+        for (key, row) in rows.rows {
+            let before = self.pending.insert(key.clone(), row);
+            undo.push((key, before));
+        }
+    }
+
+    /// From here on, what is written can be taken back: a transaction begins.
+    pub(crate) fn begin(&mut self) {
+        self.undo = Some(Vec::new());
+    }
+
+    /// What was written since `begin` stays.
+    pub(crate) fn keep(&mut self) {
+        self.undo = None;
+    }
+
+    /// What was written since `begin` never was.
+    pub(crate) fn roll_back(&mut self) {
+        for (key, before) in self.undo.take().into_iter().flatten().rev() {
+            match before {
+                Some(row) => self.pending.insert(key, row),
+                None => self.pending.remove(&key),
+            };
+        }
     }
 
     /// Makes it what readers see, at once and whole.
     pub(crate) fn install(self, round: u64) {
-        let Draft { views, below, pending, active_bytes } = self;
+        let Draft { views, below, pending, active_bytes, .. } = self;
         drop(below);
         let mut newest = views.write();
         debug_assert!(round > newest.applied, "rounds are installed in order");

@@ -22,8 +22,9 @@ use crate::consensus::message::Greeting;
 use crate::consensus::replica::Replica;
 use crate::handle::Netabase;
 use crate::network::Identity;
-use crate::node::{Assembly, Limits, Node, StoreKind, Tuning, Wire};
+use crate::node::{Assembly, Limits, Node, Tuning, Wire};
 use crate::schema::{Catalog, RecordId};
+use crate::store::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Disks, Fabric, ForgetfulDisk, Unsynced};
 
@@ -226,5 +227,5 @@ pub(super) fn opening(n: u64) -> Entry {
 pub(super) fn putting(n: u64, session: SessionId, number: u64, item: &Item) -> Entry {
     let value = Bytes::from(crate::Record::__encode(item).unwrap());
     let write = Write::Put { record: RecordId::of_member::<Item, Item>(), value };
-    batch(n, &[Command::Write { session, number, floor: number, write }])
+    batch(n, &[Command::Execute { session, number, floor: number, action: write.into() }])
 }
