@@ -4,7 +4,6 @@
 //! confirms unless they are held. Votes are the test's to write.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use bytes::Bytes;
 use libp2p::PeerId;
@@ -268,6 +267,18 @@ impl Puppet {
         tokio::time::timeout(DEADLINE, waiting).await.expect("the node asks")
     }
 
+    /// Waits until the node says that this round is decided.
+    pub(super) async fn decided(&mut self, round: Round) {
+        self.asked_for(|request| match request {
+            PaxosRequest::Commit { round: decided, .. } | PaxosRequest::CommitById { round: decided, .. } => {
+                *decided == round
+            }
+            _ => false,
+        })
+        .await
+        .agree();
+    }
+
     /// What the node has asked by now, commits left out.
     pub(super) fn asked_by_now(&mut self) -> Vec<Asked> {
         let mut asked = Vec::new();
@@ -303,9 +314,10 @@ impl Script {
                 self.confirms_heard += 1;
                 if self.holds_confirms {
                     self.confirms.push(reply);
-                    return;
+                } else {
+                    self.answer_confirm(reply);
                 }
-                Pulse::Within(self.envelope(PulseAnswer::Confirm { promised: self.spoken }))
+                return;
             }
         };
         reply.send(Bytes::from(codec::encode(&answer).unwrap()));
@@ -313,11 +325,14 @@ impl Script {
 
     /// Answers the confirms that were left to the test, as of now.
     pub(super) fn confirm(&mut self) {
-        self.holds_confirms = false;
-        let answer = Pulse::Within(self.envelope(PulseAnswer::Confirm { promised: self.spoken }));
-        for reply in self.confirms.drain(..) {
-            reply.send(Bytes::from(codec::encode(&answer).unwrap()));
+        for reply in std::mem::take(&mut self.confirms) {
+            self.answer_confirm(reply);
         }
+    }
+
+    pub(super) fn answer_confirm(&self, reply: Reply) {
+        let answer = Pulse::Within(self.envelope(PulseAnswer::Confirm { promised: self.spoken }));
+        reply.send(Bytes::from(codec::encode(&answer).unwrap()));
     }
 
     fn forward(&self, payload: &[u8], reply: Reply) {
