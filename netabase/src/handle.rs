@@ -5,11 +5,13 @@
 //! plain functions that return [`Answer`], so that an unmet bound is reported once.
 
 mod answer;
+mod explain;
 mod linearizable;
 mod read;
 mod requested;
 mod start;
 mod status;
+mod stream;
 mod transaction;
 mod tx;
 mod write;
@@ -20,10 +22,12 @@ use std::sync::Arc;
 use libp2p::PeerId;
 
 pub use self::answer::Answer;
+pub use self::explain::Explain;
 pub use self::linearizable::Linearizable;
 pub use self::requested::Requested;
 pub use self::start::Start;
 pub use self::status::{Role, StateHash, Status};
+pub use self::stream::Records;
 pub use self::tx::Tx;
 use crate::error::Result;
 use crate::node::Node;

@@ -1,7 +1,8 @@
 //! Linearizable reads: the local ones, once this node holds all that was acknowledged anywhere before the call.
 
+use super::stream::Records;
 use super::{Answer, Netabase};
-use crate::schema::{IntoKey, Member, Query, Schema};
+use crate::schema::{Agreed, IntoKey, Member, Query, Schema};
 
 /// Reads that see every write that was acknowledged anywhere, through whichever node, before the read was called.
 ///
@@ -56,7 +57,7 @@ impl<S: Schema> Linearizable<S> {
     /// [`Error::NoQuorum`](crate::Error::NoQuorum) when no majority answers,
     /// [`Error::Overloaded`](crate::Error::Overloaded) when too many reads wait already, and as
     /// [`Netabase::get_record`].
-    pub fn get_record<R: Member<S>>(&self, key: impl IntoKey<R::Key>) -> Answer<Option<R>> {
+    pub fn get_record<R: Member<S> + Agreed>(&self, key: impl IntoKey<R::Key>) -> Answer<Option<R>> {
         let key = key.into_key();
         self.read(move |db| db.get_record::<R>(key))
     }
@@ -65,7 +66,7 @@ impl<S: Schema> Linearizable<S> {
     ///
     /// # Errors
     /// As [`Linearizable::get_record`].
-    pub fn get_records<R: Member<S>>(
+    pub fn get_records<R: Member<S> + Agreed>(
         &self,
         keys: impl IntoIterator<Item = impl IntoKey<R::Key>>,
     ) -> Answer<Vec<Option<R>>> {
@@ -77,7 +78,7 @@ impl<S: Schema> Linearizable<S> {
     ///
     /// # Errors
     /// As [`Linearizable::get_record`].
-    pub fn query<R: Member<S>>(&self, query: Query<R>) -> Answer<Vec<R>> {
+    pub fn query<R: Member<S> + Agreed>(&self, query: Query<R>) -> Answer<Vec<R>> {
         self.read(move |db| db.query(query))
     }
 
@@ -85,8 +86,16 @@ impl<S: Schema> Linearizable<S> {
     ///
     /// # Errors
     /// As [`Linearizable::get_record`].
-    pub fn count<R: Member<S>>(&self, query: Query<R>) -> Answer<u64> {
+    pub fn count<R: Member<S> + Agreed>(&self, query: Query<R>) -> Answer<u64> {
         self.read(move |db| db.count(query))
+    }
+
+    /// The records that a query selects, in constant memory: [`Netabase::stream`], each page at least as new as this call.
+    ///
+    /// # Errors
+    /// As [`Linearizable::get_record`].
+    pub fn stream<R: Member<S> + Agreed>(&self, query: Query<R>) -> Answer<Records<R>> {
+        self.read(move |db| Answer::ready(Ok(db.stream(query))))
     }
 
     fn read<T: Send + 'static>(&self, read: impl FnOnce(&Netabase<S>) -> Answer<T> + Send + 'static) -> Answer<T> {
