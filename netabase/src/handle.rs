@@ -6,6 +6,7 @@
 
 mod answer;
 mod explain;
+mod linearizable;
 mod read;
 mod requested;
 mod start;
@@ -22,6 +23,7 @@ use libp2p::PeerId;
 
 pub use self::answer::Answer;
 pub use self::explain::Explain;
+pub use self::linearizable::Linearizable;
 pub use self::requested::Requested;
 pub use self::start::Start;
 pub use self::status::{Role, StateHash, Status};

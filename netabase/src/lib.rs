@@ -52,7 +52,9 @@ pub use schema::{
 
 #[cfg(feature = "paxos")]
 pub use crate::{
-    handle::{Answer, Explain, Netabase, Records, Requested, Role, Start, StateHash, Status, Tx},
+    handle::{
+        Answer, Explain, Linearizable, Netabase, Records, Requested, Role, Start, StateHash, Status, Tx,
+    },
     node::{Limits, Tuning},
 };
 
