@@ -122,7 +122,7 @@ impl Machine {
                 }
             }
         }
-        draft.install(round);
+        draft.install(round).inspect_err(|_| self.failed = true)?;
         Ok(answers)
     }
 

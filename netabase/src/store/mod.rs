@@ -6,6 +6,8 @@
 //! ```
 //! One writer, the machine. Readers take the newest [`View`] from [`Views`] on any thread and wait for nobody.
 
+mod change;
+mod changes;
 mod engine;
 mod flush;
 pub(crate) mod layout;
@@ -20,6 +22,8 @@ mod view;
 #[cfg(test)]
 mod conformance;
 
+pub(crate) use change::{Change, Place};
+pub(crate) use changes::Changes;
 pub(crate) use engine::{Engine, StoreError};
 #[cfg(test)]
 pub(crate) use engine::{Rows as EngineRows, Snapshot};
