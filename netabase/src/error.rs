@@ -47,6 +47,23 @@ pub enum Error {
         record: String,
     },
 
+    /// A transaction's reads were changed by others each time that it ran. It did not happen.
+    #[error(
+        "the records that the transaction read were changed by others each time it ran; it did not happen: read less in it, or have fewer callers change the same records at once"
+    )]
+    Conflict,
+
+    /// The closure of a transaction gave it up with [`Error::abort`]. It did not happen.
+    #[error("the transaction was given up: {0}")]
+    Aborted(#[source] Box<dyn StdError + Send + Sync>),
+
+    /// A transaction read or wrote more than one entry of the log may hold. It was not sent.
+    #[error("the transaction is too large and was not sent: {reason}")]
+    TransactionTooLarge {
+        /// What there is too much of, and the limit.
+        reason: String,
+    },
+
     /// `put_records` stopped at a record. Those before it are in; those after it may be.
     #[error("record {index} of the batch failed after {applied} had been applied: {source}")]
     Batch {
@@ -163,6 +180,37 @@ impl Error {
             Error::Timeout | Error::ConnectionLost => true,
             Error::Batch { source, .. } => source.may_have_happened(),
             _ => false,
+        }
+    }
+
+    /// Gives up a transaction from within its closure: nothing of it happens, and the caller gets the reason back.
+    ///
+    /// ```
+    /// use netabase::Error;
+    /// let error = Error::abort("no such account");
+    /// assert_eq!(error.to_string(), "the transaction was given up: no such account");
+    /// ```
+    pub fn abort(reason: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Error::Aborted(reason.into())
+    }
+
+    /// The reason given to [`Error::abort`], if it is of this type.
+    ///
+    /// ```
+    /// use netabase::Error;
+    /// #[derive(Debug, PartialEq, thiserror::Error)]
+    /// #[error("{missing} too little")]
+    /// struct TooPoor { missing: i64 }
+    ///
+    /// let error = Error::abort(TooPoor { missing: 5 });
+    /// assert_eq!(error.aborted::<TooPoor>(), Some(&TooPoor { missing: 5 }));
+    /// assert!(Error::NoQuorum.aborted::<TooPoor>().is_none());
+    /// ```
+    #[must_use]
+    pub fn aborted<E: StdError + 'static>(&self) -> Option<&E> {
+        match self {
+            Error::Aborted(reason) => reason.downcast_ref(),
+            _ => None,
         }
     }
 

@@ -7,8 +7,11 @@
 mod answer;
 mod read;
 mod receipt;
+mod requested;
 mod start;
 mod status;
+mod transaction;
+mod tx;
 mod write;
 
 use std::marker::PhantomData;
@@ -18,8 +21,10 @@ use libp2p::PeerId;
 
 pub use self::answer::Answer;
 pub use self::receipt::Receipt;
+pub use self::requested::Requested;
 pub use self::start::Start;
 pub use self::status::{Role, StateHash, Status};
+pub use self::tx::Tx;
 use crate::error::Result;
 use crate::node::Node;
 use crate::schema::Schema;

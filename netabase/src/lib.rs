@@ -48,7 +48,7 @@ pub use schema::{
 
 #[cfg(feature = "paxos")]
 pub use crate::{
-    handle::{Answer, Netabase, Receipt, Role, Start, StateHash, Status},
+    handle::{Answer, Netabase, Receipt, Requested, Role, Start, StateHash, Status, Tx},
     node::{Limits, StoreKind, Tuning},
 };
 

@@ -1,10 +1,12 @@
-//! What can be agreed on: sessions opened and closed, and writes within one.
+//! What can be agreed on: sessions opened and closed, and what is done within one: a write, or a transaction.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::transaction::Transaction;
 use crate::schema::RecordId;
 
 /// One thing to do, in log order, once.
@@ -15,14 +17,27 @@ pub(crate) enum Command {
     Open { nonce: [u8; 16] },
     /// Ends a session and forgets its outcomes.
     Close { session: SessionId },
-    /// Executes a write, unless the session knows its number.
-    Write {
+    /// Does something, unless the session knows its number.
+    Execute {
         session: SessionId,
         number: u64,
         /// The lowest number whose outcome the session still awaits, at most `number`.
         floor: u64,
-        write: Write,
+        action: Action,
     },
+}
+
+/// What a session has done under one number. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    Write(Write),
+    Transact(Arc<Transaction>),
+}
+
+impl From<Write> for Action {
+    fn from(write: Write) -> Self {
+        Action::Write(write)
+    }
 }
 
 /// A session is named by the round of its `Open` and that command's position in the entry.
@@ -44,12 +59,23 @@ pub(crate) enum Write {
 }
 
 impl Write {
+    pub(crate) fn record(&self) -> RecordId {
+        match self {
+            Write::Put { record, .. } | Write::Insert { record, .. } | Write::Remove { record, .. } => *record,
+        }
+    }
+
+    /// Its value, or the key that it removes.
+    pub(crate) fn payload(&self) -> &Bytes {
+        match self {
+            Write::Put { value, .. } | Write::Insert { value, .. } => value,
+            Write::Remove { key, .. } => key,
+        }
+    }
+
     /// The size of its key or value.
     pub(crate) fn payload_bytes(&self) -> usize {
-        match self {
-            Write::Put { value, .. } | Write::Insert { value, .. } => value.len(),
-            Write::Remove { key, .. } => key.len(),
-        }
+        self.payload().len()
     }
 }
 

@@ -6,13 +6,23 @@
 //! put     [3][session 12][number BE8][floor BE8][RecordId BE4][value ...]
 //! insert  [4]      "         "         "          "          [value ...]
 //! remove  [5]      "         "         "          "          [key ...]
+//! transact[6]      "         "         "
+//!         [0 | 1, request id 16][reads BE4][read ...][writes BE4][write ...]
+//!   read  [1][RecordId BE4][bytes key][round BE8]
+//!      or [2][RecordId BE4][0 | 1, IndexId BE4][bound][bound][rows BE8][hash 16]
+//!   bound [0] | [1: included, 2: excluded][bytes row key]
+//!   write [3 | 4 | 5][RecordId BE4][bytes value or key]
+//!   bytes [length BE4][...]
 //! ```
 //! By hand and not by the codec, so that decoding shares the entry's memory instead of copying each value.
 //! Decoding is total and strict: one encoding a command, every other byte string is [`Undecodable`].
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
-use super::command::{Command, SessionId, Write};
+use super::command::{Action, Command, SessionId, Write};
+use super::transaction::{TRANSACTION_OVERHEAD_BYTES, Transaction};
 use crate::schema::RecordId;
 
 const OPEN: u8 = 1;
@@ -20,9 +30,14 @@ const CLOSE: u8 = 2;
 const PUT: u8 = 3;
 const INSERT: u8 = 4;
 const REMOVE: u8 = 5;
+const TRANSACT: u8 = 6;
 
-/// What a write takes in a body beyond its key or value, its length there included.
-pub(crate) const COMMAND_OVERHEAD_BYTES: usize = 4 + 1 + 12 + 8 + 8 + 4;
+/// What session, number and floor take, with the tag before them.
+const HEAD_BYTES: usize = 1 + 12 + 8 + 8;
+
+/// What a command takes in a body beyond keys and values, its length there included: that of a transaction of one read
+/// and one write, which is more than that of a write.
+pub(crate) const COMMAND_OVERHEAD_BYTES: usize = 4 + HEAD_BYTES + TRANSACTION_OVERHEAD_BYTES;
 
 /// These bytes are no command or no batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -61,19 +76,26 @@ impl Command {
                 out.put_u8(CLOSE);
                 put_session(&mut out, *session);
             }
-            Command::Write { session, number, floor, write } => {
-                out = BytesMut::with_capacity(COMMAND_OVERHEAD_BYTES + write.payload_bytes());
-                let (tag, record, payload) = match write {
-                    Write::Put { record, value } => (PUT, record, value),
-                    Write::Insert { record, value } => (INSERT, record, value),
-                    Write::Remove { record, key } => (REMOVE, record, key),
+            Command::Execute { session, number, floor, action } => {
+                let action_bytes = match action {
+                    Action::Write(write) => 4 + write.payload_bytes(),
+                    Action::Transact(transaction) => transaction.bytes(),
                 };
-                out.put_u8(tag);
+                out = BytesMut::with_capacity(HEAD_BYTES + action_bytes);
+                match action {
+                    Action::Write(write) => put_write_tag(&mut out, write),
+                    Action::Transact(_) => out.put_u8(TRANSACT),
+                }
                 put_session(&mut out, *session);
                 out.put_u64(*number);
                 out.put_u64(*floor);
-                out.put_u32(record.0);
-                out.put_slice(payload);
+                match action {
+                    Action::Write(write) => {
+                        out.put_u32(write.record().0);
+                        out.put_slice(write.payload());
+                    }
+                    Action::Transact(transaction) => transaction.encode_into(&mut out),
+                }
             }
         }
         EncodedCommand { bytes: out.freeze() }
@@ -91,20 +113,37 @@ impl Command {
                 let command = Command::Close { session: take_session(&mut bytes)? };
                 end(&bytes, command)
             }
-            PUT | INSERT | REMOVE => {
+            PUT | INSERT | REMOVE | TRANSACT => {
                 let session = take_session(&mut bytes)?;
                 let number = u64::from_be_bytes(take(&mut bytes)?);
                 let floor = u64::from_be_bytes(take(&mut bytes)?);
-                let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
-                let write = match tag {
-                    PUT => Write::Put { record, value: bytes },
-                    INSERT => Write::Insert { record, value: bytes },
-                    _ => Write::Remove { record, key: bytes },
+                let action = if tag == TRANSACT {
+                    Action::Transact(Arc::new(Transaction::decode(bytes)?))
+                } else {
+                    let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
+                    write_of(tag, record, bytes).ok_or(Undecodable("an unknown kind of write"))?.into()
                 };
-                Ok(Command::Write { session, number, floor, write })
+                Ok(Command::Execute { session, number, floor, action })
             }
             _ => Err(Undecodable("an unknown tag")),
         }
+    }
+}
+
+pub(super) fn put_write_tag(out: &mut BytesMut, write: &Write) {
+    out.put_u8(match write {
+        Write::Put { .. } => PUT,
+        Write::Insert { .. } => INSERT,
+        Write::Remove { .. } => REMOVE,
+    });
+}
+
+pub(super) fn write_of(tag: u8, record: RecordId, payload: Bytes) -> Option<Write> {
+    match tag {
+        PUT => Some(Write::Put { record, value: payload }),
+        INSERT => Some(Write::Insert { record, value: payload }),
+        REMOVE => Some(Write::Remove { record, key: payload }),
+        _ => None,
     }
 }
 
@@ -133,25 +172,44 @@ fn end(rest: &Bytes, command: Command) -> Result<Command, Undecodable> {
 mod tests {
     use proptest::prelude::*;
 
+    use std::ops::Bound;
+
     use super::*;
+    use crate::command::{Digest, RangeRead, Read, RequestId};
+    use crate::schema::IndexId;
 
     fn commands() -> impl Strategy<Value = Command> {
         let session = || (any::<u64>(), any::<u32>()).prop_map(|(round, position)| SessionId { round, position });
         let payload = prop::collection::vec(any::<u8>(), 0..40).prop_map(Bytes::from);
-        let write = (0..3, any::<u32>().prop_map(RecordId), payload).prop_map(|(kind, record, payload)| match kind {
-            0 => Write::Put { record, value: payload },
-            1 => Write::Insert { record, value: payload },
-            _ => Write::Remove { record, key: payload },
+        let record = any::<u32>().prop_map(RecordId);
+        let write = (PUT..=REMOVE, record.clone(), payload.clone())
+            .prop_map(|(tag, record, payload)| write_of(tag, record, payload).expect("a tag of a write"));
+        let bound = (0..3, payload.clone()).prop_map(|(kind, bytes)| match kind {
+            0 => Bound::Unbounded,
+            1 => Bound::Included(bytes),
+            _ => Bound::Excluded(bytes),
         });
+        let index = prop::option::of(any::<u32>().prop_map(IndexId));
+        let seen = (any::<u64>(), any::<[u8; 16]>()).prop_map(|(rows, hash)| Digest { rows, hash });
+        let read = prop_oneof![
+            (record.clone(), payload, any::<u64>()).prop_map(|(record, key, round)| Read::Record {
+                record,
+                key,
+                round
+            }),
+            (record, index, bound.clone(), bound, seen).prop_map(|(record, index, lower, upper, seen)| Read::Range(
+                RangeRead { record, index, lower, upper, seen }
+            )),
+        ];
+        let request = prop::option::of(any::<[u8; 16]>().prop_map(RequestId));
+        let transaction = (request, prop::collection::vec(read, 0..4), prop::collection::vec(write.clone(), 0..4))
+            .prop_map(|(request, reads, writes)| Action::Transact(Arc::new(Transaction { request, reads, writes })));
+        let action = prop_oneof![write.prop_map(Action::Write), transaction];
         prop_oneof![
             any::<[u8; 16]>().prop_map(|nonce| Command::Open { nonce }),
             session().prop_map(|session| Command::Close { session }),
-            (session(), any::<u64>(), any::<u64>(), write).prop_map(|(session, number, floor, write)| Command::Write {
-                session,
-                number,
-                floor,
-                write
-            }),
+            (session(), any::<u64>(), any::<u64>(), action)
+                .prop_map(|(session, number, floor, action)| Command::Execute { session, number, floor, action }),
         ]
     }
 
@@ -159,12 +217,18 @@ mod tests {
         #[test]
         fn a_command_survives_its_bytes(command in commands()) {
             let bytes = command.encode().as_bytes().clone();
+            if let Command::Execute { action: Action::Transact(transaction), .. } = &command {
+                prop_assert!(bytes.len() <= HEAD_BYTES + transaction.bytes(), "it takes more than it says");
+            }
+            for length in 0..bytes.len() {
+                prop_assert_ne!(Command::decode(bytes.slice(..length)), Ok(command.clone()));
+            }
             prop_assert_eq!(Command::decode(bytes), Ok(command));
         }
 
         /// Whatever decodes is what its command encodes to: no two byte strings are one command.
         #[test]
-        fn decoding_is_total_and_strict(bytes in prop::collection::vec(any::<u8>(), 0..60), tag in 0..7_u8) {
+        fn decoding_is_total_and_strict(bytes in prop::collection::vec(any::<u8>(), 0..60), tag in 0..8_u8) {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() {
                 *first = tag;
@@ -189,8 +253,8 @@ mod tests {
             assert!(EncodedCommand::check(longer).is_err());
         }
         let write = Write::Remove { record: RecordId(7), key: Bytes::new() };
-        let bytes = Command::Write { session, number: 1, floor: 1, write }.encode().as_bytes().clone();
-        assert_eq!(bytes.len() + 4, COMMAND_OVERHEAD_BYTES);
+        let bytes = Command::Execute { session, number: 1, floor: 1, action: write.into() }.encode().as_bytes().clone();
+        assert_eq!(bytes.len(), HEAD_BYTES + 4);
         assert!((0..bytes.len()).all(|length| Command::decode(bytes.slice(..length)).is_err()));
     }
 }

@@ -12,10 +12,12 @@ mod command;
 mod encoded;
 mod entry;
 mod outcome;
+mod transaction;
 
 pub(crate) use batch::{BATCH_BYTES, COMMANDS_MAX};
 pub(crate) use batch::{Batch, BatchBuilder, body_bytes_alone, entry_bytes_max};
-pub(crate) use command::{Command, SessionId, Write};
+pub(crate) use command::{Action, Command, SessionId, Write};
 pub(crate) use encoded::EncodedCommand;
 pub(crate) use entry::{Entry, EntryId, EntryIds};
 pub(crate) use outcome::{Applied, Outcome, Refusal};
+pub(crate) use transaction::{Digest, RANGE_ROWS_MAX, RangeRead, Read, RequestId, Transaction};

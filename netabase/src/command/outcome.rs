@@ -14,7 +14,7 @@ pub(crate) type Outcome = Result<Applied, Refusal>;
 pub(crate) struct Applied {
     /// The round in which it did.
     pub(crate) round: u64,
-    /// Whether there was a record under its key before.
+    /// Whether there was a record under its key before; of a transaction, under the key of its only write.
     pub(crate) existed: bool,
 }
 
@@ -29,6 +29,8 @@ pub(crate) enum Refusal {
     UnknownRecord { record: RecordId },
     /// The value of the write, or the one that it would replace, is not one of this record type.
     Undecodable { record: RecordId, reason: String },
+    /// Something that the transaction read has changed since.
+    Conflict,
 }
 
 /// The longest reason that a refusal keeps: it is recorded, replicated state.
@@ -64,6 +66,7 @@ impl Refusal {
                 reason: "the cluster's schema has no record of this name".to_owned(),
             },
             Refusal::Undecodable { record, reason } => Error::Codec { record: name(record), reason },
+            Refusal::Conflict => Error::Conflict,
         }
     }
 

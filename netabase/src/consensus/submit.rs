@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, oneshot};
 
-use crate::command::{Applied, Command, EncodedCommand, SessionId, Write};
+use crate::command::{Action, Applied, Command, EncodedCommand, SessionId};
 use crate::error::{Error, Result};
 use crate::machine::{Answer, Reply};
 use crate::schema::Catalog;
@@ -62,7 +62,7 @@ enum Session {
 
 #[derive(Debug)]
 struct Pending {
-    write: Write,
+    action: Action,
     sent: Option<Instant>,
     /// How many times it was handed over without a definite "not taken".
     handed_over: u32,
@@ -97,11 +97,11 @@ impl Submitter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Has `write` agreed on and applied here.
+    /// Has a write or a transaction agreed on and applied here.
     ///
     /// Waits its turn while as many commands as may be are outstanding. Dropping the future gives up waiting; the write
     /// may then have happened.
-    pub(crate) async fn submit(self: Arc<Self>, write: Write) -> Result<Applied> {
+    pub(crate) async fn submit(self: Arc<Self>, action: impl Into<Action>) -> Result<Applied> {
         let _permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::ShutDown)?;
         let (answer, answered) = oneshot::channel();
         let number = {
@@ -114,7 +114,7 @@ impl Submitter {
             }
             let number = state.next;
             state.next += 1;
-            state.pending.insert(number, Pending { write, sent: None, handed_over: 0, answer });
+            state.pending.insert(number, Pending { action: action.into(), sent: None, handed_over: 0, answer });
             number
         };
         let waiting = Waiting { submitter: &self, number };
@@ -174,7 +174,7 @@ impl Submitter {
             if !due(pending.sent) {
                 continue;
             }
-            let command = Command::Write { session, number, floor, write: pending.write.clone() }.encode();
+            let command = Command::Execute { session, number, floor, action: pending.action.clone() }.encode();
             bytes += command.as_bytes().len();
             pending.sent = Some(now);
             pending.handed_over += 1;

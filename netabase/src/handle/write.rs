@@ -11,6 +11,7 @@ use super::{Answer, Netabase, Receipt};
 use crate::command::{Applied, Write};
 use crate::consensus::{OUTSTANDING_MAX, Submitter};
 use crate::error::{Error, Result};
+use crate::node::Node;
 use crate::schema::{IntoKey, Key, Member, RecordId, Schema};
 
 impl<S: Schema> Netabase<S> {
@@ -21,7 +22,7 @@ impl<S: Schema> Netabase<S> {
     /// [`Error::Timeout`], [`Error::ConnectionLost`]: it may have, see [`Error::may_have_happened`].
     pub fn put_record<R: Member<S>>(&self, record: R) -> Answer<Receipt> {
         let record_id = RecordId::of_member::<S, R>();
-        self.write(self.encode(&record).map(|value| Write::Put { record: record_id, value }))
+        self.write(encode::<S, R>(&self.node, &record).map(|value| Write::Put { record: record_id, value }))
     }
 
     /// Stores a record where there is none under its key yet.
@@ -30,7 +31,7 @@ impl<S: Schema> Netabase<S> {
     /// [`Error::AlreadyExists`], and as [`Netabase::put_record`].
     pub fn insert_record<R: Member<S>>(&self, record: R) -> Answer<Receipt> {
         let record_id = RecordId::of_member::<S, R>();
-        self.write(self.encode(&record).map(|value| Write::Insert { record: record_id, value }))
+        self.write(encode::<S, R>(&self.node, &record).map(|value| Write::Insert { record: record_id, value }))
     }
 
     /// Removes the record under this key; [`Receipt::existed`] tells whether there was one.
@@ -40,7 +41,8 @@ impl<S: Schema> Netabase<S> {
     pub fn remove_record<R: Member<S>>(&self, key: impl IntoKey<R::Key>) -> Answer<Receipt> {
         let key = Bytes::from(key.into_key().to_bytes());
         self.write(
-            self.check_size(R::NAME, key.len()).map(|()| Write::Remove { record: RecordId::of_member::<S, R>(), key }),
+            check_size(&self.node, R::NAME, key.len())
+                .map(|()| Write::Remove { record: RecordId::of_member::<S, R>(), key }),
         )
     }
 
@@ -68,7 +70,7 @@ impl<S: Schema> Netabase<S> {
             while pipeline.is_full() || pipeline.keys.contains(&key) {
                 last = pipeline.finish_one().await?;
             }
-            match self.encode(&record) {
+            match encode::<S, R>(&self.node, &record) {
                 Ok(value) => {
                     let write = Write::Put { record: record_id, value };
                     pipeline.push(index, key, Arc::clone(&self.node.submitter).submit(write));
@@ -87,20 +89,6 @@ impl<S: Schema> Netabase<S> {
         Ok(last)
     }
 
-    fn encode<R: Member<S>>(&self, record: &R) -> Result<Bytes> {
-        let value = record.__encode()?;
-        self.check_size(R::NAME, value.len())?;
-        Ok(Bytes::from(value))
-    }
-
-    fn check_size(&self, record: &str, bytes: usize) -> Result<()> {
-        let bytes_max = self.node.record_bytes_max;
-        if bytes > bytes_max {
-            return Err(Error::RecordTooLarge { record: record.to_owned(), bytes, bytes_max });
-        }
-        Ok(())
-    }
-
     fn write(&self, write: Result<Write>) -> Answer<Receipt> {
         match write {
             Ok(write) => {
@@ -110,6 +98,21 @@ impl<S: Schema> Netabase<S> {
             Err(error) => Answer::ready(Err(error)),
         }
     }
+}
+
+/// The stored value of a record that is not too large.
+pub(super) fn encode<S: Schema, R: Member<S>>(node: &Node, record: &R) -> Result<Bytes> {
+    let value = record.__encode()?;
+    check_size(node, R::NAME, value.len())?;
+    Ok(Bytes::from(value))
+}
+
+pub(super) fn check_size(node: &Node, record: &str, bytes: usize) -> Result<()> {
+    let bytes_max = node.record_bytes_max;
+    if bytes > bytes_max {
+        return Err(Error::RecordTooLarge { record: record.to_owned(), bytes, bytes_max });
+    }
+    Ok(())
 }
 
 /// Commands of one `put_records` under way, in the order of their records.

@@ -114,7 +114,7 @@ pub(super) fn put_note(key: u8) -> Write {
 }
 
 pub(super) fn write(session: SessionId, number: u64, floor: u64, write: Write) -> Command {
-    Command::Write { session, number, floor, write }
+    Command::Execute { session, number, floor, action: write.into() }
 }
 
 pub(super) fn entry(commands: &[Command]) -> Entry {

@@ -1,12 +1,13 @@
 //! One hash over all replicated state, to see that two nodes that applied the same rounds hold the same.
 //!
-//! Over the record rows, the index rows and the sessions, in key order, each as length and bytes. Not the
+//! Over the record rows, the index rows, the sessions and the named calls, in key order, each as length and bytes. Not the
 //! meta rows: when a node flushed is its own affair. Rows are read through the view, so it makes no
 //! difference which of them are in an overlay and which in the engine.
 
 use std::fmt;
 use std::ops::Bound;
 
+use super::requests;
 use super::sessions::{self, Captured};
 use crate::Error;
 use crate::store::{Rows, View, layout};
@@ -38,11 +39,12 @@ impl fmt::Debug for StateHash {
 pub(crate) struct State {
     view: View,
     sessions: Vec<Captured>,
+    requests: requests::Captured,
 }
 
 impl State {
-    pub(super) fn new(view: View, sessions: Vec<Captured>) -> Self {
-        State { view, sessions }
+    pub(super) fn new(view: View, sessions: Vec<Captured>, requests: requests::Captured) -> Self {
+        State { view, sessions, requests }
     }
 
     /// The round up to which it is applied.
@@ -58,8 +60,8 @@ impl State {
             update(&mut hasher, &key);
             update(&mut hasher, &value);
         }
-        for captured in &self.sessions {
-            let (key, value) = sessions::row(captured)?;
+        for row in self.sessions.iter().map(sessions::row).chain(self.requests.rows()) {
+            let (key, value) = row?;
             update(&mut hasher, &key);
             update(&mut hasher, &value.unwrap_or_default());
         }

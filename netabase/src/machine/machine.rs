@@ -6,15 +6,17 @@
 
 use std::fmt;
 
+use super::footprint;
 use super::hash::State;
 #[cfg(test)]
 use super::hash::StateHash;
+use super::requests::{self, Requests};
 use super::rule::Rule;
 use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions};
 use crate::Error;
-use crate::command::{Batch, Command, Entry, SessionId};
+use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Refusal, SessionId, Transaction, Write};
 use crate::schema::{Catalog, Descriptor, codec};
-use crate::store::{self, Retired, Store, StoreError, Views, layout};
+use crate::store::{self, Draft, Retired, Store, StoreError, Views, layout};
 
 /// What a command is answered with, for whoever issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,7 @@ pub(crate) struct Machine {
     store: Store,
     rule: Rule,
     sessions: Sessions,
+    requests: Requests,
     failed: bool,
 }
 
@@ -59,7 +62,8 @@ impl Machine {
             store.set_meta(layout::META_DESCRIPTOR, all.into())?;
         }
         let sessions = Sessions::load(&store.view(), limits)?;
-        Ok(Machine { store, rule: Rule::new(&catalog), sessions, failed: false })
+        let requests = Requests::load(&store.view(), limits.requests_max)?;
+        Ok(Machine { store, rule: Rule::new(&catalog), sessions, requests, failed: false })
     }
 
     /// The last applied round.
@@ -103,20 +107,20 @@ impl Machine {
                     answers.push(Answer::Opened { nonce, session: self.sessions.open(place) });
                 }
                 Command::Close { session } => self.sessions.close(session),
-                Command::Write { session, number, floor, write } => {
+                Command::Execute { session, number, floor, action } => {
                     let reply = match self.sessions.admit(session, number, floor, place) {
                         Admission::Answer(reply) => reply,
-                        Admission::Execute => match self.rule.apply(&draft, &write, round) {
-                            Ok((changes, outcome)) => {
-                                draft.write(changes);
-                                self.sessions.record(session, number, outcome.clone());
-                                Reply::Done(outcome)
-                            }
-                            Err(error) => {
-                                self.failed = true;
-                                return Err(error);
-                            }
-                        },
+                        Admission::Execute => {
+                            let done = match &action {
+                                Action::Write(write) => execute(&self.rule, &mut draft, write, round),
+                                Action::Transact(transaction) => {
+                                    transact(&self.rule, &mut self.requests, &mut draft, transaction, place)
+                                }
+                            };
+                            let outcome = done.inspect_err(|_| self.failed = true)?;
+                            self.sessions.record(session, number, outcome.clone());
+                            Reply::Done(outcome)
+                        }
                     };
                     answers.push(Answer::Write { session, number, reply });
                 }
@@ -128,7 +132,7 @@ impl Machine {
 
     /// The state as of the last applied round, to be hashed elsewhere.
     pub(crate) fn state(&self) -> State {
-        State::new(self.store.view(), self.sessions.capture())
+        State::new(self.store.view(), self.sessions.capture(), self.requests.capture())
     }
 
     /// The hash of the state as of the last applied round. Reads all of it.
@@ -144,13 +148,58 @@ impl Machine {
             return None;
         }
         let store = self.store.begin_flush()?;
-        Some(Flush { store, sessions: self.sessions.take_dirty() })
+        Some(Flush { store, sessions: self.sessions.take_dirty(), requests: self.requests.take_dirty() })
     }
 
     /// Lets readers go on to what a flush wrote. Drop what it returns where nobody waits.
     pub(crate) fn end_flush(&mut self, done: FlushDone) -> Result<Retired, Error> {
         self.store.end_flush(done.store)
     }
+}
+
+fn execute(rule: &Rule, draft: &mut Draft<'_>, write: &Write, round: u64) -> Result<Outcome, Error> {
+    let (changes, outcome) = rule.apply(draft, write, round)?;
+    draft.write(changes);
+    Ok(outcome)
+}
+
+/// All of its writes if all that it read still stands, else none. A named call that was done before is not done again;
+/// a conflict is no outcome of it, since whoever made it runs it again.
+fn transact(
+    rule: &Rule,
+    requests: &mut Requests,
+    draft: &mut Draft<'_>,
+    transaction: &Transaction,
+    place: Place,
+) -> Result<Outcome, Error> {
+    if let Some(known) = transaction.request.and_then(|id| requests.outcome(&id).cloned()) {
+        return Ok(known);
+    }
+    if !footprint::holds(draft, &transaction.reads)? {
+        return Ok(Err(Refusal::Conflict));
+    }
+    draft.begin();
+    let mut outcome = Ok(Applied { round: place.round, existed: false });
+    for write in &transaction.writes {
+        match execute(rule, draft, write, place.round)? {
+            Ok(applied) => {
+                outcome = Ok(Applied { existed: applied.existed && transaction.writes.len() == 1, ..applied })
+            }
+            Err(refusal) => {
+                outcome = Err(refusal);
+                break;
+            }
+        }
+    }
+    if outcome.is_ok() {
+        draft.keep()
+    } else {
+        draft.roll_back()
+    }
+    if let Some(id) = transaction.request {
+        requests.record(id, place, outcome.clone());
+    }
+    Ok(outcome)
 }
 
 /// Our record types, and those that only the directory knows: what is stored once stays compared.
@@ -171,12 +220,14 @@ impl fmt::Debug for Machine {
 pub(crate) struct Flush {
     store: store::Flush,
     sessions: Vec<Captured>,
+    requests: Vec<requests::Dirty>,
 }
 
 impl Flush {
     /// Writes them in one synced transaction. After an error the store must be opened anew.
     pub(crate) fn run(self) -> Result<FlushDone, Error> {
-        let rows = self.sessions.iter().map(sessions::row).collect::<Result<Vec<_>, _>>()?;
+        let sessions = self.sessions.iter().map(sessions::row);
+        let rows = sessions.chain(self.requests.iter().map(requests::row)).collect::<Result<Vec<_>, _>>()?;
         Ok(FlushDone { store: self.store.run(rows)? })
     }
 }
@@ -189,3 +240,5 @@ pub(crate) struct FlushDone {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod transactions;

@@ -6,9 +6,11 @@
 //! `apply` is total: a refusal is an outcome, never an error. It errs only if this node's engine cannot read.
 //! Called by the one task that owns it; readers use `Views`.
 
+mod footprint;
 mod hash;
 #[expect(clippy::module_inception, reason = "the machine itself, by its noun")]
 mod machine;
+mod requests;
 mod rule;
 mod sessions;
 
@@ -17,7 +19,9 @@ mod fixture;
 #[cfg(test)]
 mod replay;
 
+pub(crate) use footprint::Footprint;
 #[cfg(test)]
 pub(crate) use hash::StateHash;
 pub(crate) use machine::{Answer, FlushDone, Machine};
+pub(crate) use rule::Rule;
 pub(crate) use sessions::Reply;

@@ -12,15 +12,15 @@ use super::fixture::{self, Person, catalog, entry, put_note};
 use super::machine::Flush;
 use super::sessions::Limits;
 use super::{Answer, Machine, StateHash};
-use crate::command::{Command, Entry, SessionId, Write};
-use crate::store::{Engine, MemoryEngine, RedbEngine, Store};
+use crate::command::{Action, Command, Digest, Entry, RangeRead, Read, RequestId, SessionId, Transaction, Write};
+use crate::store::{Engine, MemoryEngine, RedbEngine, Store, layout};
 
 fn open(engine: Arc<dyn Engine>, limits: Limits) -> Machine {
     let store = Store::open(engine).expect("the store opens");
     Machine::open_with(store, catalog(), limits).expect("the machine opens")
 }
 
-const SMALL: Limits = Limits { sessions_max: 4, outcomes_bytes_max: 2_000 };
+const SMALL: Limits = Limits { sessions_max: 4, outcomes_bytes_max: 2_000, requests_max: 3 };
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -90,7 +90,7 @@ impl Replica {
     }
 }
 
-/// Writes by sessions that may be open, of people who collide; sometimes bytes that are no batch.
+/// Writes and transactions by sessions that may be open, of people who collide; sometimes bytes that are no batch.
 fn entries() -> impl Strategy<Value = Vec<Entry>> {
     let person = (1..6_u8, 1..7_u8, prop::option::of(1..4_u8), prop::option::of(1..4_u8))
         .prop_map(|(id, email, city, badge)| Person { id, email, city, badge, payload: vec![id; 4] });
@@ -103,11 +103,29 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
     ];
     // Sessions are opened at positions 0 to 3 of the rounds in which they are, so some of these are.
     let session = (1..12_u64, 0..2_u32).prop_map(|(round, position)| SessionId { round, position });
+    let read = (1..6_u8, 0..6_u64).prop_map(|(id, round)| Read::Record {
+        record: fixture::person_id(),
+        key: Bytes::copy_from_slice(&[id]),
+        round,
+    });
+    let range = (0..3_u64, any::<bool>()).prop_map(|(rows, everything)| {
+        let lower = layout::record_key(fixture::person_id(), if everything { &[] } else { &[5] });
+        let (lower, upper) = (Bound::Included(lower), layout::successor(&layout::record_prefix(fixture::person_id())));
+        // With the hash of nothing, which stands as long as there is nothing in the range.
+        let mut hash = [0; 16];
+        blake3::Hasher::new().finalize_xof().fill(&mut hash);
+        Read::Range(RangeRead { record: fixture::person_id(), index: None, lower, upper, seen: Digest { rows, hash } })
+    });
+    let reads = prop::collection::vec(prop_oneof![3 => read, 1 => range], 0..3);
+    let request = prop::option::of((1..6_u8).prop_map(|id| RequestId([id; 16])));
+    let transaction = (request, reads, prop::collection::vec(write.clone(), 0..4))
+        .prop_map(|(request, reads, writes)| Action::Transact(Arc::new(Transaction { request, reads, writes })));
+    let action = prop_oneof![2 => write.prop_map(Action::Write), 1 => transaction];
     let command = prop_oneof![
         2 => any::<[u8; 16]>().prop_map(|nonce| Command::Open { nonce }),
         1 => session.clone().prop_map(|session| Command::Close { session }),
-        9 => (session, 1..9_u64, 0..4_u64, write).prop_map(|(session, number, below, write)| {
-            fixture::write(session, number, number.saturating_sub(below), write)
+        9 => (session, 1..9_u64, 0..4_u64, action).prop_map(|(session, number, below, action)| {
+            Command::Execute { session, number, floor: number.saturating_sub(below), action }
         }),
     ];
     let good = prop::collection::vec(command, 0..8).prop_map(|commands| entry(&commands));

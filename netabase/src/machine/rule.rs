@@ -15,7 +15,7 @@ use crate::store::{Change, Rows, WriteSet, layout};
 
 /// The rule of one schema: its record types, with the ids of their indexes at hand.
 #[derive(Debug)]
-pub(super) struct Rule {
+pub(crate) struct Rule {
     records: BTreeMap<RecordId, RecordType>,
 }
 
@@ -34,7 +34,7 @@ struct Index {
 }
 
 impl Rule {
-    pub(super) fn new(catalog: &Catalog) -> Rule {
+    pub(crate) fn new(catalog: &Catalog) -> Rule {
         let index = |index: &crate::schema::IndexGlue| Index { id: IndexId::named(index.name), unique: index.unique };
         let record = |(id, glue): (RecordId, &'static RecordGlue)| {
             (id, RecordType { id, glue, indexes: glue.indexes.iter().map(index).collect() })
@@ -43,10 +43,10 @@ impl Rule {
     }
 
     /// What `write` does in `round` to `rows`.
-    pub(super) fn apply(&self, rows: &dyn Rows, write: &Write, round: u64) -> Result<(WriteSet, Outcome), Error> {
-        let (Write::Put { record, .. } | Write::Insert { record, .. } | Write::Remove { record, .. }) = write;
-        let Some(record_type) = self.records.get(record) else {
-            return Ok((WriteSet::default(), Err(Refusal::UnknownRecord { record: *record })));
+    pub(crate) fn apply(&self, rows: &dyn Rows, write: &Write, round: u64) -> Result<(WriteSet, Outcome), Error> {
+        let record = write.record();
+        let Some(record_type) = self.records.get(&record) else {
+            return Ok((WriteSet::default(), Err(Refusal::UnknownRecord { record })));
         };
         let mut changes = WriteSet::default();
         let outcome = match write {

@@ -61,16 +61,21 @@ pub(super) struct Session {
     outcomes: BTreeMap<u64, Outcome>,
 }
 
-/// How many sessions and outcomes there may be. The same on every node; smaller only in tests.
+/// How many sessions, outcomes and named calls there may be. The same on every node; smaller only in tests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
     pub(super) sessions_max: usize,
     pub(super) outcomes_bytes_max: usize,
+    pub(super) requests_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { sessions_max: SESSIONS_MAX, outcomes_bytes_max: OUTCOMES_BYTES_MAX }
+        Limits {
+            sessions_max: SESSIONS_MAX,
+            outcomes_bytes_max: OUTCOMES_BYTES_MAX,
+            requests_max: super::requests::REQUESTS_MAX,
+        }
     }
 }
 

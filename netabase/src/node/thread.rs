@@ -15,7 +15,9 @@ use super::assemble::{Assembly, Built};
 use super::space;
 use crate::consensus::{Control, Replica, Standing, Submitter};
 use crate::error::{Error, Result};
+use crate::machine::Rule;
 use crate::network::Network;
+use crate::schema::Catalog;
 use crate::store::{View, Views};
 
 /// How long a node that is alone may take to lead: one commit of its log.
@@ -35,6 +37,9 @@ pub(crate) struct Node {
     files: RwLock<Option<Files>>,
     pub(crate) network: Network,
     pub(crate) record_bytes_max: usize,
+    /// What a write does to rows: transactions see by it what they have written.
+    pub(crate) rule: Rule,
+    pub(crate) catalog: Catalog,
     standing: watch::Receiver<Standing>,
     control: mpsc::Sender<Control>,
     failure: Arc<OnceLock<String>>,
@@ -53,6 +58,7 @@ impl Node {
         let peer_id = assembly.identity.peer_id();
         let members = assembly.peers.iter().map(|(peer, _)| *peer).collect();
         let record_bytes_max = assembly.limits.record_bytes();
+        let catalog = assembly.catalog.clone();
         let reason = Arc::clone(&failure);
         let thread = std::thread::Builder::new()
             .name("netabase-node".into())
@@ -66,6 +72,8 @@ impl Node {
             files: RwLock::new(Some(Files { replica, views })),
             network,
             record_bytes_max,
+            rule: Rule::new(&catalog),
+            catalog,
             standing,
             control,
             failure,

@@ -4,6 +4,7 @@
 //! record   [0x01][RecordId BE4][key]                            -> [round of last write BE8][stored value]
 //! index    [0x02][RecordId BE4][IndexId BE4][index key][key]    -> [length of the index key BE4]
 //! session  [0x03][round BE8][position BE4]                      -> codec(Session)
+//! request  [0x04][request id 16]                                -> codec(Recorded)
 //! change   [0x05][round BE8][position of the first BE4]         -> [bytes written so far BE8][change]…
 //! floor    [0x05]                                               -> [oldest round kept BE8][bytes written before it BE8]
 //! meta     [0x0f][name]                                         -> as said at each name
@@ -27,6 +28,7 @@ pub(super) const FORMAT: u32 = 1;
 
 pub(crate) const SPACE_RECORD: u8 = 0x01;
 pub(crate) const SPACE_SESSION: u8 = 0x03;
+pub(crate) const SPACE_REQUEST: u8 = 0x04;
 const SPACE_INDEX: u8 = 0x02;
 const SPACE_CHANGE: u8 = 0x05;
 const SPACE_META: u8 = 0x0f;
@@ -114,6 +116,15 @@ pub(crate) fn split_session_key(row_key: &[u8]) -> Option<(u64, u32)> {
     Some((u64::from_be_bytes(*round), u32::from_be_bytes(position.try_into().ok()?)))
 }
 
+pub(crate) fn request_key(id: [u8; 16]) -> Bytes {
+    joined(&[SPACE_REQUEST], &[&id])
+}
+
+/// The id of a request row's key.
+pub(crate) fn split_request_key(row_key: &[u8]) -> Option<[u8; 16]> {
+    row_key.get(1..)?.try_into().ok()
+}
+
 pub(super) fn change_key(first: Place) -> Bytes {
     joined(&[SPACE_CHANGE], &[&first.round.to_be_bytes(), &first.position.to_be_bytes()])
 }
@@ -178,6 +189,7 @@ mod tests {
         assert_eq!(split_record_key(&record_key(record, b"key")), Some(Bytes::from_static(b"key")));
         assert_eq!(split_record_value(&record_value(3, b"value")), Some((3, Bytes::from_static(b"value"))));
         assert_eq!(split_session_key(&session_key(5, 6)), Some((5, 6)));
+        assert_eq!(split_request_key(&request_key([7; 16])), Some([7; 16]));
         let place = Place { round: 5, position: 6 };
         assert_eq!(split_change_key(&change_key(place)), Some(place));
     }
@@ -191,6 +203,8 @@ mod tests {
         assert_eq!(split_record_key(&Bytes::from_static(b"1234")), None);
         assert_eq!(split_session_key(&[SPACE_SESSION; 12]), None);
         assert_eq!(split_session_key(&[]), None);
+        assert_eq!(split_request_key(&[SPACE_REQUEST; 16]), None);
+        assert_eq!(split_request_key(&[]), None);
         assert_eq!(split_change_key(&change_floor_key()), None);
         assert_eq!(split_change_key(&[]), None);
     }

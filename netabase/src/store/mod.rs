@@ -6,6 +6,7 @@
 //! ```
 //! One writer, the machine. Readers take the newest [`View`] from [`Views`] on any thread and wait for nobody.
 
+mod branch;
 mod change;
 mod changes;
 mod engine;
@@ -22,6 +23,7 @@ mod view;
 #[cfg(test)]
 mod conformance;
 
+pub(crate) use branch::Branch;
 pub(crate) use change::{Change, Place};
 pub(crate) use changes::Changes;
 pub(crate) use engine::{Engine, StoreError};
@@ -32,6 +34,6 @@ pub(crate) use memory::MemoryEngine;
 pub(crate) use redb::{RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;
-pub(crate) use select::Selecting;
-pub(crate) use store::{Store, WriteSet};
+pub(crate) use select::{Row, RowBounds, Selecting, as_slice};
+pub(crate) use store::{Draft, Store, WriteSet};
 pub(crate) use view::{Rows, View, Views};

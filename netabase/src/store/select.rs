@@ -213,7 +213,7 @@ fn start_after(row: Bytes, reverse: bool, lower: &mut Bound<Bytes>, upper: &mut 
     }
 }
 
-fn as_slice(bound: &Bound<Bytes>) -> Bound<&[u8]> {
+pub(crate) fn as_slice(bound: &Bound<Bytes>) -> Bound<&[u8]> {
     bound.as_ref().map(|bytes| &bytes[..])
 }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, RwLockReadGuard};
 use bytes::Bytes;
 
 use super::change::Change;
-use super::changes::{CHANGE_BYTES_MAX, ChangeTable, RoundChanges};
+use super::changes::{CHANGE_BYTES_MAX, ChangeTable, Mark, RoundChanges};
 use super::engine::{Engine, StoreError};
 use super::flush::{Flush, FlushDone, Retired};
 use super::layout;
@@ -112,7 +112,7 @@ impl Store {
         let below = self.views.read();
         let changes = RoundChanges::new(&self.changes);
         let (table, active_bytes) = (&mut self.changes, &mut self.active_bytes);
-        Draft { views: &self.views, below, pending: Pending::new(), changes, table, active_bytes }
+        Draft { views: &self.views, below, pending: Pending::new(), changes, undo: None, table, active_bytes }
     }
 
     /// Moves what is applied and not durable into a flush. `None`: there is nothing, or a flush is out.
@@ -178,20 +178,57 @@ pub(crate) struct Draft<'s> {
     changes: RoundChanges,
     table: &'s mut ChangeTable,
     active_bytes: &'s mut usize,
+    undo: Option<Undo>,
+}
+
+/// What a round was when a transaction in it began.
+struct Undo {
+    /// What the rows were that were written since, the last one first to be put back.
+    rows: Vec<(Bytes, Option<Option<Bytes>>)>,
+    changes: Mark,
 }
 
 impl Draft<'_> {
     /// Adds the rows to the round.
     pub(crate) fn write(&mut self, rows: WriteSet) {
-        self.pending.extend(rows.rows);
         if let Some(change) = rows.change {
             self.changes.push(change);
+        }
+        let Some(undo) = &mut self.undo else {
+            self.pending.extend(rows.rows);
+            return;
+        };
+        for (key, row) in rows.rows {
+            let before = self.pending.insert(key.clone(), row);
+            undo.rows.push((key, before));
+        }
+    }
+
+    /// From here on, what is written can be taken back: a transaction begins.
+    pub(crate) fn begin(&mut self) {
+        self.undo = Some(Undo { rows: Vec::new(), changes: self.changes.mark() });
+    }
+
+    /// What was written since `begin` stays.
+    pub(crate) fn keep(&mut self) {
+        self.undo = None;
+    }
+
+    /// What was written since `begin` never was.
+    pub(crate) fn roll_back(&mut self) {
+        let Some(undo) = self.undo.take() else { return };
+        self.changes.roll_back(undo.changes);
+        for (key, before) in undo.rows.into_iter().rev() {
+            match before {
+                Some(row) => self.pending.insert(key, row),
+                None => self.pending.remove(&key),
+            };
         }
     }
 
     /// Makes it what readers see, at once and whole. Errs if the engine cannot read, and then nothing is seen.
     pub(crate) fn install(self, round: u64) -> Result<(), Error> {
-        let Draft { views, below, mut pending, changes, table, active_bytes } = self;
+        let Draft { views, below, mut pending, changes, table, active_bytes, .. } = self;
         table.append(round, &changes, &below.layers, &mut pending)?;
         drop(below);
         let mut newest = views.write();

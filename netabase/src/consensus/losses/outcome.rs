@@ -50,7 +50,7 @@ async fn d11_what_cannot_be_read_is_an_outcome_and_the_node_stays_up() {
     let unreadable = Write::Put { record, value: Bytes::from_static(&[0xff; 9]) };
     let unknown = Write::Put { record: RecordId(1), value: Bytes::from_static(b"?") };
     let nothing_there = Write::Remove { record, key: Bytes::from_static(b"not a key") };
-    let write = |number, write| Command::Write { session: session(2), number, floor: 0, write };
+    let write = |number, write: Write| Command::Execute { session: session(2), number, floor: 0, action: write.into() };
     let entries = [
         entry_of(1, Bytes::from_static(b"not a batch")),
         opening(2),

@@ -496,5 +496,5 @@ pub(super) fn opening(n: u64) -> Entry {
 pub(super) fn putting(n: u64, session: SessionId, number: u64, item: &Item) -> Entry {
     let value = Bytes::from(crate::Record::__encode(item).unwrap());
     let write = Write::Put { record: RecordId::of_member::<Item, Item>(), value };
-    batch(n, &[Command::Write { session, number, floor: number, write }])
+    batch(n, &[Command::Execute { session, number, floor: number, action: write.into() }])
 }

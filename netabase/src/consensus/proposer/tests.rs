@@ -18,14 +18,14 @@ fn entries() -> Entries {
 
 fn command(number: u64, bytes: usize) -> EncodedCommand {
     let write = Write::Put { record: RecordId(1), value: Bytes::from(vec![0; bytes]) };
-    Command::Write { session: SessionId { round: 1, position: 0 }, number, floor: 0, write }.encode()
+    Command::Execute { session: SessionId { round: 1, position: 0 }, number, floor: 0, action: write.into() }.encode()
 }
 
 /// The numbers of the commands in a ticket.
 fn numbers(ticket: &Ticket) -> Vec<u64> {
     let batch = Batch::decode(&ticket.entry.body).unwrap();
     let number = |command: &Command| match command {
-        Command::Write { number, .. } => *number,
+        Command::Execute { number, .. } => *number,
         other => panic!("not a write: {other:?}"),
     };
     batch.commands.iter().map(number).collect()

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use futures::poll;
 
 use super::*;
+use crate::command::Write;
 use crate::schema::RecordId;
 use crate::testing::fixture::Item;
 
@@ -74,7 +75,7 @@ impl Desk {
 
 fn number_and_floor(outgoing: &Outgoing) -> (u64, u64) {
     match Command::decode(outgoing.command.as_bytes().clone()) {
-        Ok(Command::Write { number, floor, .. }) => {
+        Ok(Command::Execute { number, floor, .. }) => {
             assert_eq!(outgoing.number, Some(number));
             (number, floor)
         }

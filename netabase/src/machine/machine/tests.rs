@@ -15,16 +15,16 @@ fn open(engine: Arc<dyn Engine>) -> Machine {
     Machine::open(Store::open(engine).expect("the store opens"), catalog()).expect("the machine opens")
 }
 
-fn in_memory() -> Machine {
+pub(super) fn in_memory() -> Machine {
     open(Arc::new(MemoryEngine::default()))
 }
 
-fn apply(machine: &mut Machine, commands: &[Command]) -> Vec<Answer> {
+pub(super) fn apply(machine: &mut Machine, commands: &[Command]) -> Vec<Answer> {
     let round = machine.applied() + 1;
     machine.apply(round, &entry(commands)).expect("memory reads")
 }
 
-fn open_session(machine: &mut Machine) -> SessionId {
+pub(super) fn open_session(machine: &mut Machine) -> SessionId {
     match apply(machine, &[Command::Open { nonce: [7; 16] }])[..] {
         [Answer::Opened { nonce, session }] if nonce == [7; 16] => session,
         ref other => panic!("{other:?}"),
@@ -36,14 +36,14 @@ fn flush(machine: &mut Machine) {
     drop(machine.end_flush(flush.run().expect("it is written")).expect("it was out"));
 }
 
-fn reply(answers: &[Answer]) -> Reply {
+pub(super) fn reply(answers: &[Answer]) -> Reply {
     match answers {
         [Answer::Write { reply, .. }] => reply.clone(),
         other => panic!("{other:?}"),
     }
 }
 
-fn done(round: u64, existed: bool) -> Reply {
+pub(super) fn done(round: u64, existed: bool) -> Reply {
     Reply::Done(Ok(Applied { round, existed }))
 }
 

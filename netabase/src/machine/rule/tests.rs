@@ -95,7 +95,11 @@ fn a_write_tells_what_it_did_and_a_refused_one_nothing() {
     let (first, second) = (Person::new(1, 10), Person { city: Some(3), ..Person::new(1, 10) });
     assert_eq!(bench.apply(&first.put()).0.change, Some(change(&first, None, true)));
     assert_eq!(bench.apply(&second.put()).0.change, Some(change(&second, Some((1, &first)), true)));
-    assert_eq!(bench.apply(&second.put()).0.change, Some(change(&second, Some((2, &second)), true)), "a write happened");
+    assert_eq!(
+        bench.apply(&second.put()).0.change,
+        Some(change(&second, Some((2, &second)), true)),
+        "a write happened"
+    );
     assert_eq!(bench.apply(&Person::new(2, 10).put()).0.change, None);
     assert_eq!(bench.apply(&second.insert()).0.change, None);
     assert_eq!(bench.apply(&Person::remove(2)).0.change, None, "there was nothing to remove");

@@ -7,7 +7,7 @@ use crate::command::{Applied, Refusal};
 use crate::schema::RecordId;
 use crate::store::{Engine, MemoryEngine, Store};
 
-const SMALL: Limits = Limits { sessions_max: 3, outcomes_bytes_max: 10 * OUTCOME_BYTES };
+const SMALL: Limits = Limits { sessions_max: 3, outcomes_bytes_max: 10 * OUTCOME_BYTES, requests_max: 3 };
 
 fn place(round: u64) -> Place {
     Place { round, position: 0 }

@@ -42,7 +42,7 @@ fn bytes_that_are_no_message_are_refused_on_every_channel() {
 
 fn put(session: SessionId, value_bytes: usize) -> Bytes {
     let write = Write::Put { record: RecordId(1), value: vec![1; value_bytes].into() };
-    Command::Write { session, number: u64::MAX, floor: u64::MAX, write }.encode().as_bytes().clone()
+    Command::Execute { session, number: u64::MAX, floor: u64::MAX, action: write.into() }.encode().as_bytes().clone()
 }
 
 #[test]

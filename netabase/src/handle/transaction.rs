@@ -1,0 +1,163 @@
+//! Running a transaction's closure, again and again while others change what it read, and committing what it wrote.
+//!
+//! Must hold: nothing is sent before the closure has returned `Ok`; a run that met a conflict leaves nothing behind; the
+//! next run sees at least what the conflict was about, since the outcome is this node's own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::tx::{self, Ended, Run, VIEW_HELD};
+use super::{Answer, Netabase, Receipt, Tx};
+use crate::command::{Action, RequestId};
+use crate::error::{Error, Result};
+use crate::node::Node;
+use crate::schema::{Agreed, IntoKey, Member, Schema};
+
+/// How often a closure runs before its transaction ends in [`Error::Conflict`].
+const RUNS_MAX: u32 = 64;
+/// The greatest pause after the first conflict, doubled up to [`PAUSE_MAX`]; what is waited is random, from 0 up to it.
+const PAUSE: Duration = Duration::from_millis(1);
+const PAUSE_MAX: Duration = Duration::from_millis(64);
+
+impl<S: Schema> Netabase<S> {
+    /// Runs a closure whose reads and writes happen at one moment, or not at all; gives what the closure returned.
+    ///
+    /// Serialisable: if anything that it read has changed by the time of its commit, ranges of queries included, nothing
+    /// happens and the closure runs again, up to 64 times with pauses in between. So it must not do anything that may
+    /// not be done twice. A transaction that only reads costs no round: it sees one moment of this node's records.
+    ///
+    /// A closure that returns an error, [`Error::abort`] say, leaves no trace. One run may read for 5 seconds; after
+    /// that its next read or write makes it run again.
+    ///
+    /// # Errors
+    /// What the closure returned; [`Error::Conflict`], [`Error::TransactionTooLarge`], and as [`Netabase::put_record`].
+    ///
+    /// ```
+    /// # use netabase::prelude::*;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+    /// # struct Account { #[netabase(key)] id: u64, balance: i64 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> netabase::Result<()> {
+    /// # let directory = tempfile::tempdir().expect("a temporary directory");
+    /// # let db = Netabase::<Account>::start().data_dir(directory.path()).await?;
+    /// db.put_record(Account { id: 1, balance: 10 }).await?;
+    /// db.put_record(Account { id: 2, balance: 0 }).await?;
+    /// let (receipt, left) = db
+    ///     .transaction(async |tx| {
+    ///         let mut from = tx.get_record::<Account>(1).await?.ok_or_else(|| Error::abort("no such account"))?;
+    ///         let mut to = tx.get_record::<Account>(2).await?.ok_or_else(|| Error::abort("no such account"))?;
+    ///         from.balance -= 5;
+    ///         to.balance += 5;
+    ///         let left = from.balance;
+    ///         tx.put_record(from)?;
+    ///         tx.put_record(to)?;
+    ///         Ok(left)
+    ///     })
+    ///     .await?;
+    /// assert_eq!(left, 5);
+    /// assert!(receipt.round().is_some());
+    /// # db.shutdown().await
+    /// # }
+    /// ```
+    pub async fn transaction<T, F, Fut>(&self, run: F) -> Result<(Receipt, T)>
+    where
+        F: Fn(Tx<S>) -> Fut + Send,
+        Fut: Future<Output = Result<T>> + Send,
+        T: Send,
+    {
+        transact(&self.node, None, run).await
+    }
+
+    /// Changes the record under this key, if there is one: read, changed and written at one moment.
+    ///
+    /// The closure may run several times, each time on a fresh copy.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`], and as [`Netabase::put_record`]; [`Error::Configuration`] when the closure changes the key.
+    pub fn update_record<R: Member<S> + Agreed>(
+        &self,
+        key: impl IntoKey<R::Key>,
+        change: impl Fn(&mut R) + Send + Sync + 'static,
+    ) -> Answer<Option<Receipt>> {
+        update(Arc::clone(&self.node), None, key.into_key(), change)
+    }
+}
+
+pub(super) fn update<S: Schema, R: Member<S> + Agreed>(
+    node: Arc<Node>,
+    request: Option<RequestId>,
+    key: R::Key,
+    change: impl Fn(&mut R) + Send + Sync + 'static,
+) -> Answer<Option<Receipt>> {
+    Answer::pending(async move {
+        let (key, change) = (&key, &change);
+        let run = move |tx: Tx<S>| async move {
+            let Some(mut record) = tx.get_record::<R>(key.clone()).await? else { return Ok(false) };
+            change(&mut record);
+            if record.key() != *key {
+                return Err(Error::Configuration {
+                    option: "update_record",
+                    reason: format!(
+                        "the closure changed the key of the `{}`: remove it and insert another one, in a transaction",
+                        R::NAME
+                    ),
+                });
+            }
+            tx.put_record(record)?;
+            Ok(true)
+        };
+        let (receipt, found) = transact(&node, request, run).await?;
+        Ok(found.then_some(receipt))
+    })
+}
+
+pub(super) async fn transact<S, T, F, Fut>(
+    node: &Arc<Node>,
+    request: Option<RequestId>,
+    closure: F,
+) -> Result<(Receipt, T)>
+where
+    S: Schema,
+    F: Fn(Tx<S>) -> Fut + Send,
+    Fut: Future<Output = Result<T>> + Send,
+    T: Send,
+{
+    let mut pause = PAUSE;
+    for _ in 0..RUNS_MAX {
+        let run = Run::begin(node)?;
+        let result = drive(&run, closure(Tx::of(Arc::clone(&run)))).await;
+        let Ended { mut transaction, expired } = run.end();
+        if !expired {
+            let value = result?;
+            transaction.request = request;
+            // A named call is sent even if it writes nothing now: what counts is what it did the first time.
+            if transaction.writes.is_empty() && request.is_none() {
+                return Ok((Receipt::nothing(), value));
+            }
+            tx::check_size(node, transaction.bytes())?;
+            match Arc::clone(&node.submitter).submit(Action::Transact(Arc::new(transaction))).await {
+                Ok(applied) => return Ok((Receipt::of(applied), value)),
+                Err(Error::Conflict) => {}
+                // Its writes were in order when it ran: the next run is told of this where it writes. A named call
+                // has had its outcome.
+                Err(Error::UniqueViolation { .. } | Error::AlreadyExists { .. }) if request.is_none() => {}
+                Err(error) => return Err(error),
+            }
+        }
+        tokio::time::sleep(pause.mul_f64(crate::entropy::fraction())).await;
+        pause = (pause * 2).min(PAUSE_MAX);
+    }
+    Err(Error::Conflict)
+}
+
+/// Runs the closure to its end, and lets the view go when it takes long.
+async fn drive<T>(run: &Run, closure: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::pin!(closure);
+    tokio::select! {
+        biased;
+        result = &mut closure => return result,
+        () = tokio::time::sleep(VIEW_HELD) => run.release(),
+    }
+    closure.await
+}
