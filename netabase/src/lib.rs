@@ -15,6 +15,8 @@ pub mod docs;
 mod entropy;
 mod error;
 #[cfg(feature = "paxos")]
+mod event;
+#[cfg(feature = "paxos")]
 mod handle;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod machine;
