@@ -6,7 +6,6 @@
 
 mod answer;
 mod read;
-mod receipt;
 mod requested;
 mod start;
 mod status;
@@ -20,13 +19,13 @@ use std::sync::Arc;
 use libp2p::PeerId;
 
 pub use self::answer::Answer;
-pub use self::receipt::Receipt;
 pub use self::requested::Requested;
 pub use self::start::Start;
 pub use self::status::{Role, StateHash, Status};
 pub use self::tx::Tx;
 use crate::error::Result;
 use crate::node::Node;
+pub(crate) use crate::receipt::Receipt;
 use crate::schema::Schema;
 
 /// A handle to a running node of the schema `S`. Cheap to clone; every clone is the same node.

@@ -25,8 +25,10 @@ mod machine;
 mod network;
 #[cfg(feature = "paxos")]
 mod node;
+mod receipt;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "the store and the network use the rest"))]
 mod schema;
+pub mod standalone;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "the machine uses it"))]
 mod store;
 #[cfg(any(test, feature = "testing"))]
@@ -39,6 +41,8 @@ pub mod requirement {
 
 #[cfg(feature = "native")]
 pub use crate::network::Identity;
+pub use crate::receipt::Receipt;
+pub use crate::store::StoreKind;
 pub use error::{Error, Result};
 #[cfg(feature = "native")]
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
@@ -50,15 +54,15 @@ pub use schema::{
 
 #[cfg(feature = "paxos")]
 pub use crate::{
-    handle::{Answer, Netabase, Receipt, Requested, Role, Start, StateHash, Status, Tx},
-    node::{Limits, StoreKind, Tuning},
+    handle::{Answer, Netabase, Requested, Role, Start, StateHash, Status, Tx},
+    node::{Limits, Tuning},
 };
 
 /// What most programs need: `use netabase::prelude::*;`.
 pub mod prelude {
     #[cfg(feature = "paxos")]
-    pub use crate::{Limits, Netabase, Receipt, Role, StoreKind};
+    pub use crate::{Limits, Netabase, Role};
 
     pub use crate::schema::{Record as _, Schema as _};
-    pub use crate::{Error, NetabaseSchema, Query, starts_with};
+    pub use crate::{Error, NetabaseSchema, Query, Receipt, StoreKind, starts_with};
 }

@@ -3,7 +3,6 @@
 use serde::{Deserialize, Serialize};
 
 use crate::schema::{IndexId, RecordId};
-#[cfg(feature = "paxos")]
 use crate::{Error, schema::Catalog};
 
 /// Recorded for (session, number), and returned again to whoever repeats the command.
@@ -46,7 +45,6 @@ impl Refusal {
     }
 
     /// What the caller of the write is told.
-    #[cfg(feature = "paxos")]
     pub(crate) fn into_error(self, catalog: &Catalog) -> Error {
         let name =
             |record: RecordId| catalog.record(record).map_or_else(|| format!("{record:?}"), |r| r.name.to_owned());

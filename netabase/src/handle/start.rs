@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::Netabase;
 use crate::error::{Error, Result};
 use crate::network::Identity;
-use crate::node::{Assembly, Directory, Limits, Node, Options, StoreKind, Tuning, Wire};
+use crate::node::{Assembly, Directory, Limits, Node, Options, Tuning, Wire};
 use crate::schema::{Catalog, Schema};
+use crate::store::StoreKind;
 
 /// A node about to start. Await it; until then nothing happens.
 ///

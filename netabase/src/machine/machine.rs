@@ -12,11 +12,12 @@ use super::hash::State;
 use super::hash::StateHash;
 use super::requests::{self, Requests};
 use super::rule::Rule;
+use super::schema::{Keeper, adopt};
 use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions};
 use crate::Error;
 use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Refusal, SessionId, Transaction, Write};
-use crate::schema::{Catalog, Descriptor, codec};
-use crate::store::{self, Draft, Retired, Store, StoreError, Views, layout};
+use crate::schema::Catalog;
+use crate::store::{self, Draft, Retired, Store, StoreError, Views};
 
 /// What a command is answered with, for whoever issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,25 +43,7 @@ impl Machine {
     }
 
     pub(super) fn open_with(mut store: Store, catalog: Catalog, limits: Limits) -> Result<Machine, Error> {
-        let ours = catalog.descriptor();
-        let stored = match store.meta(layout::META_DESCRIPTOR)? {
-            Some(stored) => {
-                let theirs: Descriptor = codec::decode(&stored)
-                    .map_err(|error| StoreError::Damaged(format!("the stored schema does not decode: {error}")))?;
-                ours.check(&theirs)?;
-                Some(theirs)
-            }
-            None if store.applied() > 0 => {
-                return Err(StoreError::Damaged("it has records and no schema".to_owned()).into());
-            }
-            None => None,
-        };
-        let all = all_records(ours, stored.as_ref());
-        if stored.as_ref() != Some(&all) {
-            let all = codec::encode(&all)
-                .map_err(|error| StoreError::Failed(format!("the schema cannot be written: {error}")))?;
-            store.set_meta(layout::META_DESCRIPTOR, all.into())?;
-        }
+        adopt(&mut store, &catalog, Keeper::Node)?;
         let sessions = Sessions::load(&store.view(), limits)?;
         let requests = Requests::load(&store.view(), limits.requests_max)?;
         Ok(Machine { store, rule: Rule::new(&catalog), sessions, requests, failed: false })
@@ -200,13 +183,6 @@ fn transact(
         requests.record(id, place, outcome.clone());
     }
     Ok(outcome)
-}
-
-/// Our record types, and those that only the directory knows: what is stored once stays compared.
-fn all_records(ours: &Descriptor, stored: Option<&Descriptor>) -> Descriptor {
-    let is_ours = |name: &str| ours.records().iter().any(|record| record.name == name);
-    let theirs = stored.map_or(&[][..], Descriptor::records).iter().filter(|record| !is_ours(&record.name));
-    Descriptor::new(ours.records().iter().chain(theirs).cloned().collect())
 }
 
 impl fmt::Debug for Machine {

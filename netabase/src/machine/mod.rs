@@ -12,7 +12,9 @@ mod hash;
 mod machine;
 mod requests;
 mod rule;
+mod schema;
 mod sessions;
+mod verify;
 
 #[cfg(test)]
 mod fixture;
@@ -24,4 +26,7 @@ pub(crate) use footprint::Footprint;
 pub(crate) use hash::StateHash;
 pub(crate) use machine::{Answer, FlushDone, Machine};
 pub(crate) use rule::Rule;
+pub(crate) use schema::{Keeper, adopt};
 pub(crate) use sessions::Reply;
+pub use verify::Verified;
+pub(crate) use verify::verify;

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::card::Card;
 use super::options::{Limits, Tuning};
-use super::volume::{StoreKind, Volume};
+use super::volume::Volume;
 use crate::command::{EntryIds, entry_bytes_max};
 use crate::consensus::{
     ClusterId, Epoch, Incarnation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, Replica, Report, Round, Seat, Submitter,
@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::network::{self, Identity, Network, NetworkConfig, NetworkEvent, NetworkLimits};
 use crate::schema::Catalog;
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, StoreKind};
 
 /// What carries messages between nodes.
 #[derive(Debug)]

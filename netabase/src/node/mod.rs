@@ -19,6 +19,5 @@ pub(crate) use self::options::Options;
 pub use self::options::{Limits, Tuning};
 pub(crate) use self::thread::Node;
 pub(crate) use self::volume::Directory;
-pub use self::volume::StoreKind;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use self::volume::Volume;

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
 
-use super::volume::StoreKind;
 use crate::consensus::Timing;
 use crate::error::{Error, Result};
 use crate::network::Identity;
+use crate::store::StoreKind;
 
 /// Bounds on what a node takes. The same on every node of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -18,18 +18,7 @@ use std::sync::Arc;
 use redb::Database;
 
 use crate::error::{Error, Result};
-use crate::store::{Engine, MemoryEngine, RedbEngine, StoreError, file_backend, open_database};
-
-/// How records are stored on a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StoreKind {
-    /// redb, a copy-on-write B-tree in one file. The default.
-    #[default]
-    Redb,
-    /// In memory: rebuilt from the consensus log at every start, which is therefore never shortened.
-    Memory,
-}
+use crate::store::{Engine, MemoryEngine, RedbEngine, StoreError, StoreKind, file_backend, open_database};
 
 /// What a node needs of its disk.
 pub(crate) trait Volume: Debug + Send + Sync {

@@ -37,6 +37,8 @@ const SPACE_META: u8 = 0x0f;
 pub(super) const META_FORMAT: &str = "format";
 /// The round that the rows reflect, BE8.
 pub(super) const META_APPLIED: &str = "applied";
+/// What gives the rows their rounds: `node` or `alone`.
+pub(crate) const META_KEEPER: &str = "keeper";
 /// codec(Descriptor), written when the directory is first opened.
 pub(crate) const META_DESCRIPTOR: &str = "descriptor";
 

@@ -11,6 +11,7 @@ mod change;
 mod changes;
 mod engine;
 mod flush;
+mod kind;
 pub(crate) mod layout;
 mod memory;
 mod redb;
@@ -30,6 +31,7 @@ pub(crate) use engine::{Engine, StoreError};
 #[cfg(test)]
 pub(crate) use engine::{Rows as EngineRows, Snapshot};
 pub(crate) use flush::{Flush, FlushDone, Retired};
+pub use kind::StoreKind;
 pub(crate) use memory::MemoryEngine;
 pub(crate) use redb::{RedbEngine, file_backend, open_database};
 #[cfg(test)]

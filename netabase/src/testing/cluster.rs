@@ -14,8 +14,9 @@ use super::{ForgetfulDisk, Unsynced};
 use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
-use crate::node::{Assembly, Limits, Node, StoreKind, Tuning, Wire};
+use crate::node::{Assembly, Limits, Node, Tuning, Wire};
 use crate::schema::{Catalog, Schema};
+use crate::store::StoreKind;
 
 /// How long a cluster may take to do what it is asked.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -6,7 +6,8 @@ use super::stage::{Stage, eager, item, patient, put_at_last, serve, until};
 use crate::consensus::id::Incarnation;
 use crate::consensus::message::PaxosAnswer;
 use crate::handle::Role;
-use crate::node::{StoreKind, Tuning};
+use crate::node::Tuning;
+use crate::store::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Unsynced};
 

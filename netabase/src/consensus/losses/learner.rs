@@ -6,7 +6,8 @@ use super::stage::{Stage, eager, item, patient, put_at_last, until};
 use crate::consensus::fixture::{entry, row};
 use crate::consensus::message::PaxosAnswer;
 use crate::handle::Role;
-use crate::node::{StoreKind, Tuning};
+use crate::node::Tuning;
+use crate::store::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Unsynced};
 

@@ -17,7 +17,8 @@ use crate::consensus::message::{Envelope, PaxosRequest};
 use crate::error::Error;
 use crate::handle::Netabase;
 use crate::network::Channel;
-use crate::node::{StoreKind, Tuning};
+use crate::node::Tuning;
+use crate::store::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Passing, Unsynced};
 

@@ -26,8 +26,9 @@ use crate::consensus::message::{
 use crate::consensus::replica::Replica;
 use crate::handle::Netabase;
 use crate::network::{Channel, Identity, Network, NetworkEvent, Reply, RequestError};
-use crate::node::{Assembly, Limits, Node, StoreKind, Tuning, Wire};
+use crate::node::{Assembly, Limits, Node, Tuning, Wire};
 use crate::schema::{Catalog, RecordId, codec};
+use crate::store::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Disks, Fabric, ForgetfulDisk, Unsynced};
 

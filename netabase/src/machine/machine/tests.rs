@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::command::{Applied, Refusal, Write};
 use crate::machine::fixture::{self, Person, catalog, entry, put_note};
-use crate::store::{Engine, MemoryEngine, Rows, Snapshot};
+use crate::store::{Engine, MemoryEngine, Rows, Snapshot, layout};
 
 fn open(engine: Arc<dyn Engine>) -> Machine {
     Machine::open(Store::open(engine).expect("the store opens"), catalog()).expect("the machine opens")

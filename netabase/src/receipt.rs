@@ -1,8 +1,8 @@
-//! What a write returns.
+//! What a write returns, to a node or to a store alone.
 
 use crate::command::Applied;
 
-/// Proof that a write is durable on a quorum and applied on this node.
+/// Proof that a write is durable: on a quorum and applied on this node, or on the disk of a store alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     round: u64,
@@ -12,6 +12,11 @@ pub struct Receipt {
 impl Receipt {
     pub(crate) fn of(applied: Applied) -> Self {
         Receipt { round: applied.round, existed: applied.existed }
+    }
+
+    /// Of a store alone, which has no rounds.
+    pub(crate) fn local(applied: Applied) -> Self {
+        Receipt { round: 0, existed: applied.existed }
     }
 
     pub(crate) fn nothing() -> Self {

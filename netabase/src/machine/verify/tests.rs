@@ -1,0 +1,78 @@
+//! A store in order, and each kind of damage.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::machine::Rule;
+use crate::machine::fixture::{Person, catalog, index, person_id, put_note};
+use crate::store::{Branch, MemoryEngine, Store, WriteSet};
+
+fn people() -> Branch {
+    let store = Store::open(Arc::new(MemoryEngine::default())).expect("it opens");
+    let mut branch = Branch::new(store.view());
+    let rule = Rule::new(&catalog());
+    for id in 1..=9 {
+        let person = Person { city: (id % 2 == 0).then_some(id), ..Person::new(id, 10 + id) };
+        for write in [person.put(), put_note(id)] {
+            let (rows, outcome) = rule.apply(&branch, &write, 1).expect("memory reads");
+            outcome.expect("it is not refused");
+            branch.write(rows);
+        }
+    }
+    branch
+}
+
+fn row(name: &str, id: u8) -> bytes::Bytes {
+    let position = ["by_email", "by_city", "by_badge"].iter().position(|known| *known == name).expect("an index");
+    let keys = Person { city: Some(id), ..Person::new(id, 10 + id) }.index_keys();
+    layout::index_key(person_id(), index(name), keys[position].as_ref().expect("it has one"), &[id])
+}
+
+fn complaint(change: impl FnOnce(&mut WriteSet)) -> String {
+    let mut branch = people();
+    let mut rows = WriteSet::default();
+    change(&mut rows);
+    branch.write(rows);
+    verify(&branch, &catalog()).expect_err("it is damaged").to_string()
+}
+
+#[test]
+fn what_is_in_order_is_counted() {
+    assert_eq!(verify(&people(), &catalog()).expect("in order"), Verified { records: 18, index_rows: 9 + 4 });
+}
+
+#[test]
+fn damage_is_named() {
+    let value = layout::index_value(&[1, 0]);
+    let person = |id: u8| layout::record_key(person_id(), &[id]);
+    let cases: [(&str, String); 7] = [
+        ("a `person` is not in its index `by_email`", complaint(|rows| rows.remove(row("by_email", 3)))),
+        (
+            "the index `by_city` of `person` has 5 rows for 4 records",
+            complaint(|rows| rows.put(row("by_city", 3), value.clone())),
+        ),
+        ("the index `by_email` of `person` has 9 rows for 8 records", complaint(|rows| rows.remove(person(3)))),
+        (
+            "a `person` does not decode: not a person",
+            complaint(|rows| rows.put(person(3), layout::record_value(1, b"?"))),
+        ),
+        (
+            "a `person` lies under another key than its own",
+            complaint(|rows| rows.put(person(3), layout::record_value(1, &Person::new(4, 13).encode()))),
+        ),
+        ("a `person` is cut off", complaint(|rows| rows.put(person(3), b"short".as_slice().into()))),
+        (
+            "is unique and has one value twice",
+            complaint(|rows| {
+                let email = Person::new(3, 13).index_keys()[0].clone().expect("it has one");
+                rows.put(
+                    layout::index_key(person_id(), index("by_email"), &email, &[200]),
+                    layout::index_value(&email),
+                );
+            }),
+        ),
+    ];
+    for (expected, said) in cases {
+        assert!(said.contains(expected), "{said}");
+    }
+}

@@ -1,0 +1,111 @@
+//! The store alone: durable when it returns, all or nothing, and never a node's file.
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::schema::Record as _;
+use crate::testing::fixture::Item;
+
+fn item(id: u64) -> Item {
+    Item { id, name: format!("name {id}") }
+}
+
+fn at(directory: &TempDir) -> std::path::PathBuf {
+    directory.path().join("items.redb")
+}
+
+fn open(directory: &TempDir) -> Store<Item> {
+    Store::open(at(directory), StoreKind::Redb).expect("it opens")
+}
+
+#[test]
+fn what_was_written_is_there_when_it_is_opened_again() -> Result<()> {
+    let directory = TempDir::new().expect("a temporary directory");
+    let store = open(&directory);
+    assert!(!store.put_record(item(1))?.existed());
+    assert!(store.put_record(item(1))?.existed());
+    assert!(matches!(store.insert_record(item(1)), Err(Error::AlreadyExists { .. })));
+    store.put_records((2..=40_000).map(item))?;
+    assert!(store.remove_record::<Item>(2_u64)?.existed());
+    assert!(!store.remove_record::<Item>(2_u64)?.existed());
+    assert!(matches!(Store::<Item>::open(at(&directory), StoreKind::Redb), Err(Error::DataDirectory { .. })), "locked");
+    drop(store);
+    let store = open(&directory);
+    assert_eq!(store.count(Item::all())?, 39_999);
+    assert_eq!(store.get_record::<Item>(40_000_u64)?, Some(item(40_000)));
+    assert_eq!(store.query(Item::range(1..4_u64))?, [item(1), item(3)]);
+    assert_eq!(store.verify()?.records, 39_999);
+    Ok(())
+}
+
+#[test]
+fn a_transaction_is_all_or_nothing() -> Result<()> {
+    let directory = TempDir::new().expect("a temporary directory");
+    let store = open(&directory);
+    store.put_record(item(1))?;
+    let refused = store.transaction(|tx| {
+        tx.put_record(item(2))?;
+        tx.remove_record::<Item>(1_u64)?;
+        assert_eq!(tx.query(Item::all())?, [item(2)]);
+        assert_eq!(tx.count(Item::all())?, 1);
+        assert!(tx.insert_record(item(2)).is_err(), "it is there");
+        assert_eq!(store.query(Item::all())?, [item(1)], "others do not see it yet");
+        Err::<(), _>(Error::abort("enough"))
+    });
+    assert!(matches!(refused, Err(Error::Aborted(_))));
+    let panicking = store.clone();
+    let panicked = std::thread::spawn(move || {
+        panicking.transaction(|tx| {
+            tx.put_record(item(3))?;
+            if tx.get_record::<Item>(3_u64)?.is_some() {
+                panic!("a mistake of the application");
+            }
+            Ok(())
+        })
+    });
+    assert!(panicked.join().is_err());
+    assert_eq!(store.query(Item::all())?, [item(1)]);
+    let seen = store.transaction(|tx| {
+        tx.insert_record(item(4))?;
+        tx.get_record::<Item>(4_u64)
+    })?;
+    assert_eq!(seen, Some(item(4)));
+    drop(store);
+    assert_eq!(open(&directory).query(Item::all())?, [item(1), item(4)]);
+    Ok(())
+}
+
+#[test]
+fn a_batch_says_how_far_it_came() -> Result<()> {
+    let directory = TempDir::new().expect("a temporary directory");
+    let store = Store::<Item>::open(at(&directory), StoreKind::Memory)?;
+    let too_large = |id| Item { id, name: "x".repeat(RECORD_BYTES_MAX + 1) };
+    let error = store.put_records((0..5).map(item).chain((5..6).map(too_large)).chain((6..9).map(item)));
+    match error.expect_err("one is too large") {
+        Error::Batch { applied: 5, index: 5, source } => assert!(matches!(*source, Error::RecordTooLarge { .. })),
+        other => panic!("{other}"),
+    }
+    assert_eq!(store.count(Item::all())?, 5);
+    store.put_records::<Item>([])?;
+    Ok(())
+}
+
+/// Its rounds come from consensus: a write past it would be undone, or undo others.
+#[cfg(feature = "paxos")]
+#[tokio::test]
+async fn a_node_s_file_is_not_written_by_a_store_alone() -> Result<()> {
+    let directory = TempDir::new().expect("a temporary directory");
+    let node = crate::Netabase::<Item>::start().data_dir(directory.path()).await?;
+    node.put_record(item(1)).await?;
+    node.shutdown().await?;
+    let file = directory.path().join("store.redb");
+    assert!(file.exists());
+    let error = Store::<Item>::open(&file, StoreKind::Redb).expect_err("it is a node's");
+    assert!(error.to_string().contains("start that node"), "{error}");
+
+    let other = TempDir::new().expect("a temporary directory");
+    drop(Store::<Item>::open(other.path().join("store.redb"), StoreKind::Redb)?);
+    let error = crate::Netabase::<Item>::start().data_dir(other.path()).await.expect_err("it is a store's");
+    assert!(error.to_string().contains("Store::open"), "{error}");
+    Ok(())
+}
