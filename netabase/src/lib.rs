@@ -54,14 +54,14 @@ pub use schema::{
 
 #[cfg(feature = "paxos")]
 pub use crate::{
-    handle::{Answer, Netabase, Requested, Role, Start, StateHash, Status, Tx},
+    handle::{Answer, Change, Changes, Cursor, Netabase, Requested, Role, Start, StateHash, Status, Tx, Watch},
     node::{Limits, Tuning},
 };
 
 /// What most programs need: `use netabase::prelude::*;`.
 pub mod prelude {
     #[cfg(feature = "paxos")]
-    pub use crate::{Limits, Netabase, Role};
+    pub use crate::{Change, Limits, Netabase, Role};
 
     pub use crate::schema::{Record as _, Schema as _};
     pub use crate::{Error, NetabaseSchema, Query, Receipt, StoreKind, starts_with};

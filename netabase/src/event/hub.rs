@@ -89,7 +89,8 @@ impl Hub {
             let next = Place::after_round(views.view().applied());
             let hub = Arc::clone(self);
             let thread = std::thread::Builder::new().name("netabase-watches".into()).spawn(move || hub.run());
-            let thread = thread.map_err(|source| Error::storage("the thread of the watches cannot be started", source))?;
+            let thread =
+                thread.map_err(|source| Error::storage("the thread of the watches cannot be started", source))?;
             (state.running, state.thread, state.next) = (true, Some(thread), next);
         }
         state.last_id += 1;

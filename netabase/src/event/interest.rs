@@ -248,7 +248,8 @@ mod tests {
     fn changes() -> impl Strategy<Value = Vec<Change>> {
         let key = || prop::collection::vec(0..3_u8, 0..3);
         let value = move || prop::option::of((key(), prop::option::of(key())));
-        let encode = |value: Option<(Vec<u8>, Option<Vec<u8>>)>| value.map(|(a, b)| fixture::value(&a, b.as_deref(), 0));
+        let encode =
+            |value: Option<(Vec<u8>, Option<Vec<u8>>)>| value.map(|(a, b)| fixture::value(&a, b.as_deref(), 0));
         let change = (0..3_u32, key(), value(), value()).prop_map(move |(record, key, before, after)| Change {
             record: RecordId(record),
             key: Bytes::from(key),

@@ -20,7 +20,6 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::filter::Filter;
 pub(crate) use self::hub::Hub;
 pub(crate) use self::watcher::{Start, Watcher};
 

@@ -60,7 +60,7 @@ impl Watcher {
     /// [`Error::Compacted`] when the table begins behind the place to start at.
     pub(crate) fn start(hub: Arc<Hub>, plan: &Plan, glue: RecordGlue, start: Start) -> Result<Watcher> {
         let filter = Filter::new(plan, glue);
-        let view = hub.view().ok_or(Error::ShutDown)?;
+        let view = hub.view().ok_or_else(|| hub.failure().unwrap_or(Error::ShutDown))?;
         let from = match start {
             Start::At(place) => place.max(Place::start_of(1)),
             Start::Now | Start::Current => Place::after_round(view.applied()),
@@ -142,9 +142,9 @@ impl Watcher {
                 return Err(Error::Lagged { missed: (next.round - from.round).max(1) });
             }
         };
-        let wanted = changes.into_iter().filter(|(place, change)| {
-            fed.is_none_or(|fed| *place < fed) && self.filter.matches(change)
-        });
+        let wanted = changes
+            .into_iter()
+            .filter(|(place, change)| fed.is_none_or(|fed| *place < fed) && self.filter.matches(change));
         self.ready.extend(wanted.map(|(place, change)| Event::of(place, Arc::new(change))));
         // With the last page read the hub is asked to feed; it may be ahead of what was read.
         let caught_up = next.round > view.applied();

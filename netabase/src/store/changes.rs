@@ -15,7 +15,7 @@ use super::scan::Scan;
 use super::view::{Layers, Pending, Rows, View};
 use crate::Error;
 
-/// How much the table may take. A round that alone takes more is not kept, nor is what came before it.
+/// How much the table may take; with 0 there is none. A round that alone takes more is not kept, nor is what came before it.
 pub(super) const CHANGE_BYTES_MAX: u64 = 64 << 20;
 
 /// Where a round's changes are split into another row.
@@ -160,6 +160,9 @@ impl RoundChanges {
 
     /// Adds a change. What is more than the table takes is only counted: a small entry can remove a lot.
     pub(super) fn push(&mut self, change: Change) {
+        if self.bytes_max == 0 {
+            return;
+        }
         self.bytes += change.encoded_bytes() as u64;
         if self.bytes <= self.bytes_max {
             self.list.push(change);

@@ -55,7 +55,7 @@ impl Store {
         Store::open_with(engine, CHANGE_BYTES_MAX)
     }
 
-    /// With another bound on the change table: part of the rule, so only for tests.
+    /// With another bound on the change table, which is part of the rule. 0: nobody watches, there is none.
     pub(crate) fn open_with(engine: Arc<dyn Engine>, change_bytes_max: u64) -> Result<Store, Error> {
         let mut base = engine.snapshot()?;
         if base.scan(Bound::Unbounded, Bound::Unbounded, false)?.next().transpose()?.is_none() {
