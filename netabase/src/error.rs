@@ -64,8 +64,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// `put_records` stopped at a record. Those before it are in; those after it may be.
-    #[error("record {index} of the batch failed after {applied} had been applied: {source}")]
+    /// `put_records` stopped at a record. Those before it are in; of those after it, some may be.
+    #[error("record {index} of the batch failed, and {applied} are in: {source}")]
     Batch {
         /// How many records are known to be applied.
         applied: u64,

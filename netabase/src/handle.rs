@@ -6,10 +6,12 @@
 
 mod answer;
 mod change;
+mod explain;
 mod read;
 mod requested;
 mod start;
 mod status;
+mod stream;
 mod transaction;
 mod tx;
 mod watch;
@@ -22,9 +24,11 @@ use libp2p::PeerId;
 
 pub use self::answer::Answer;
 pub use self::change::{Change, Cursor};
+pub use self::explain::Explain;
 pub use self::requested::Requested;
 pub use self::start::Start;
 pub use self::status::{Role, StateHash, Status};
+pub use self::stream::Records;
 pub use self::tx::Tx;
 pub use self::watch::{Changes, Watch};
 use crate::error::Result;

@@ -54,7 +54,10 @@ pub use schema::{
 
 #[cfg(feature = "paxos")]
 pub use crate::{
-    handle::{Answer, Change, Changes, Cursor, Netabase, Requested, Role, Start, StateHash, Status, Tx, Watch},
+    handle::{
+        Answer, Change, Changes, Cursor, Explain, Netabase, Records, Requested, Role, Start, StateHash, Status, Tx,
+        Watch,
+    },
     node::{Limits, Tuning},
 };
 

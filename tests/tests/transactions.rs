@@ -353,6 +353,26 @@ async fn a_unique_value_is_given_once() -> netabase::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_batch_that_fails_says_where_and_how_many_are_in() -> netabase::Result<()> {
+    let cluster = one().await?;
+    let db = cluster.node(0);
+    db.put_record(account(1_000_000, 0)).await?;
+    let batch = (0..5_000).map(|id| match id {
+        700 | 900 => Account { email: "1000000@x.org".into(), ..account(id, 0) },
+        _ => account(id, 0),
+    });
+    match db.put_records(batch).await {
+        Err(Error::Batch { applied, index: 700, source }) => {
+            assert!(matches!(*source, Error::UniqueViolation { .. }), "{source}");
+            assert_eq!(db.count(Account::all()).await?, applied + 1);
+            assert!((700..5_000).contains(&applied), "{applied}");
+        }
+        other => panic!("{other:?}"),
+    }
+    cluster.shutdown().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_named_call_is_done_once_on_whichever_node_and_after_a_restart() -> netabase::Result<()> {
     let mut cluster = Cluster::<Bank>::start(3).await?;
     cluster.node(0).put_record(account(1, 0)).await?;

@@ -46,47 +46,20 @@ impl<S: Schema> Netabase<S> {
         )
     }
 
-    /// Stores any number of records, many at once; not atomically. Records with the same key are stored in their order.
+    /// Stores any number of records, many at once, in constant memory; not atomically. Records with the same key are
+    /// stored in their order. It waits while as many writes are under way as may be.
     ///
     /// # Errors
-    /// [`Error::Batch`]: which record failed first, why, and how many are in. Records after it may be in, too.
+    /// [`Error::Batch`]: which record failed first, why, and how many are in. No record is sent after one has failed; of
+    /// those that were on their way then, some are in.
     pub fn put_records<R, I>(&self, records: I) -> Answer<Receipt>
     where
         R: Member<S>,
         I: IntoIterator<Item = R>,
         I::IntoIter: Send + 'static,
     {
-        let (this, records) = (self.clone(), records.into_iter());
-        Answer::pending(async move { this.put_all(records).await })
-    }
-
-    async fn put_all<R: Member<S>>(&self, records: impl Iterator<Item = R> + Send) -> Result<Receipt> {
-        let record_id = RecordId::of_member::<S, R>();
-        let mut pipeline = Pipeline::default();
-        let mut last = Receipt::nothing();
-        for (index, record) in (0..).zip(records) {
-            let key = record.key().to_bytes();
-            // Two commands of one session may be applied in either order; one key's must not.
-            while pipeline.is_full() || pipeline.keys.contains(&key) {
-                last = pipeline.finish_one().await?;
-            }
-            match encode::<S, R>(&self.node, &record) {
-                Ok(value) => {
-                    let write = Write::Put { record: record_id, value };
-                    pipeline.push(index, key, Arc::clone(&self.node.submitter).submit(write));
-                }
-                Err(source) => {
-                    while !pipeline.running.is_empty() {
-                        let _ = pipeline.finish_one().await?;
-                    }
-                    return Err(Error::Batch { applied: pipeline.applied, index, source: Box::new(source) });
-                }
-            }
-        }
-        while !pipeline.running.is_empty() {
-            last = pipeline.finish_one().await?;
-        }
-        Ok(last)
+        let (node, records) = (Arc::clone(&self.node), records.into_iter());
+        Answer::pending(async move { put_all::<S, R>(&node, records).await })
     }
 
     fn write(&self, write: Result<Write>) -> Answer<Receipt> {
@@ -115,12 +88,46 @@ pub(super) fn check_size(node: &Node, record: &str, bytes: usize) -> Result<()> 
     Ok(())
 }
 
+async fn put_all<S: Schema, R: Member<S>>(node: &Node, records: impl Iterator<Item = R> + Send) -> Result<Receipt> {
+    let record_id = RecordId::of_member::<S, R>();
+    let mut pipeline = Pipeline::default();
+    for (index, record) in (0..).zip(records) {
+        let key = record.key().to_bytes();
+        // Two commands of one session may be applied in either order; one key's must not.
+        while pipeline.is_full() || pipeline.keys.contains(&key) {
+            pipeline.finish_one().await;
+        }
+        if pipeline.failed.is_some() {
+            break;
+        }
+        match encode::<S, R>(node, &record) {
+            Ok(value) => {
+                let write = Write::Put { record: record_id, value };
+                pipeline.push(index, key, Arc::clone(&node.submitter).submit(write));
+            }
+            Err(source) => {
+                pipeline.fail(index, source);
+                break;
+            }
+        }
+    }
+    pipeline.finish().await
+}
+
 /// Commands of one `put_records` under way, in the order of their records.
-#[derive(Default)]
 struct Pipeline {
     running: VecDeque<(u64, Vec<u8>, BoxFuture<'static, Result<Applied>>)>,
     keys: HashSet<Vec<u8>>,
     applied: u64,
+    last: Receipt,
+    /// The first record, by its place in the input, that is known to have failed.
+    failed: Option<(u64, Error)>,
+}
+
+impl Default for Pipeline {
+    fn default() -> Self {
+        Pipeline { running: VecDeque::new(), keys: HashSet::new(), applied: 0, last: Receipt::nothing(), failed: None }
+    }
 }
 
 impl Pipeline {
@@ -136,17 +143,35 @@ impl Pipeline {
         self.running.push_back((index, key, write));
     }
 
+    fn fail(&mut self, index: u64, source: Error) {
+        // What is under way has lower places, and is waited for later.
+        if self.failed.as_ref().is_none_or(|(first, _)| index < *first) {
+            self.failed = Some((index, source));
+        }
+    }
+
     /// Waits for the first one.
-    async fn finish_one(&mut self) -> Result<Receipt> {
-        let Some((index, key, write)) = self.running.pop_front() else { return Ok(Receipt::nothing()) };
+    async fn finish_one(&mut self) {
+        let Some((index, key, write)) = self.running.pop_front() else { return };
         let result = write.await;
         self.keys.remove(&key);
         match result {
             Ok(applied) => {
                 self.applied += 1;
-                Ok(Receipt::of(applied))
+                self.last = Receipt::of(applied);
             }
-            Err(source) => Err(Error::Batch { applied: self.applied, index, source: Box::new(source) }),
+            Err(source) => self.fail(index, source),
+        }
+    }
+
+    /// Waits for all of them.
+    async fn finish(mut self) -> Result<Receipt> {
+        while !self.running.is_empty() {
+            self.finish_one().await;
+        }
+        match self.failed {
+            None => Ok(self.last),
+            Some((index, source)) => Err(Error::Batch { applied: self.applied, index, source: Box::new(source) }),
         }
     }
 }

@@ -16,46 +16,39 @@ impl<S: Schema> Store<S> {
     /// # Errors
     /// [`Error::Batch`]: which record failed first, why, and how many are in, which are all before it.
     pub fn put_records<R: Member<S>>(&self, records: impl IntoIterator<Item = R>) -> Result<Receipt> {
-        let mut last = Receipt::nothing();
+        let mut all = Part { done: 0, last: Receipt::nothing(), error: None, ended: false };
         let mut records = records.into_iter();
-        let mut index = 0;
-        loop {
+        while !all.ended {
             let mut writer = self.inner.writer()?;
             let part = self.inner.write_part::<S, R>(&mut writer, &mut records);
             // Of a part that stops early, what came before is kept.
-            let flushed = writer.flush();
-            match (part, flushed) {
-                (_, Err(source)) => return Err(Error::Batch { applied: index, index, source: Box::new(source) }),
-                (Part { done, receipt, error: Some(source), .. }, Ok(())) => {
-                    let (_, applied) = (receipt, index + done);
-                    return Err(Error::Batch { applied, index: applied, source: Box::new(source) });
-                }
-                (Part { done, receipt, ended, error: None }, Ok(())) => {
-                    index += done;
-                    last = receipt.unwrap_or(last);
-                    if ended {
-                        return Ok(last);
-                    }
-                }
+            if let Err(source) = writer.flush() {
+                return Err(Error::Batch { applied: all.done, index: all.done, source: Box::new(source) });
+            }
+            let last = if part.done > 0 { part.last } else { all.last };
+            all = Part { done: all.done + part.done, last, ..part };
+            if let Some(source) = all.error {
+                return Err(Error::Batch { applied: all.done, index: all.done, source: Box::new(source) });
             }
         }
+        Ok(all.last)
     }
 }
 
 /// How far a part came.
 struct Part {
     done: u64,
-    receipt: Option<Receipt>,
+    last: Receipt,
+    error: Option<Error>,
     /// There are no more records.
     ended: bool,
-    error: Option<Error>,
 }
 
 impl Inner {
     fn write_part<S: Schema, R: Member<S>>(&self, writer: &mut Writer, records: &mut impl Iterator<Item = R>) -> Part {
         let round = writer.store.applied() + 1;
         let mut draft = writer.store.draft();
-        let mut part = Part { done: 0, receipt: None, ended: false, error: None };
+        let mut part = Part { done: 0, last: Receipt::nothing(), error: None, ended: false };
         let mut bytes = 0;
         while part.done < PART_RECORDS && bytes < PART_BYTES {
             let Some(record) = records.next() else {
@@ -73,7 +66,7 @@ impl Inner {
             match written {
                 Ok(applied) => {
                     part.done += 1;
-                    part.receipt = Some(Receipt::local(applied));
+                    part.last = Receipt::local(applied);
                 }
                 Err(error) => {
                     part.error = Some(error);
@@ -84,7 +77,7 @@ impl Inner {
         if part.done > 0
             && let Err(error) = draft.install(round)
         {
-            part = Part { done: 0, receipt: None, ended: true, error: Some(error) };
+            part = Part { done: 0, last: None, ended: true, error: Some(error) };
         }
         part
     }

@@ -251,6 +251,9 @@ fn run(rule: &Rule, view: View, steps: &[Step]) -> (Vec<String>, Transaction) {
 }
 
 proptest! {
+    // The rare case is a refusal that others take back before the commit.
+    #![proptest_config(ProptestConfig { cases: 4_096, ..ProptestConfig::default() })]
+
     /// A transaction that is applied would have seen the same if it had run just before.
     #[test]
     fn what_commits_is_serialisable(
