@@ -77,7 +77,7 @@ impl Inner {
         if part.done > 0
             && let Err(error) = draft.install(round)
         {
-            part = Part { done: 0, last: None, ended: true, error: Some(error) };
+            part = Part { done: 0, last: Receipt::nothing(), ended: true, error: Some(error) };
         }
         part
     }
