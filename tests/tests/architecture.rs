@@ -27,7 +27,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
         "consensus",
         &["entropy", "schema::codec", "schema::Catalog", "schema::Fingerprint", "command", "machine", "network"],
     ),
-    ("event", &["schema", "command"]),
+    ("event", &["schema", "store"]),
     ("node", &["entropy", "schema", "command", "store", "machine", "network", "consensus", "event"]),
 ];
 

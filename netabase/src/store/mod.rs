@@ -7,6 +7,8 @@
 //! One writer, the machine. Readers take the newest [`View`] from [`Views`] on any thread and wait for nobody.
 
 mod branch;
+mod change;
+mod changes;
 mod engine;
 mod flush;
 mod kind;
@@ -23,6 +25,8 @@ mod view;
 mod conformance;
 
 pub(crate) use branch::Branch;
+pub(crate) use change::{Change, Place};
+pub(crate) use changes::Changes;
 pub(crate) use engine::{Engine, StoreError};
 #[cfg(test)]
 pub(crate) use engine::{Rows as EngineRows, Snapshot};

@@ -31,7 +31,7 @@ fn people() -> Store {
         }
         let mut draft = store.draft();
         draft.write(rows);
-        draft.install(u64::from(round));
+        draft.install(u64::from(round)).expect("memory reads");
         if round == 5 {
             let flush = store.begin_flush().expect("there are rows");
             drop(store.end_flush(flush.run([]).expect("a flush")).expect("it is out"));
@@ -124,7 +124,7 @@ fn damaged_rows_are_errors_and_end_the_query() {
     rows.put(layout::index_key(PERSON, by_city(), b"", &[0]), Bytes::from_static(&[0xff; 4]));
     let mut draft = store.draft();
     draft.write(rows);
-    draft.install(10);
+    draft.install(10).expect("memory reads");
     let view = store.view();
     let mut by_key = view.select(&plan(None), &GLUE).expect("a plan").skip(3);
     assert!(matches!(by_key.next(), Some(Err(Error::DataDirectory { .. }))));
