@@ -141,19 +141,30 @@ impl<'a, M: Model> Search<'a, M> {
         let mut stack: Vec<(usize, M)> = Vec::new();
         let mut longest: Vec<usize> = Vec::new();
         let mut at = self.events[END].next;
+        // Calls without a known outcome are tried last: there they are only where something needs them.
+        let mut known = true;
         while self.left > 0 {
             let event = self.events[at];
             if at != END && !event.returns {
-                if let Some(next) = self.try_place(event.call, &state) {
+                let placed = if self.returns[event.call].is_some() == known {
+                    self.try_place(event.call, &state)
+                } else {
+                    None
+                };
+                if let Some(next) = placed {
                     stack.push((at, std::mem::replace(&mut state, next)));
                     self.take(at);
-                    at = self.events[END].next;
+                    (at, known) = (self.events[END].next, true);
                 } else {
                     at = event.next;
                 }
                 continue;
             }
             // A call that is not placed returns here: nothing behind it can come before it.
+            if known {
+                (at, known) = (self.events[END].next, false);
+                continue;
+            }
             if stack.len() > longest.len() {
                 longest = stack.iter().map(|(at, _)| self.events[*at].call).collect();
             }
@@ -161,6 +172,7 @@ impl<'a, M: Model> Search<'a, M> {
             self.put_back(back);
             state = before;
             at = self.events[back].next;
+            known = self.returns[self.events[back].call].is_some();
         }
         Ok(())
     }

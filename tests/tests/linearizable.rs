@@ -44,7 +44,7 @@ async fn a_leader_that_is_cut_off_serves_no_old_value() -> netabase::Result<()> 
     let others = [(old + 1) % 3, (old + 2) % 3];
     cluster.node(old).put_record(Note::of(1)).await?;
     cluster.partition([&[old], &others]);
-    // Asked at every moment of the way from one leader to the next: it may answer as long as nobody has written.
+    // Asked at every moment until it knows that it is alone: it ends in a refusal, not in silence.
     let asking = tokio::spawn(ask_on(cluster.node(old)));
     until_taken(&cluster.node(others[0]), 2).await?;
     cluster.node(others[1]).remove_record::<Note>(1).await?;
