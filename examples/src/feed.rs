@@ -82,7 +82,7 @@ async fn read(dir: &Path, last: u64) -> netabase::Result<()> {
         for number in first..=last {
             writer.put_record(Post::of(number)).await?;
         }
-        netabase::Result::Ok(())
+        Ok::<_, Error>(())
     });
 
     let last = (0..=last).rev().find(|number| Post::of(*number).topic == TOPIC);
