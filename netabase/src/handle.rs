@@ -7,6 +7,7 @@
 mod answer;
 mod change;
 mod explain;
+mod linearizable;
 mod read;
 mod requested;
 mod start;
@@ -25,6 +26,7 @@ use libp2p::PeerId;
 pub use self::answer::Answer;
 pub use self::change::{Change, Cursor};
 pub use self::explain::Explain;
+pub use self::linearizable::Linearizable;
 pub use self::requested::Requested;
 pub use self::start::Start;
 pub use self::status::{Role, StateHash, Status};

@@ -55,8 +55,8 @@ pub use schema::{
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{
-        Answer, Change, Changes, Cursor, Explain, Netabase, Records, Requested, Role, Start, StateHash, Status, Tx,
-        Watch,
+        Answer, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Role, Start, StateHash,
+        Status, Tx, Watch,
     },
     node::{Limits, Tuning},
 };

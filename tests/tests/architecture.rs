@@ -32,7 +32,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// The outside: may use anything. `lib` and `private` only re-export.
-const OUTSIDE: &[&str] = &["lib", "docs", "prelude", "private", "handle", "client", "testing"];
+const OUTSIDE: &[&str] = &["lib", "docs", "prelude", "private", "handle", "receipt", "standalone", "client", "testing"];
 
 /// What no source file may name, and why.
 const BANNED: &[(&str, &str)] = &[
