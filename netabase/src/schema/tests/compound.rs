@@ -140,7 +140,9 @@ fn records_without_a_value_come_first_and_are_all_there() {
     let store = Store::<Account>::open("", StoreKind::Memory).expect("it opens");
     let accounts = [account(1, "Rome", 1, Some("b")), account(2, "Rome", 1, None), account(3, "Paris", 9, Some("a"))];
     store.put_records(accounts).expect("they are stored");
-    let ids = |query: Query<Account>| store.query(query).expect("a query").iter().map(|account| account.id).collect::<Vec<_>>();
+    let ids = |query: Query<Account>| {
+        store.query(query).expect("a query").iter().map(|account| account.id).collect::<Vec<_>>()
+    };
     assert_eq!(ids(Account::by_all(..)), [2, 3, 1]);
     assert_eq!(ids(Account::by_all(leading(None::<String>))), [2]);
     assert_eq!(ids(Account::by_all((None::<String>, "Rome", 1))), [2]);
@@ -213,5 +215,5 @@ fn which_fields_an_index_has_is_part_of_the_schema() {
 #[test]
 fn the_fingerprint_of_compound_indexes_stays_as_it_is() {
     let catalog = Catalog::of::<Account>().expect("it opens");
-    assert_eq!(catalog.fingerprint().short(), "");
+    assert_eq!(catalog.fingerprint().short(), "32fddaeffd1c");
 }
