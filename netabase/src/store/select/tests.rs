@@ -31,7 +31,7 @@ fn people() -> Store {
         }
         let mut draft = store.draft();
         draft.write(rows);
-        draft.install(u64::from(round)).expect("memory reads").expect("a round");
+        draft.install(u64::from(round)).expect("memory reads");
         if round == 5 {
             let flush = store.begin_flush().expect("there are rows");
             drop(store.end_flush(flush.run([]).expect("a flush")).expect("it is out"));
@@ -124,7 +124,7 @@ fn damaged_rows_are_errors_and_end_the_query() {
     rows.put(layout::index_key(PERSON, by_city(), b"", &[0]), Bytes::from_static(&[0xff; 4]));
     let mut draft = store.draft();
     draft.write(rows);
-    draft.install(10).expect("memory reads").expect("a round");
+    draft.install(10).expect("memory reads");
     let view = store.view();
     let mut by_key = view.select(&plan(None), &GLUE).expect("a plan").skip(3);
     assert!(matches!(by_key.next(), Some(Err(Error::DataDirectory { .. }))));
@@ -144,7 +144,7 @@ fn an_error_ends_the_pages_behind_the_rows_before_it() {
     rows.put(layout::record_key(PERSON, &[4]), Bytes::from_static(b"short"));
     let mut draft = store.draft();
     draft.write(rows);
-    draft.install(10).expect("a round");
+    draft.install(10).expect("memory reads");
     let mut pages = Pages::of(plan(None));
     let page = pages.read(&store.view(), &GLUE);
     let keys: Vec<Option<u8>> = page.iter().map(|row| row.as_ref().ok().map(|row| row.key[0])).collect();
@@ -162,7 +162,7 @@ fn crowd(people: u16, value_bytes: usize) -> Store {
     }
     let mut draft = store.draft();
     draft.write(rows);
-    draft.install(1).expect("a round");
+    draft.install(1).expect("memory reads");
     store
 }
 
@@ -208,7 +208,7 @@ fn a_page_goes_on_behind_a_row_that_is_gone() {
     rows.remove(layout::index_key(PERSON, by_city(), b"Rome\0", &last));
     let mut draft = store.draft();
     draft.write(rows);
-    draft.install(2).expect("a round");
+    draft.install(2).expect("memory reads");
     let page = pages.read(&store.view(), &GLUE);
     assert_eq!(page[0].as_ref().expect("a row").key[..], 256_u16.to_be_bytes());
 }
