@@ -132,7 +132,7 @@ fn find<'a>(name: &Ident, record: &Ident, all: &'a [Field], mistakes: &mut Mista
         mistakes.at(name, format!("`{record}` has no field `{wanted}`: did you mean `{meant}`?"));
         return called(meant);
     }
-    mistakes.at(name, format!("`{record}` has no field `{wanted}`; its fields are {}", one_of(&names)));
+    mistakes.at(name, format!("`{record}` has no field `{wanted}`: write {}", one_of(&names)));
     None
 }
 
