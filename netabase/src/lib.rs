@@ -15,6 +15,8 @@ pub mod docs;
 mod entropy;
 mod error;
 #[cfg(feature = "paxos")]
+mod event;
+#[cfg(feature = "paxos")]
 mod handle;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod machine;
@@ -52,14 +54,17 @@ pub use schema::{
 
 #[cfg(feature = "paxos")]
 pub use crate::{
-    handle::{Answer, Netabase, Requested, Role, Start, StateHash, Status, Tx},
+    handle::{
+        Answer, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Role, Start, StateHash,
+        Status, Tx, Watch,
+    },
     node::{Limits, Tuning},
 };
 
 /// What most programs need: `use netabase::prelude::*;`.
 pub mod prelude {
     #[cfg(feature = "paxos")]
-    pub use crate::{Limits, Netabase, Role};
+    pub use crate::{Change, Limits, Netabase, Role};
 
     pub use crate::schema::{Record as _, Schema as _};
     pub use crate::{Error, NetabaseSchema, Query, Receipt, StoreKind, leading, starts_with};

@@ -10,6 +10,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
+    #[cfg(feature = "paxos")]
     pub(crate) fn of(applied: Applied) -> Self {
         Receipt { round: applied.round, existed: applied.existed }
     }

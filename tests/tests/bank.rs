@@ -176,8 +176,8 @@ async fn the_sum_never_changes() -> netabase::Result<()> {
 async fn check(db: &Netabase<Bank>, shared: &Shared, what: &str) -> netabase::Result<()> {
     let transfers = db.query(Transfer::all()).await?;
     let there: BTreeSet<(u64, u64)> = transfers.iter().map(|transfer| (transfer.task, transfer.seq)).collect();
-    let acknowledged = shared.acknowledged.lock().expect("no task panics");
-    let refused = shared.refused.lock().expect("no task panics");
+    let acknowledged = shared.acknowledged.lock().expect("no task panics").clone();
+    let refused = shared.refused.lock().expect("no task panics").clone();
     let missing: Vec<_> = acknowledged.difference(&there).collect();
     assert!(missing.is_empty(), "{what}: acknowledged and not there: {missing:?}");
     let surplus: Vec<_> = refused.intersection(&there).collect();

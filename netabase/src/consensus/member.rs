@@ -11,6 +11,7 @@
 //! must not vote has no keeper (D9). Run by the node on its own thread.
 
 mod answer;
+mod confirm;
 mod fetch;
 mod lead;
 mod report;
@@ -29,6 +30,7 @@ use super::id::Round;
 use super::keeper::{Death, Life};
 use super::leadership::{Leadership, Role, Timing};
 use super::proposer::Proposer;
+use super::reads::{READERS_MAX, Reader, Reads};
 use super::seat::Seat;
 use super::submit::{Submitter, Trouble};
 use crate::command::EntryIds;
@@ -71,6 +73,7 @@ pub(crate) type Renounce = Box<dyn Fn(&str) -> Result<()> + Send>;
 pub(crate) struct Parts {
     pub(crate) seat: Arc<Seat>,
     pub(crate) submitter: Arc<Submitter>,
+    pub(crate) readers: mpsc::Receiver<Reader>,
     pub(crate) timing: Timing,
     pub(crate) ids: EntryIds,
     /// The founders and the records, as a greeting names them.
@@ -86,6 +89,9 @@ pub(crate) struct Parts {
 pub(crate) struct Member {
     seat: Arc<Seat>,
     submitter: Arc<Submitter>,
+    /// Reads that the handle asks for, and those that are under way.
+    readers: mpsc::Receiver<Reader>,
+    reads: Reads<Reader>,
     leadership: Leadership,
     proposer: Proposer,
     acquaintances: Acquaintances,
@@ -119,7 +125,8 @@ pub(crate) struct Member {
 impl Member {
     /// Makes the member and the channel on which it tells about itself.
     pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Report>, watch::Receiver<Standing>) {
-        let Parts { seat, submitter, timing, ids, founders, schema, votes, store_is_durable, renounce } = parts;
+        let Parts { seat, submitter, readers, timing, ids, founders, schema, votes, store_is_durable, renounce } =
+            parts;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
         let (standing, watching) =
@@ -129,6 +136,8 @@ impl Member {
         let member = Member {
             seat,
             submitter,
+            readers,
+            reads: Reads::default(),
             leadership,
             proposer: Proposer::default(),
             acquaintances: Acquaintances::default(),
@@ -198,6 +207,7 @@ impl Member {
                 }
                 Some(report) = inbox.recv() => self.on_report(report)?,
                 Some(event) = events.recv() => self.on_event(event)?,
+                Some(reader) = self.readers.recv(), if self.reads.len() < READERS_MAX => self.reads.join(reader),
                 _ = applied.changed() => self.fetch.on_progress(seat.replica.applied(), seat.sought(), Instant::now()),
                 () = submitter.woken() => {}
                 () = sleep_until(due) => {}
@@ -272,6 +282,7 @@ impl Member {
         // A commit of a later round says as well as a beat that rounds are missing.
         self.fetch.on_progress(self.seat.replica.applied(), self.seat.sought(), Instant::now());
         self.greet_again();
+        self.end_reads(Instant::now());
         self.flush();
         self.prune();
         Ok(())
@@ -296,7 +307,10 @@ impl Member {
     /// When something is due that no event announces.
     fn due(&self) -> Option<Instant> {
         let leadership = if self.life.is_some() { self.leadership.next() } else { None };
-        [leadership, self.proposer.retry_at(), self.fetch.due(), self.forward_after].into_iter().flatten().min()
+        [leadership, self.proposer.retry_at(), self.fetch.due(), self.forward_after, self.reads.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Makes everything durable that is chosen.

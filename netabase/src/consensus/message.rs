@@ -91,6 +91,8 @@ pub(crate) enum PulseRequest {
     Beat { ballot: Ballot, decided: Round, held: Round },
     /// "I have not heard from the leader of `ballot`: have you?"
     Suspect,
+    /// "I lead under this ballot: under which did you last speak?"
+    Confirm { ballot: Ballot },
 }
 
 /// Answers on channel `Heartbeat`.
@@ -100,6 +102,8 @@ pub(crate) enum PulseAnswer {
     Beat { promised: Ballot, applied: Round, durable: Round },
     /// To a suspicion: whether this node has not heard from a leader either.
     Suspect { agrees: bool, decided: Round },
+    /// To a confirm: the greatest ballot that this voter promised, accepted or campaigned with.
+    Confirm { promised: Ballot },
 }
 
 /// Channel `Heartbeat`, once a connection: who we are. Sent outside of [`Envelope`], since it is what settles whether two
@@ -127,17 +131,24 @@ pub(crate) enum Pulse<T> {
     Within(Envelope<T>),
 }
 
-/// Channel `Forward`: commands for the leader, each already encoded.
+/// Channel `Forward`, to the leader.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct ForwardRequest {
-    pub(crate) commands: Vec<Bytes>,
+pub(crate) enum ForwardRequest {
+    /// Commands to propose, each already encoded.
+    Commands(Vec<Bytes>),
+    /// "Up to which round must I have applied what a read may not miss?"
+    Read,
 }
 
 /// Answers on channel `Forward`: whether the commands will be proposed. Their outcomes come with the log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum ForwardAnswer {
     Taken,
-    NotLeader { leader: Option<Vec<u8>> },
+    /// To a read: its index.
+    Index(Round),
+    NotLeader {
+        leader: Option<Vec<u8>>,
+    },
     NoQuorum,
     Overloaded,
 }

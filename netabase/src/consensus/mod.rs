@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! submit ─▶ member ─▶ proposer ─▶ keeper (paxakos) ─▶ communicator ─▶ peers' acceptors
+//! reads ──▶ member ─▶ confirm: a majority, or the leader
 //!                                      │                   └─▶ own log
 //!                                      └─▶ replica ─▶ machine ─▶ answers ─▶ submit
 //! ```
@@ -44,6 +45,7 @@ mod member;
 mod message;
 mod paxakos_types;
 mod proposer;
+mod reads;
 mod replica;
 mod seat;
 mod snapshot;
@@ -56,6 +58,7 @@ pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};
 pub(crate) use self::leadership::Timing;
 pub(crate) use self::log::{Log, Owner};
 pub(crate) use self::member::{Control, Member, Parts, Report, Standing};
+pub(crate) use self::reads::ReadQueue;
 pub(crate) use self::replica::Replica;
 pub(crate) use self::seat::{Seat, Terms};
 pub(crate) use self::submit::{OUTSTANDING_MAX, Submitter};

@@ -111,6 +111,12 @@ impl Seat {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// The greatest ballot that this node promised, accepted or campaigned with: never below one under which it has told
+    /// anybody anything, also before a restart.
+    pub(crate) fn spoken(&self) -> Ballot {
+        self.log.durable(Mirror::ballot).max(self.mandate().ballot())
+    }
+
     pub(crate) fn observed(&self) -> Ballot {
         self.observed.load(Ordering::Relaxed)
     }
@@ -175,6 +181,11 @@ impl Seat {
     /// since it would count its own vote (D14).
     pub(crate) fn is_other_life(&self, peer: &PeerId, incarnation: Incarnation) -> bool {
         self.met(peer).is_some_and(|row| row.incarnation != incarnation)
+    }
+
+    /// Whether it is durable that `peer` was met with this directory.
+    pub(crate) fn is_known_life(&self, peer: &PeerId, incarnation: Incarnation) -> bool {
+        self.met(peer).is_some_and(|row| row.incarnation == incarnation)
     }
 
     /// Resolves when a vote of `peer` under `ballot` may be counted.

@@ -262,6 +262,11 @@ impl Submitter {
         }
     }
 
+    /// Why nothing can be done without a quorum.
+    pub(crate) fn no_quorum(&self) -> Error {
+        self.state().no_quorum()
+    }
+
     /// What to say instead of "no quorum" as long as it lasts.
     pub(crate) fn set_trouble(&self, trouble: Option<Trouble>) {
         self.state().trouble = trouble;

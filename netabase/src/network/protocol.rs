@@ -8,11 +8,11 @@ use libp2p::StreamProtocol;
 /// channel never waits behind that of another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Channel {
-    /// Prepare, proposal, commit, confirm.
+    /// Prepare, proposal, commit.
     Paxos,
-    /// The leader's signs of life; small, and never behind anything else.
+    /// The leader's signs of life and the confirms of reads; small, and never behind anything else.
     Heartbeat,
-    /// Commands that a follower forwards to the leader.
+    /// Commands that a follower forwards to the leader, and its questions for a read index.
     Forward,
     /// Log ranges and snapshots.
     Sync,

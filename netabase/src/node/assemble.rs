@@ -13,8 +13,8 @@ use super::options::{Limits, Tuning};
 use super::volume::Volume;
 use crate::command::{EntryIds, entry_bytes_max};
 use crate::consensus::{
-    ClusterId, Epoch, Incarnation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, Replica, Report, Round, Seat, Submitter,
-    Terms, Voters,
+    ClusterId, Epoch, Incarnation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue, Replica, Report, Round, Seat,
+    Submitter, Terms, Voters,
 };
 use crate::entropy;
 use crate::error::{Error, Result};
@@ -165,6 +165,7 @@ impl Assembly {
         let me = self.identity.peer_id();
         let voters = Voters::new(self.peers.iter().map(|(peer, _)| *peer).collect());
         let submitter = Arc::new(Submitter::new(self.catalog.clone(), self.tuning.request_timeout));
+        let (reads, readers) = ReadQueue::new(self.tuning.request_timeout);
         let views = machine.views();
         let replica = Arc::new(Replica::new(machine, log.clone(), Arc::clone(&submitter)));
         replay(&replica, &log)?;
@@ -185,6 +186,7 @@ impl Assembly {
         let parts = Parts {
             seat: Arc::clone(&seat),
             submitter: Arc::clone(&submitter),
+            readers,
             timing: self.tuning.timing,
             ids: EntryIds::new(entropy::bytes()),
             founders: card.founders,
@@ -196,7 +198,7 @@ impl Assembly {
             }),
         };
         let (member, inbox, standing) = Member::new(parts);
-        Ok(Built { member, inbox, events, standing, submitter, replica, views, network, volume: self.volume })
+        Ok(Built { member, inbox, events, standing, submitter, reads, replica, views, network, volume: self.volume })
     }
 
     /// What the channels must carry, whatever the size of a record.
@@ -246,6 +248,7 @@ pub(super) struct Built {
     pub(super) events: mpsc::Receiver<NetworkEvent>,
     pub(super) standing: tokio::sync::watch::Receiver<crate::consensus::Standing>,
     pub(super) submitter: Arc<Submitter>,
+    pub(super) reads: ReadQueue,
     pub(super) replica: Arc<Replica>,
     pub(super) views: crate::store::Views,
     pub(super) network: Network,

@@ -13,8 +13,9 @@ use tokio::task::LocalSet;
 
 use super::assemble::{Assembly, Built};
 use super::space;
-use crate::consensus::{Control, Replica, Standing, Submitter};
+use crate::consensus::{Control, ReadQueue, Replica, Standing, Submitter};
 use crate::error::{Error, Result};
+use crate::event::Hub;
 use crate::machine::Rule;
 use crate::network::Network;
 use crate::schema::Catalog;
@@ -33,6 +34,9 @@ pub(crate) struct Node {
     pub(crate) peer_id: PeerId,
     pub(crate) members: Vec<PeerId>,
     pub(crate) submitter: Arc<Submitter>,
+    reads: ReadQueue,
+    /// Tells watchers of changes; closed when the node's thread ends.
+    pub(crate) hub: Arc<Hub>,
     /// What holds the files open; gone once the node is shut down.
     files: RwLock<Option<Files>>,
     pub(crate) network: Network,
@@ -43,6 +47,8 @@ pub(crate) struct Node {
     standing: watch::Receiver<Standing>,
     control: mpsc::Sender<Control>,
     failure: Arc<OnceLock<String>>,
+    /// Closed when the node has ended and its failure, if any, is known.
+    ended: watch::Receiver<()>,
     #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "only tests crash a node"))]
     killed: watch::Sender<bool>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -60,15 +66,22 @@ impl Node {
         let record_bytes_max = assembly.limits.record_bytes();
         let catalog = assembly.catalog.clone();
         let reason = Arc::clone(&failure);
+        let (running, ended) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("netabase-node".into())
-            .spawn(move || run(assembly, ready, asked, kill, &reason))
+            .spawn(move || {
+                run(assembly, ready, asked, kill, &reason);
+                drop(running);
+            })
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
-        let Ready { submitter, replica, views, network, standing } = started.await.map_err(|_| Error::ShutDown)??;
+        let Ready { submitter, reads, replica, views, hub, network, standing } =
+            started.await.map_err(|_| Error::ShutDown)??;
         let node = Arc::new(Node {
             peer_id,
             members,
             submitter,
+            reads,
+            hub,
             files: RwLock::new(Some(Files { replica, views })),
             network,
             record_bytes_max,
@@ -77,6 +90,7 @@ impl Node {
             standing,
             control,
             failure,
+            ended,
             killed,
             thread: Mutex::new(Some(thread)),
         });
@@ -109,6 +123,18 @@ impl Node {
     /// The newest view of the records.
     pub(crate) fn view(&self) -> Result<View> {
         self.with_files(|files| files.views.view())
+    }
+
+    /// Resolves when what is read here from then on holds every write that was acknowledged anywhere before the call.
+    pub(crate) async fn confirm_reads(&self) -> Result<()> {
+        match self.reads.wait().await {
+            Some(result) => result,
+            None => {
+                let mut ended = self.ended.clone();
+                while ended.changed().await.is_ok() {}
+                Err(self.failure().unwrap_or(Error::ShutDown))
+            }
+        }
     }
 
     /// The replicated state.
@@ -170,8 +196,10 @@ struct Files {
 
 struct Ready {
     submitter: Arc<Submitter>,
+    reads: ReadQueue,
     replica: Arc<Replica>,
     views: Views,
+    hub: Arc<Hub>,
     network: Network,
     standing: watch::Receiver<Standing>,
 }
@@ -203,7 +231,7 @@ fn run(
             Ok(opened) => assembly.member(opened).await,
             Err(error) => Err(error),
         };
-        let Built { member, inbox, events, standing, submitter, replica, views, network, volume } = match built {
+        let Built { member, inbox, events, standing, submitter, reads, replica, views, network, volume } = match built {
             Ok(built) => built,
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -212,15 +240,21 @@ fn run(
         };
         let stopping = Arc::clone(&submitter);
         tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter)));
-        let _ = ready.send(Ok(Ready { submitter, replica, views, network, standing }));
-        tokio::select! {
-            ended = member.run(inbox, events, asked) => if let Err(error) = ended {
-                let reason = failure.get_or_init(|| error.to_string()).clone();
-                tracing::error!(reason, "the node stopped");
-                stopping.close(|| Error::Storage { reason: reason.clone(), source: None });
-            },
-            () = killed(&mut kill) => stopping.close(|| Error::ShutDown),
+        let hub = Hub::new(views.clone(), replica.follow());
+        let _ = ready.send(Ok(Ready { submitter, reads, replica, views, hub: Arc::clone(&hub), network, standing }));
+        let failed = tokio::select! {
+            ended = member.run(inbox, events, asked) => ended.err(),
+            () = killed(&mut kill) => {
+                stopping.close(|| Error::ShutDown);
+                None
+            }
+        };
+        if let Some(error) = &failed {
+            let reason = failure.get_or_init(|| error.to_string()).clone();
+            tracing::error!(reason, "the node stopped");
+            stopping.close(|| Error::Storage { reason: reason.clone(), source: None });
         }
+        hub.close(failed.as_ref());
     });
     drop(tasks);
     runtime.shutdown_background();

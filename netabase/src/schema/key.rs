@@ -7,6 +7,7 @@
 mod integer;
 mod option;
 mod part;
+mod shown;
 mod text;
 mod tuple;
 
@@ -19,6 +20,7 @@ use serde::ser::SerializeTuple;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 pub use self::part::{IntoPart, KeyParts, deserialize_parts, serialize_parts, show_parts};
+pub(crate) use self::shown::shown;
 pub(crate) use self::text::escape;
 
 /// A value that can be a key or an index: its stored bytes sort as it does.

@@ -25,9 +25,10 @@ pub(crate) use self::descriptor::Descriptor;
 pub(crate) use self::descriptor::IndexDescriptor;
 pub use self::descriptor::RecordDescriptor;
 pub(crate) use self::fingerprint::Fingerprint;
+pub(crate) use self::key::shown;
 pub use self::key::{IntoPart, Key, KeyError, KeyForm, KeyParts, deserialize_parts, serialize_parts, show_parts};
 pub use self::membership::{Agreed, Member, Schema};
-pub(crate) use self::plan::{After, Plan};
+pub(crate) use self::plan::{After, Plan, successor};
 pub use self::query::Query;
 pub use self::record::{
     IndexGlue, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize, describe,

@@ -85,6 +85,11 @@ impl<R: Record> Query<R> {
         self
     }
 
+    /// The name of the index that it reads.
+    pub(crate) fn index(&self) -> Option<&'static str> {
+        self.index
+    }
+
     /// The rows of the schema `S` to read, as bytes.
     pub(crate) fn plan<S: Schema>(&self) -> Plan
     where

@@ -1,6 +1,7 @@
 //! D6, D7 and D8: what a restart and a catch-up make of what was accepted. Losses 1 and 2.
 
-use super::stage::{Puppet, Stage, eager, item, patient, serve, until};
+use super::puppet::Puppet;
+use super::stage::{Stage, eager, item, patient, serve, until};
 use crate::consensus::fixture::{entry, row};
 use crate::consensus::log::Mirror;
 use crate::consensus::message::PaxosAnswer;

@@ -14,7 +14,7 @@ use crate::testing::{Cluster, Unsynced};
 const OTHER: Incarnation = Incarnation([77; 16]);
 
 /// Elected by the first puppet alone: the other one never answers.
-async fn elected_by_the_first() -> (Stage, Vec<super::stage::Puppet>) {
+async fn elected_by_the_first() -> (Stage, Vec<super::puppet::Puppet>) {
     let (stage, mut puppets) = Stage::start(3, 0, eager()).await;
     stage.elect(&mut puppets[..1]).await;
     let first = puppets[0].peer;
@@ -51,7 +51,7 @@ async fn d14_a_candidate_from_a_replaced_directory_is_not_voted_for() {
     assert!(matches!(puppets[0].prepare(stage.applied() + 1, next).await, Ok(PaxosAnswer::Promise(_))));
 }
 
-fn puppets_own(stage: &Stage, puppet: &super::stage::Puppet) -> Incarnation {
+fn puppets_own(stage: &Stage, puppet: &super::puppet::Puppet) -> Incarnation {
     stage.durable(|log| log.peer(&puppet.peer)).expect("it was met").incarnation
 }
 

@@ -2,7 +2,8 @@
 
 use futures::poll;
 
-use super::stage::{Puppet, Stage, eager, item, serve};
+use super::puppet::Puppet;
+use super::stage::{Stage, eager, item, serve};
 use crate::consensus::message::PaxosAnswer;
 use crate::testing::Unsynced;
 use crate::testing::fixture::Item;

@@ -12,6 +12,8 @@ mod election;
 mod leader;
 mod learner;
 mod outcome;
+mod puppet;
+mod reads;
 mod referee;
 mod stage;
 mod strangers;

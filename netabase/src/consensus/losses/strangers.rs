@@ -1,6 +1,7 @@
 //! What a peer's message could do to the keeper without the guard, said to a real node by a voter and by a stranger.
 
-use super::stage::{Puppet, Stage, eager, patient, serve, until};
+use super::puppet::Puppet;
+use super::stage::{Stage, eager, patient, serve, until};
 use crate::consensus::fixture::{entry, entry_of, row};
 use crate::consensus::guard::{BALLOT_JUMP_MAX, OPEN_ROUNDS_MAX, ROUNDS_AHEAD};
 use crate::consensus::log::Mirror;

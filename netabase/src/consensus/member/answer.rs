@@ -51,12 +51,14 @@ impl Member {
         }
         match channel {
             Channel::Paxos => self.on_paxos(from, &payload, reply),
-            Channel::Forward => {
-                if let Some(request) = self.open::<ForwardRequest>(&payload) {
-                    let answer = self.on_forward(request);
+            Channel::Forward => match self.open::<ForwardRequest>(&payload) {
+                Some(ForwardRequest::Commands(commands)) => {
+                    let answer = self.on_forward(commands);
                     answer_with(&self.seat, reply, answer);
                 }
-            }
+                Some(ForwardRequest::Read) => self.on_read(reply),
+                None => {}
+            },
             Channel::Sync => {
                 if let Some(request) = self.open::<SyncRequest>(&payload) {
                     self.on_sync(&request, reply);
@@ -124,6 +126,10 @@ impl Member {
             PulseRequest::Suspect => {
                 PulseAnswer::Suspect { agrees: self.leadership.suspects(now), decided: self.seat.decided() }
             }
+            PulseRequest::Confirm { ballot } => match self.vouch(&from, ballot, envelope.incarnation) {
+                Some(answer) => answer,
+                None => return Ok(()),
+            },
         };
         if let Ok(bytes) = codec::encode(&Pulse::Within(self.seat.envelope(answer))) {
             reply.send(Bytes::from(bytes));
@@ -131,7 +137,7 @@ impl Member {
         Ok(())
     }
 
-    fn on_forward(&mut self, request: ForwardRequest) -> ForwardAnswer {
+    fn on_forward(&mut self, commands: Vec<Bytes>) -> ForwardAnswer {
         let now = Instant::now();
         if !matches!(self.leadership.role(), Role::Leading { .. }) {
             return ForwardAnswer::not_leader(self.leadership.leader(now));
@@ -142,12 +148,11 @@ impl Member {
         let bytes_max = self.seat.terms.entry_bytes_max;
         // An entry over the limit is accepted by nobody, and its round could never be closed.
         let fits = |command: &Bytes| body_bytes_alone(command.len()) <= bytes_max;
-        if request.commands.len() > COMMANDS_MAX || !request.commands.iter().all(fits) {
+        if commands.len() > COMMANDS_MAX || !commands.iter().all(fits) {
             return ForwardAnswer::Overloaded;
         }
         // A command that does not decode would void the entry that it is put in.
-        let Ok(commands) = request.commands.into_iter().map(EncodedCommand::check).collect::<Result<Vec<_>, _>>()
-        else {
+        let Ok(commands) = commands.into_iter().map(EncodedCommand::check).collect::<Result<Vec<_>, _>>() else {
             return ForwardAnswer::Overloaded;
         };
         match self.proposer.push(commands.into_iter()) {
@@ -193,7 +198,7 @@ impl Member {
     }
 }
 
-fn answer_with<T: Serialize>(seat: &Seat, reply: Reply, answer: T) {
+pub(super) fn answer_with<T: Serialize>(seat: &Seat, reply: Reply, answer: T) {
     match seat.envelope(answer).encode() {
         Ok(bytes) => reply.send(bytes),
         Err(error) => tracing::warn!(%error, "an answer cannot be encoded"),

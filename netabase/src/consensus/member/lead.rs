@@ -18,7 +18,7 @@ use crate::network::{Channel, RequestError};
 use crate::schema::codec;
 
 /// How long a beat or a question may take to be answered.
-const PULSE_TIMEOUT: Duration = Duration::from_millis(200);
+pub(super) const PULSE_TIMEOUT: Duration = Duration::from_millis(200);
 /// How long the leader may take to say whether it takes commands.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause after the leader did not take commands.
@@ -154,6 +154,7 @@ impl Member {
         } else {
             self.pump_forward(now);
         }
+        self.pump_reads(now);
         self.start_fetch_if_due(now);
     }
 
@@ -183,7 +184,7 @@ impl Member {
                 return;
             }
             let commands = outgoing.iter().map(|outgoing| outgoing.command.as_bytes().clone()).collect();
-            let Ok(payload) = self.seat.envelope(ForwardRequest { commands }).encode() else { return };
+            let Ok(payload) = self.seat.envelope(ForwardRequest::Commands(commands)).encode() else { return };
             self.forwarding += 1;
             let answer = self.seat.network.request(leader, Channel::Forward, payload, FORWARD_TIMEOUT);
             let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());

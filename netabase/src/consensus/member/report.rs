@@ -9,7 +9,7 @@ use super::Member;
 use super::fetch::Fetched;
 use crate::consensus::acquaintance::Verdict;
 use crate::consensus::election::Elected;
-use crate::consensus::id::{Ballot, Round};
+use crate::consensus::id::{Ballot, Incarnation, Round};
 use crate::consensus::keeper::Appended;
 use crate::consensus::message::{ForwardAnswer, Greeting};
 use crate::consensus::submit::Outgoing;
@@ -32,6 +32,10 @@ pub(crate) enum Report {
     QuestionOver,
     /// The leader took forwarded commands, or did not.
     Forwarded { outgoing: Vec<Outgoing>, answer: Result<ForwardAnswer, RequestError> },
+    /// A voter answered a confirm, from this life of its directory, or did not.
+    Confirmed { number: u64, peer: PeerId, word: Option<(Incarnation, Ballot)> },
+    /// The leader named an index for reads, or did not.
+    Indexed { number: u64, answer: Result<ForwardAnswer, RequestError> },
     /// A peer's answer to our greeting.
     Greeted { peer: PeerId, greeting: Box<Greeting> },
     /// Chosen rows came from a peer and are applied.
@@ -74,7 +78,7 @@ impl Member {
                         self.submitter.fail_unproposed();
                         self.hold_forwards(now);
                     }
-                    Ok(ForwardAnswer::NotLeader { .. } | ForwardAnswer::Overloaded)
+                    Ok(ForwardAnswer::NotLeader { .. } | ForwardAnswer::Overloaded | ForwardAnswer::Index(_))
                     | Err(
                         RequestError::NotConnected
                         | RequestError::TooLarge { .. }
@@ -88,6 +92,8 @@ impl Member {
                     Err(RequestError::Timeout | RequestError::ConnectionLost) => {}
                 }
             }
+            Report::Confirmed { number, peer, word } => self.on_confirmed(now, number, peer, word),
+            Report::Indexed { number, answer } => self.on_indexed(now, number, answer),
             Report::Greeted { peer, greeting } => self.on_greeting(peer, &greeting)?,
             Report::Fetched(fetched) => self.on_fetched(now, fetched)?,
             Report::Flushed(done) => {

@@ -69,7 +69,7 @@ fn forwarded_commands_that_cannot_be_are_refused() {
             ("a record that does not decode", false, vec![put(SessionId { round: 1, position: 0 }, 100)]),
         ] {
             let leader = siege.leader().await;
-            let payload = siege.voter.papers.wrap(ForwardRequest { commands }).encode().unwrap();
+            let payload = siege.voter.papers.wrap(ForwardRequest::Commands(commands)).encode().unwrap();
             for (place, answer) in siege.voter.ask_both(Channel::Forward, payload).await.into_iter().enumerate() {
                 let answer: ForwardAnswer = opened(&answer.expect("it is answered"));
                 if place == leader && siege.leader().await == leader {
@@ -95,7 +95,7 @@ fn forwarded_commands_in_great_number_are_bounded() {
     isolated("floods::forwarded_commands_in_great_number_are_bounded", async || {
         let mut siege = Siege::start().await;
         let commands = vec![put(SessionId { round: 1, position: 0 }, 10); COMMANDS_MAX];
-        let payload = siege.voter.papers.wrap(ForwardRequest { commands }).encode().unwrap();
+        let payload = siege.voter.papers.wrap(ForwardRequest::Commands(commands)).encode().unwrap();
         let leader = siege.peers()[siege.leader().await];
         let asked = stream::iter(0..16).map(|_| siege.voter.ask(leader, Channel::Forward, payload.clone()));
         asked.buffer_unordered(30).collect::<Vec<_>>().await;

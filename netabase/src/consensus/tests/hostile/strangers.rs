@@ -36,7 +36,7 @@ pub(super) fn inputs(papers: &Papers, round: u64) -> Vec<(&'static str, Channel,
         ("an answer", (Channel::Paxos, papers.wrap(PaxosAnswer::Promise(vec![row])).encode().unwrap())),
         ("a beat", (Channel::Heartbeat, papers.pulse(PulseRequest::Beat { ballot, decided: round, held: round }))),
         ("a question", (Channel::Heartbeat, papers.pulse(PulseRequest::Suspect))),
-        ("a command", (Channel::Forward, papers.wrap(ForwardRequest { commands: vec![open] }).encode().unwrap())),
+        ("a command", (Channel::Forward, papers.wrap(ForwardRequest::Commands(vec![open])).encode().unwrap())),
         ("a page", (Channel::Sync, papers.wrap(SyncRequest { from: 1, bytes_max: 1 << 20 }).encode().unwrap())),
     ]
     .into_iter()
