@@ -45,7 +45,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// inferred: `by_nick_city((None::<String>, "Paris"))`.
 ///
 /// Which indexes a record has, and over which fields, is part of the schema: nodes and directories that differ in it do
-/// not open each other's data. The order in which the attributes of the struct are written says nothing.
+/// not open each other's data. The order in which the attributes of the struct are written says nothing. Where clippy takes
+/// one field in two indexes for a mistake, write `#[allow(clippy::duplicated_attributes)]`.
 #[proc_macro_derive(NetabaseSchema, attributes(netabase))]
 pub fn netabase_schema(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

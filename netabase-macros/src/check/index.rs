@@ -18,7 +18,7 @@ pub(super) fn of_field(field: &Field, written: &attr::Field) -> Index {
         format_ident!("by_{}", name, span = field.ident.span())
     });
     let indexed = match option_of(&field.ty) {
-        Some(inner) => Indexed::IfSome(field.clone(), inner.clone()),
+        Some(inner) => Indexed::IfSome(field.clone(), Box::new(inner.clone())),
         None => Indexed::Always(field.clone()),
     };
     Index { function, indexed, unique: written.unique.is_some() }
