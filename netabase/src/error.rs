@@ -112,6 +112,25 @@ pub enum Error {
         reason: String,
     },
 
+    /// A watch was to begin with changes that are no longer kept.
+    #[error(
+        "the changes from there on are no longer kept, the oldest ones are of round {oldest}: begin there, or with what there is now (`with_current()`)"
+    )]
+    Compacted {
+        /// The oldest round to begin from.
+        oldest: u64,
+    },
+
+    /// A watch was read so slowly that changes it had not seen are no longer kept. It goes on with the oldest ones that
+    /// are.
+    #[error(
+        "the watch was read too slowly: the changes of {missed} rounds are gone, and it goes on behind them: read what it watches anew"
+    )]
+    Lagged {
+        /// How many rounds' changes it missed.
+        missed: u64,
+    },
+
     /// The record, with its key, is larger than the limit. It was not sent.
     #[error(
         "the `{record}` takes {bytes} bytes, more than the limit of {bytes_max}: make it smaller, or raise `Limits::record_bytes_max` on every node"

@@ -5,6 +5,7 @@
 //! plain functions that return [`Answer`], so that an unmet bound is reported once.
 
 mod answer;
+mod change;
 mod explain;
 mod linearizable;
 mod read;
@@ -14,6 +15,7 @@ mod status;
 mod stream;
 mod transaction;
 mod tx;
+mod watch;
 mod write;
 
 use std::marker::PhantomData;
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use libp2p::PeerId;
 
 pub use self::answer::Answer;
+pub use self::change::{Change, Cursor};
 pub use self::explain::Explain;
 pub use self::linearizable::Linearizable;
 pub use self::requested::Requested;
@@ -29,6 +32,7 @@ pub use self::start::Start;
 pub use self::status::{Role, StateHash, Status};
 pub use self::stream::Records;
 pub use self::tx::Tx;
+pub use self::watch::{Changes, Watch};
 use crate::error::Result;
 use crate::node::Node;
 pub(crate) use crate::receipt::Receipt;

@@ -15,6 +15,8 @@ pub mod docs;
 mod entropy;
 mod error;
 #[cfg(feature = "paxos")]
+mod event;
+#[cfg(feature = "paxos")]
 mod handle;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod machine;
@@ -46,14 +48,15 @@ pub use error::{Error, Result};
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
 pub use netabase_macros::NetabaseSchema;
 pub use schema::{
-    Agreed, IntoKey, IntoPrefix, IntoRange, IntoSelection, Key, KeyError, Member, Query, Record, Schema, StartsWith,
-    starts_with,
+    Agreed, IntoKey, IntoPrefix, IntoRange, IntoSelection, Key, KeyError, Leading, Member, Query, Record, Schema,
+    StartsWith, leading, starts_with,
 };
 
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{
-        Answer, Explain, Linearizable, Netabase, Records, Requested, Role, Start, StateHash, Status, Tx,
+        Answer, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Role, Start, StateHash,
+        Status, Tx, Watch,
     },
     node::{Limits, Tuning},
 };
@@ -61,8 +64,8 @@ pub use crate::{
 /// What most programs need: `use netabase::prelude::*;`.
 pub mod prelude {
     #[cfg(feature = "paxos")]
-    pub use crate::{Limits, Netabase, Role};
+    pub use crate::{Change, Limits, Netabase, Role};
 
     pub use crate::schema::{Record as _, Schema as _};
-    pub use crate::{Error, NetabaseSchema, Query, Receipt, StoreKind, starts_with};
+    pub use crate::{Error, NetabaseSchema, Query, Receipt, StoreKind, leading, starts_with};
 }

@@ -90,7 +90,8 @@ impl<S: Schema> Store<S> {
             StoreKind::Redb => Arc::new(RedbEngine::open_file(path.as_ref())?),
             StoreKind::Memory => Arc::new(MemoryEngine::default()),
         };
-        let mut store = store::Store::open(engine)?;
+        // Nobody watches.
+        let mut store = store::Store::open_with(engine, 0)?;
         adopt(&mut store, &catalog, Keeper::Alone)?;
         let (rule, views) = (Rule::new(&catalog), store.views());
         let inner = Inner { catalog, rule, views, writer: Mutex::new(Writer { store, failed: false }) };
@@ -169,7 +170,7 @@ impl<S: Schema> Store<S> {
         let (rows, outcome) = self.inner.rule.apply(&draft, &write, round)?;
         let applied = outcome.map_err(|refusal| refusal.into_error(&self.inner.catalog))?;
         draft.write(rows);
-        draft.install(round);
+        draft.install(round)?;
         writer.flush()?;
         Ok(Receipt::local(applied))
     }

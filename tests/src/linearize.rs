@@ -146,11 +146,8 @@ impl<'a, M: Model> Search<'a, M> {
         while self.left > 0 {
             let event = self.events[at];
             if at != END && !event.returns {
-                let placed = if self.returns[event.call].is_some() == known {
-                    self.try_place(event.call, &state)
-                } else {
-                    None
-                };
+                let placed =
+                    if self.returns[event.call].is_some() == known { self.try_place(event.call, &state) } else { None };
                 if let Some(next) = placed {
                     stack.push((at, std::mem::replace(&mut state, next)));
                     self.take(at);

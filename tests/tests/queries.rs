@@ -276,3 +276,21 @@ async fn streams_agree_with_brute_force() -> netabase::Result<()> {
     }
     cluster.shutdown().await
 }
+
+/// A loop over a long stream once kept the one thread of its runtime to itself: a local read never waits for anything.
+#[tokio::test(flavor = "current_thread")]
+async fn a_long_stream_lets_other_tasks_run() -> netabase::Result<()> {
+    let cluster = Cluster::<Item>::start(1).await?;
+    let db = cluster.node(0);
+    let items =
+        (0..600).map(|slot| Item { shelf: 0, slot, sku: slot.to_string(), city: String::new(), note: None, count: 0 });
+    db.put_records(items).await?;
+    let mut stream = db.stream(Item::all());
+    let other = tokio::spawn(async {});
+    let mut before_other = 0;
+    while !other.is_finished() && stream.next().await.transpose()?.is_some() {
+        before_other += 1;
+    }
+    assert!(other.is_finished(), "{before_other} records in one go");
+    cluster.shutdown().await
+}

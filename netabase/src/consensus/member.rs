@@ -125,7 +125,8 @@ pub(crate) struct Member {
 impl Member {
     /// Makes the member and the channel on which it tells about itself.
     pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Report>, watch::Receiver<Standing>) {
-        let Parts { seat, submitter, readers, timing, ids, founders, schema, votes, store_is_durable, renounce } = parts;
+        let Parts { seat, submitter, readers, timing, ids, founders, schema, votes, store_is_durable, renounce } =
+            parts;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
         let (standing, watching) =
@@ -306,7 +307,10 @@ impl Member {
     /// When something is due that no event announces.
     fn due(&self) -> Option<Instant> {
         let leadership = if self.life.is_some() { self.leadership.next() } else { None };
-        [leadership, self.proposer.retry_at(), self.fetch.due(), self.forward_after, self.reads.due()].into_iter().flatten().min()
+        [leadership, self.proposer.retry_at(), self.fetch.due(), self.forward_after, self.reads.due()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Makes everything durable that is chosen.

@@ -146,7 +146,9 @@ pub(crate) enum ForwardAnswer {
     Taken,
     /// To a read: its index.
     Index(Round),
-    NotLeader { leader: Option<Vec<u8>> },
+    NotLeader {
+        leader: Option<Vec<u8>>,
+    },
     NoQuorum,
     Overloaded,
 }

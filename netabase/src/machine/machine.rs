@@ -109,7 +109,7 @@ impl Machine {
                 }
             }
         }
-        draft.install(round);
+        draft.install(round).inspect_err(|_| self.failed = true)?;
         Ok(answers)
     }
 

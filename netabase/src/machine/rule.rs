@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::Error;
 use crate::command::{Applied, Outcome, Refusal, Write};
 use crate::schema::{Catalog, IndexId, RecordGlue, RecordId, RecordRows};
-use crate::store::{Rows, WriteSet, layout};
+use crate::store::{Change, Rows, WriteSet, layout};
 
 /// The rule of one schema: its record types, with the ids of their indexes at hand.
 #[derive(Debug)]
@@ -54,7 +54,8 @@ impl Rule {
             Write::Insert { value, .. } => record_type.put(rows, value, round, false, &mut changes)?,
             Write::Remove { key, .. } => record_type.remove(rows, key, round, &mut changes)?,
         };
-        debug_assert!(outcome.is_ok() || changes.rows.is_empty(), "a refused write changes nothing");
+        let nothing = changes.rows.is_empty() && changes.change.is_none();
+        debug_assert!(outcome.is_ok() || nothing, "a refused write changes nothing");
         Ok((changes, outcome))
     }
 }
@@ -79,7 +80,7 @@ impl RecordType {
         if existed && !may_replace {
             return Ok(Err(Refusal::AlreadyExists { record }));
         }
-        let old_keys = match old_row.map(|row| self.stored_index_keys(&new.key, &row)) {
+        let old_keys = match old_row.as_ref().map(|row| self.stored_index_keys(&new.key, row)) {
             None => Vec::new(),
             Some(Ok(old_keys)) => old_keys,
             Some(Err(reason)) => return Ok(Err(Refusal::undecodable(record, reason))),
@@ -102,7 +103,9 @@ impl RecordType {
         }
 
         changes.rows.reserve_exact(1 + 2 * changed.len());
-        changes.put(row_key, layout::record_value(round, value));
+        let new_row = layout::record_value(round, value);
+        changes.change = Some(self.change(&row_key, old_row.as_ref(), Some(&new_row)));
+        changes.put(row_key, new_row);
         for (index, (old_key, new_key)) in changed {
             if let Some(old_key) = old_key {
                 changes.remove(layout::index_key(record, index.id, old_key, &new.key));
@@ -123,6 +126,7 @@ impl RecordType {
             Ok(index_keys) => index_keys,
             Err(reason) => return Ok(Err(Refusal::undecodable(self.id, reason))),
         };
+        changes.change = Some(self.change(&row_key, Some(&row), None));
         changes.remove(row_key);
         for (index, index_key) in self.indexes.iter().zip(&index_keys) {
             if let Some(index_key) = index_key {
@@ -130,6 +134,17 @@ impl RecordType {
             }
         }
         Ok(Ok(Applied { round, existed: true }))
+    }
+
+    /// What is told to those who watch the record; shares the memory of its rows.
+    fn change(&self, row_key: &Bytes, old_row: Option<&Bytes>, new_row: Option<&Bytes>) -> Change {
+        Change {
+            record: self.id,
+            key: layout::split_record_key(row_key).unwrap_or_default(),
+            // A row too short to hold a record is none that anybody could be told of.
+            before: old_row.and_then(layout::split_record_value),
+            after: new_row.and_then(layout::split_record_value).map(|(_, value)| value),
+        }
     }
 
     /// The index keys of the record in `row`, stored under `key`. Decodes nothing if there are no indexes.

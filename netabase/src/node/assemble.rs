@@ -13,8 +13,8 @@ use super::options::{Limits, Tuning};
 use super::volume::Volume;
 use crate::command::{EntryIds, entry_bytes_max};
 use crate::consensus::{
-    ClusterId, Epoch, Incarnation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue, Replica, Report, Round, Seat, Submitter,
-    Terms, Voters,
+    ClusterId, Epoch, Incarnation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue, Replica, Report, Round, Seat,
+    Submitter, Terms, Voters,
 };
 use crate::entropy;
 use crate::error::{Error, Result};

@@ -15,6 +15,7 @@ use super::assemble::{Assembly, Built};
 use super::space;
 use crate::consensus::{Control, ReadQueue, Replica, Standing, Submitter};
 use crate::error::{Error, Result};
+use crate::event::Hub;
 use crate::machine::Rule;
 use crate::network::Network;
 use crate::schema::Catalog;
@@ -34,6 +35,8 @@ pub(crate) struct Node {
     pub(crate) members: Vec<PeerId>,
     pub(crate) submitter: Arc<Submitter>,
     reads: ReadQueue,
+    /// Tells watchers of changes; closed when the node's thread ends.
+    pub(crate) hub: Arc<Hub>,
     /// What holds the files open; gone once the node is shut down.
     files: RwLock<Option<Files>>,
     pub(crate) network: Network,
@@ -71,12 +74,14 @@ impl Node {
                 drop(running);
             })
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
-        let Ready { submitter, reads, replica, views, network, standing } = started.await.map_err(|_| Error::ShutDown)??;
+        let Ready { submitter, reads, replica, views, hub, network, standing } =
+            started.await.map_err(|_| Error::ShutDown)??;
         let node = Arc::new(Node {
             peer_id,
             members,
             submitter,
             reads,
+            hub,
             files: RwLock::new(Some(Files { replica, views })),
             network,
             record_bytes_max,
@@ -194,6 +199,7 @@ struct Ready {
     reads: ReadQueue,
     replica: Arc<Replica>,
     views: Views,
+    hub: Arc<Hub>,
     network: Network,
     standing: watch::Receiver<Standing>,
 }
@@ -234,15 +240,21 @@ fn run(
         };
         let stopping = Arc::clone(&submitter);
         tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter)));
-        let _ = ready.send(Ok(Ready { submitter, reads, replica, views, network, standing }));
-        tokio::select! {
-            ended = member.run(inbox, events, asked) => if let Err(error) = ended {
-                let reason = failure.get_or_init(|| error.to_string()).clone();
-                tracing::error!(reason, "the node stopped");
-                stopping.close(|| Error::Storage { reason: reason.clone(), source: None });
-            },
-            () = killed(&mut kill) => stopping.close(|| Error::ShutDown),
+        let hub = Hub::new(views.clone(), replica.follow());
+        let _ = ready.send(Ok(Ready { submitter, reads, replica, views, hub: Arc::clone(&hub), network, standing }));
+        let failed = tokio::select! {
+            ended = member.run(inbox, events, asked) => ended.err(),
+            () = killed(&mut kill) => {
+                stopping.close(|| Error::ShutDown);
+                None
+            }
+        };
+        if let Some(error) = &failed {
+            let reason = failure.get_or_init(|| error.to_string()).clone();
+            tracing::error!(reason, "the node stopped");
+            stopping.close(|| Error::Storage { reason: reason.clone(), source: None });
         }
+        hub.close(failed.as_ref());
     });
     drop(tasks);
     runtime.shutdown_background();

@@ -74,8 +74,10 @@ impl Inner {
                 }
             }
         }
-        if part.done > 0 {
-            draft.install(round);
+        if part.done > 0
+            && let Err(error) = draft.install(round)
+        {
+            part = Part { done: 0, last: Receipt::nothing(), ended: true, error: Some(error) };
         }
         part
     }

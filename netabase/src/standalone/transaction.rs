@@ -35,7 +35,7 @@ impl<S: Schema> Store<S> {
             let draft = RefCell::new(writer.store.draft());
             let tx = StoreTx { inner: &self.inner, draft, round, schema: PhantomData };
             let value = run(&tx)?;
-            tx.draft.into_inner().install(round);
+            tx.draft.into_inner().install(round)?;
             value
         };
         writer.flush()?;

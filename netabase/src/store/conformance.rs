@@ -147,12 +147,12 @@ impl Subject {
                         Some(value) => self.rows.insert(key.clone(), value.clone()),
                         None => self.rows.remove(key),
                     };
-                    draft.write(WriteSet { rows: vec![(key.clone(), value.clone())] });
+                    draft.write(WriteSet { rows: vec![(key.clone(), value.clone())], change: None });
                 }
-                draft.install(round);
+                draft.install(round).expect("memory reads");
                 assert_eq!(scan_all(&before.0, false), Vec::from_iter(before.1), "an older view changed");
             }
-            Step::DroppedRound(rows) => store.draft().write(WriteSet { rows: rows.clone() }),
+            Step::DroppedRound(rows) => store.draft().write(WriteSet { rows: rows.clone(), change: None }),
             Step::BeginFlush => {
                 if let Some(flush) = store.begin_flush() {
                     self.flushing = self.rows.clone();

@@ -5,11 +5,13 @@
 //! view's `flushing` overlay.
 
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
 use super::engine::{Engine, Snapshot};
+use super::layout;
 use super::store::applied_row;
 use super::view::Overlay;
 use crate::Error;
@@ -32,11 +34,14 @@ impl Flush {
         self.round
     }
 
-    /// Writes it, synced. `extra` rows are of spaces above the records and indexes, in key order: the
+    /// Writes it, synced. `extra` rows are of the spaces between the indexes and the changes, in key order: the
     /// engine is fastest on one sorted run.
     pub(crate) fn run(&self, extra: impl IntoIterator<Item = (Bytes, Option<Bytes>)>) -> Result<FlushDone, Error> {
-        let overlay = self.rows.iter().map(|(key, value)| (key.clone(), value.clone()));
-        let mut rows = overlay.chain(extra).chain(std::iter::once(applied_row(self.round)));
+        let between = [layout::SPACE_SESSION];
+        let owned = |(key, value): (&Bytes, &Option<Bytes>)| (key.clone(), value.clone());
+        let below = self.rows.range::<_, [u8]>((Bound::Unbounded, Bound::Excluded(&between[..]))).map(owned);
+        let above = self.rows.range::<_, [u8]>((Bound::Included(&between[..]), Bound::Unbounded)).map(owned);
+        let mut rows = below.chain(extra).chain(above).chain(std::iter::once(applied_row(self.round)));
         self.engine.write(&mut rows, true)?;
         Ok(FlushDone { base: self.engine.snapshot()?, round: self.round })
     }

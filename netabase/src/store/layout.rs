@@ -5,6 +5,8 @@
 //! index    [0x02][RecordId BE4][IndexId BE4][index key][key]    -> [length of the index key BE4]
 //! session  [0x03][round BE8][position BE4]                      -> codec(Session)
 //! request  [0x04][request id 16]                                -> codec(Recorded)
+//! change   [0x05][round BE8][position of the first BE4]         -> [bytes written so far BE8][change]…
+//! floor    [0x05]                                               -> [oldest round kept BE8][bytes written before it BE8]
 //! meta     [0x0f][name]                                         -> as said at each name
 //! ```
 //! Key and index-key bytes are prefix-free, so all rows with one index key are exactly one byte prefix.
@@ -15,6 +17,7 @@ use std::ops::Bound;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::change::Place;
 use crate::schema::{IndexId, RecordId};
 
 /// The only redb table: all rows are in it, so that a flush is one sorted run over one tree.
@@ -27,6 +30,7 @@ pub(crate) const SPACE_RECORD: u8 = 0x01;
 pub(crate) const SPACE_SESSION: u8 = 0x03;
 pub(crate) const SPACE_REQUEST: u8 = 0x04;
 const SPACE_INDEX: u8 = 0x02;
+const SPACE_CHANGE: u8 = 0x05;
 const SPACE_META: u8 = 0x0f;
 
 /// `FORMAT` as BE4.
@@ -123,6 +127,27 @@ pub(crate) fn split_request_key(row_key: &[u8]) -> Option<[u8; 16]> {
     row_key.get(1..)?.try_into().ok()
 }
 
+pub(super) fn change_key(first: Place) -> Bytes {
+    joined(&[SPACE_CHANGE], &[&first.round.to_be_bytes(), &first.position.to_be_bytes()])
+}
+
+/// The place of the first change in a row of the change table.
+pub(super) fn split_change_key(row_key: &[u8]) -> Option<Place> {
+    let (round, position) = row_key.get(1..)?.split_first_chunk::<8>()?;
+    let position = u32::from_be_bytes(position.try_into().ok()?);
+    Some(Place { round: u64::from_be_bytes(*round), position })
+}
+
+/// Where the change table's floor is: before all its rows.
+pub(super) fn change_floor_key() -> Bytes {
+    Bytes::from_static(&[SPACE_CHANGE])
+}
+
+/// From the first possible row of the change table to behind the last.
+pub(super) fn change_bounds() -> (Bytes, Bytes) {
+    (change_key(Place::start_of(0)), Bytes::from_static(&[SPACE_CHANGE + 1]))
+}
+
 pub(crate) fn meta_key(name: &str) -> Bytes {
     joined(&[SPACE_META], &[name.as_bytes()])
 }
@@ -167,6 +192,8 @@ mod tests {
         assert_eq!(split_record_value(&record_value(3, b"value")), Some((3, Bytes::from_static(b"value"))));
         assert_eq!(split_session_key(&session_key(5, 6)), Some((5, 6)));
         assert_eq!(split_request_key(&request_key([7; 16])), Some([7; 16]));
+        let place = Place { round: 5, position: 6 };
+        assert_eq!(split_change_key(&change_key(place)), Some(place));
     }
 
     #[test]
@@ -180,6 +207,8 @@ mod tests {
         assert_eq!(split_session_key(&[]), None);
         assert_eq!(split_request_key(&[SPACE_REQUEST; 16]), None);
         assert_eq!(split_request_key(&[]), None);
+        assert_eq!(split_change_key(&change_floor_key()), None);
+        assert_eq!(split_change_key(&[]), None);
     }
 
     #[test]

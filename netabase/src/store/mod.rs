@@ -7,6 +7,8 @@
 //! One writer, the machine. Readers take the newest [`View`] from [`Views`] on any thread and wait for nobody.
 
 mod branch;
+mod change;
+mod changes;
 mod engine;
 mod flush;
 mod kind;
@@ -23,6 +25,8 @@ mod view;
 mod conformance;
 
 pub(crate) use branch::Branch;
+pub(crate) use change::{Change, Place};
+pub(crate) use changes::Changes;
 pub(crate) use engine::{Engine, StoreError};
 #[cfg(test)]
 pub(crate) use engine::{Rows as EngineRows, Snapshot};
@@ -32,6 +36,6 @@ pub(crate) use memory::MemoryEngine;
 pub(crate) use redb::{RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;
-pub(crate) use select::{Row, RowBounds, Selecting, as_slice};
+pub(crate) use select::{Pages, Row, RowBounds, Selecting, as_slice};
 pub(crate) use store::{Draft, Store, WriteSet};
 pub(crate) use view::{Rows, View, Views};

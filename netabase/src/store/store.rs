@@ -9,6 +9,8 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use bytes::Bytes;
 
+use super::change::Change;
+use super::changes::{CHANGE_BYTES_MAX, ChangeTable, Mark, RoundChanges};
 use super::engine::{Engine, StoreError};
 use super::flush::{Flush, FlushDone, Retired};
 use super::layout;
@@ -23,6 +25,7 @@ const ROW_OVERHEAD_BYTES: usize = 128;
 pub(crate) struct Store {
     engine: Arc<dyn Engine>,
     views: Views,
+    changes: ChangeTable,
     active_bytes: usize,
     flushing_bytes: usize,
     durable: u64,
@@ -32,6 +35,8 @@ pub(crate) struct Store {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct WriteSet {
     pub(crate) rows: Vec<(Bytes, Option<Bytes>)>,
+    /// What they do to a record, for those who watch it.
+    pub(crate) change: Option<Change>,
 }
 
 impl WriteSet {
@@ -47,6 +52,11 @@ impl WriteSet {
 impl Store {
     /// Opens the store on an engine: an empty one becomes a store at round 0.
     pub(crate) fn open(engine: Arc<dyn Engine>) -> Result<Store, Error> {
+        Store::open_with(engine, CHANGE_BYTES_MAX)
+    }
+
+    /// With another bound on the change table, which is part of the rule. 0: nobody watches, there is none.
+    pub(crate) fn open_with(engine: Arc<dyn Engine>, change_bytes_max: u64) -> Result<Store, Error> {
         let mut base = engine.snapshot()?;
         if base.scan(Bound::Unbounded, Bound::Unbounded, false)?.next().transpose()?.is_none() {
             let rows = [
@@ -68,9 +78,10 @@ impl Store {
             .and_then(|row| Some(u64::from_be_bytes(row[..].try_into().ok()?)))
             .ok_or_else(|| StoreError::Damaged("it does not say which round it holds".to_owned()))?;
 
+        let changes = ChangeTable::open(&*base, change_bytes_max)?;
         let layers = Layers { active: Overlay::new(), flushing: None, base };
         let views = Views::new(View { layers, applied });
-        Ok(Store { engine, views, active_bytes: 0, flushing_bytes: 0, durable: applied })
+        Ok(Store { engine, views, changes, active_bytes: 0, flushing_bytes: 0, durable: applied })
     }
 
     pub(crate) fn view(&self) -> View {
@@ -99,7 +110,9 @@ impl Store {
     /// A round to be filled. Nothing of it is seen before it is installed; dropped, it never was.
     pub(crate) fn draft(&mut self) -> Draft<'_> {
         let below = self.views.read();
-        Draft { views: &self.views, below, active_bytes: &mut self.active_bytes, pending: Pending::new(), undo: None }
+        let changes = RoundChanges::new(&self.changes);
+        let (table, active_bytes) = (&mut self.changes, &mut self.active_bytes);
+        Draft { views: &self.views, below, pending: Pending::new(), changes, undo: None, table, active_bytes }
     }
 
     /// Moves what is applied and not durable into a flush. `None`: there is nothing, or a flush is out.
@@ -162,27 +175,38 @@ pub(crate) struct Draft<'s> {
     /// What is installed. Held for reading all along: only `install` ever takes it for writing.
     below: RwLockReadGuard<'s, View>,
     pending: Pending,
+    changes: RoundChanges,
+    table: &'s mut ChangeTable,
     active_bytes: &'s mut usize,
-    /// What the rows were that were written since `begin`, the last one first to be put back.
-    undo: Option<Vec<(Bytes, Option<Option<Bytes>>)>>,
+    undo: Option<Undo>,
+}
+
+/// What a round was when a transaction in it began.
+struct Undo {
+    /// What the rows were that were written since, the last one first to be put back.
+    rows: Vec<(Bytes, Option<Option<Bytes>>)>,
+    changes: Mark,
 }
 
 impl Draft<'_> {
     /// Adds the rows to the round.
     pub(crate) fn write(&mut self, rows: WriteSet) {
+        if let Some(change) = rows.change {
+            self.changes.push(change);
+        }
         let Some(undo) = &mut self.undo else {
             self.pending.extend(rows.rows);
             return;
         };
         for (key, row) in rows.rows {
             let before = self.pending.insert(key.clone(), row);
-            undo.push((key, before));
+            undo.rows.push((key, before));
         }
     }
 
     /// From here on, what is written can be taken back: a transaction begins.
     pub(crate) fn begin(&mut self) {
-        self.undo = Some(Vec::new());
+        self.undo = Some(Undo { rows: Vec::new(), changes: self.changes.mark() });
     }
 
     /// What was written since `begin` stays.
@@ -192,7 +216,9 @@ impl Draft<'_> {
 
     /// What was written since `begin` never was.
     pub(crate) fn roll_back(&mut self) {
-        for (key, before) in self.undo.take().into_iter().flatten().rev() {
+        let Some(undo) = self.undo.take() else { return };
+        self.changes.roll_back(undo.changes);
+        for (key, before) in undo.rows.into_iter().rev() {
             match before {
                 Some(row) => self.pending.insert(key, row),
                 None => self.pending.remove(&key),
@@ -200,9 +226,10 @@ impl Draft<'_> {
         }
     }
 
-    /// Makes it what readers see, at once and whole.
-    pub(crate) fn install(self, round: u64) {
-        let Draft { views, below, pending, active_bytes, .. } = self;
+    /// Makes it what readers see, at once and whole. Errs if the engine cannot read, and then nothing is seen.
+    pub(crate) fn install(self, round: u64) -> Result<(), Error> {
+        let Draft { views, below, mut pending, changes, table, active_bytes, .. } = self;
+        table.append(round, &changes, &below.layers, &mut pending)?;
         drop(below);
         let mut newest = views.write();
         debug_assert!(round > newest.applied, "rounds are installed in order");
@@ -215,6 +242,7 @@ impl Draft<'_> {
                 None => *active_bytes += key_bytes + ROW_OVERHEAD_BYTES,
             }
         }
+        Ok(())
     }
 }
 

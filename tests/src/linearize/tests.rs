@@ -37,7 +37,11 @@ fn what_happened_in_some_order_is_linearizable() {
         vec![first(1), unknown(2, Op::Put(1, 2)), get(3, 4, 2), get(5, 6, 2)],
         vec![first(1), unknown(2, Op::Put(1, 2)), get(3, 4, 1), get(5, 6, 1)],
         vec![unknown(0, Op::Insert(1, 2)), call(1, 2, Op::Insert(1, 3), Outcome::Refused), get(3, 4, 2)],
-        vec![first(1), call(2, 5, Op::Remove(1), Outcome::Existed(true)), call(2, 5, Op::Insert(1, 2), Outcome::Refused)],
+        vec![
+            first(1),
+            call(2, 5, Op::Remove(1), Outcome::Existed(true)),
+            call(2, 5, Op::Insert(1, 2), Outcome::Refused),
+        ],
     ] {
         check(&history).unwrap();
     }

@@ -361,4 +361,3 @@ impl Voting {
         self.0.await.expect("the task that waits does not panic")
     }
 }
-

@@ -51,16 +51,14 @@ impl Member {
         }
         match channel {
             Channel::Paxos => self.on_paxos(from, &payload, reply),
-            Channel::Forward => {
-                match self.open::<ForwardRequest>(&payload) {
-                    Some(ForwardRequest::Commands(commands)) => {
-                        let answer = self.on_forward(commands);
-                        answer_with(&self.seat, reply, answer);
-                    }
-                    Some(ForwardRequest::Read) => self.on_read(reply),
-                    None => {}
+            Channel::Forward => match self.open::<ForwardRequest>(&payload) {
+                Some(ForwardRequest::Commands(commands)) => {
+                    let answer = self.on_forward(commands);
+                    answer_with(&self.seat, reply, answer);
                 }
-            }
+                Some(ForwardRequest::Read) => self.on_read(reply),
+                None => {}
+            },
             Channel::Sync => {
                 if let Some(request) = self.open::<SyncRequest>(&payload) {
                     self.on_sync(&request, reply);
@@ -154,8 +152,7 @@ impl Member {
             return ForwardAnswer::Overloaded;
         }
         // A command that does not decode would void the entry that it is put in.
-        let Ok(commands) = commands.into_iter().map(EncodedCommand::check).collect::<Result<Vec<_>, _>>()
-        else {
+        let Ok(commands) = commands.into_iter().map(EncodedCommand::check).collect::<Result<Vec<_>, _>>() else {
             return ForwardAnswer::Overloaded;
         };
         match self.proposer.push(commands.into_iter()) {

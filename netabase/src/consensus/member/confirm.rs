@@ -85,7 +85,13 @@ impl Member {
     }
 
     /// A voter's word on a confirm, or that there is none.
-    pub(super) fn on_confirmed(&mut self, now: Instant, number: u64, peer: PeerId, word: Option<(Incarnation, Ballot)>) {
+    pub(super) fn on_confirmed(
+        &mut self,
+        now: Instant,
+        number: u64,
+        peer: PeerId,
+        word: Option<(Incarnation, Ballot)>,
+    ) {
         let counts = |&(incarnation, promised): &(Incarnation, Ballot)| {
             self.seat.is_known_life(&peer, incarnation) && self.seat.hear_of(promised).is_ok()
         };

@@ -41,7 +41,7 @@ fn they_are_read_back_as_they_were() {
     for round in 1..=4 {
         requests.record(id(round), place(round.into()), done(round.into()));
     }
-    store.draft().install(4);
+    store.draft().install(4).expect("memory reads");
     let rows: Vec<_> = requests.take_dirty().iter().map(|dirty| row(dirty).expect("it encodes")).collect();
     let flush = store.begin_flush().expect("there is something");
     drop(store.end_flush(flush.run(rows).expect("it is written")).expect("it is out"));

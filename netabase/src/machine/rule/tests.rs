@@ -36,13 +36,13 @@ impl Bench {
         let round = self.store.applied() + 1;
         let mut draft = self.store.draft();
         draft.write(changes);
-        draft.install(round);
+        draft.install(round).expect("memory reads");
     }
 
     fn rows(&self) -> BTreeMap<Bytes, Bytes> {
         let view = self.store.view();
         let mut rows: BTreeMap<_, _> = view.scan_prefix(&[]).expect("a scan").map(|row| row.expect("a row")).collect();
-        rows.retain(|key, _| key[0] < 0x0f);
+        rows.retain(|key, _| key[0] < layout::SPACE_SESSION);
         rows
     }
 }
@@ -81,6 +81,29 @@ fn index_rows_follow_their_record() {
     assert_eq!(bench.apply(&Person::remove(1)).1, done(4, true));
     assert_eq!(bench.rows(), BTreeMap::new());
     assert_eq!(bench.apply(&Person::remove(1)), (WriteSet::default(), done(5, false)));
+}
+
+#[test]
+fn a_write_tells_what_it_did_and_a_refused_one_nothing() {
+    let mut bench = Bench::new();
+    let change = |person: &Person, before: Option<(u64, &Person)>, there: bool| Change {
+        record: person_id(),
+        key: Bytes::copy_from_slice(&[person.id]),
+        before: before.map(|(round, before)| (round, before.encode())),
+        after: there.then(|| person.encode()),
+    };
+    let (first, second) = (Person::new(1, 10), Person { city: Some(3), ..Person::new(1, 10) });
+    assert_eq!(bench.apply(&first.put()).0.change, Some(change(&first, None, true)));
+    assert_eq!(bench.apply(&second.put()).0.change, Some(change(&second, Some((1, &first)), true)));
+    assert_eq!(
+        bench.apply(&second.put()).0.change,
+        Some(change(&second, Some((2, &second)), true)),
+        "a write happened"
+    );
+    assert_eq!(bench.apply(&Person::new(2, 10).put()).0.change, None);
+    assert_eq!(bench.apply(&second.insert()).0.change, None);
+    assert_eq!(bench.apply(&Person::remove(2)).0.change, None, "there was nothing to remove");
+    assert_eq!(bench.apply(&Person::remove(1)).0.change, Some(change(&second, Some((3, &second)), false)));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::command::{Applied, Refusal};
 use crate::schema::RecordId;
-use crate::store::{Engine, MemoryEngine, Store, WriteSet};
+use crate::store::{Engine, MemoryEngine, Store};
 
 const SMALL: Limits = Limits { sessions_max: 3, outcomes_bytes_max: 10 * OUTCOME_BYTES, requests_max: 3 };
 
@@ -158,7 +158,7 @@ fn what_is_captured_stays_while_the_session_goes_on() {
 fn store_with(rows: Vec<(Bytes, Option<Bytes>)>) -> Store {
     let engine = std::sync::Arc::new(MemoryEngine::default());
     drop(Store::open(engine.clone()).expect("it opens"));
-    engine.write(&mut WriteSet { rows }.rows.into_iter(), true).expect("memory");
+    engine.write(&mut rows.into_iter(), true).expect("memory");
     Store::open(engine).expect("it opens")
 }
 
