@@ -188,6 +188,13 @@ impl Reader {
         (event.place, Change::clone(&event.change))
     }
 
+    /// Polls until the hub feeds it, while there is nothing to be had.
+    pub(super) fn until_fed(&mut self) {
+        while !self.0.is_fed() {
+            assert!(self.poll().is_none(), "there is something");
+        }
+    }
+
     /// One poll: `None` when there is nothing to be had at once.
     pub(super) fn poll(&mut self) -> Option<Option<Result<Event, Error>>> {
         match self.0.poll_next(&mut Context::from_waker(Waker::noop())) {
