@@ -69,16 +69,19 @@ fn show(form: &KeyForm, input: &mut &[u8], out: &mut String) -> Result<(), KeyEr
             }
             None => Err(KeyError::Short),
         },
-        KeyForm::Tuple(parts) => {
-            for (at, part) in parts.iter().enumerate() {
-                if at > 0 {
-                    out.push('/');
-                }
-                show(part, input, out)?;
-            }
-            Ok(())
-        }
+        KeyForm::Tuple(parts) => fields(parts.iter(), input, out),
+        KeyForm::Fields(named) => fields(named.iter().map(|(_, part)| part), input, out),
     }
+}
+
+fn fields<'a>(parts: impl Iterator<Item = &'a KeyForm>, input: &mut &[u8], out: &mut String) -> Result<(), KeyError> {
+    for (at, part) in parts.enumerate() {
+        if at > 0 {
+            out.push('/');
+        }
+        show(part, input, out)?;
+    }
+    Ok(())
 }
 
 fn say(out: &mut String, value: impl std::fmt::Display) -> Result<(), KeyError> {
