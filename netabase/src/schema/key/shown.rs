@@ -69,13 +69,17 @@ fn show(form: &KeyForm, input: &mut &[u8], out: &mut String) -> Result<(), KeyEr
             }
             None => Err(KeyError::Short),
         },
-        KeyForm::Tuple(parts) => fields(parts.iter(), input, out),
-        KeyForm::Fields(named) => fields(named.iter().map(|(_, part)| part), input, out),
+        KeyForm::Tuple(parts) => show_all(parts, input, out),
+        KeyForm::Fields(fields) => show_all(fields.iter().map(|(_, form)| form), input, out),
     }
 }
 
-fn fields<'a>(parts: impl Iterator<Item = &'a KeyForm>, input: &mut &[u8], out: &mut String) -> Result<(), KeyError> {
-    for (at, part) in parts.enumerate() {
+fn show_all<'a>(
+    parts: impl IntoIterator<Item = &'a KeyForm>,
+    input: &mut &[u8],
+    out: &mut String,
+) -> Result<(), KeyError> {
+    for (at, part) in parts.into_iter().enumerate() {
         if at > 0 {
             out.push('/');
         }
@@ -146,6 +150,9 @@ mod tests {
         escape(b"li", &mut prefix);
         assert_eq!(shown(&KeyForm::Text, &prefix), "\"li\"…");
         let form = <(String, u32)>::form();
+        assert_eq!(shown(&form, &"Paris".to_owned().to_bytes()), "\"Paris\"/…");
+        let form = KeyForm::Fields(vec![("city".to_owned(), KeyForm::Text), ("stock".to_owned(), KeyForm::Signed(8))]);
+        assert_eq!(shown(&form, &("Paris".to_owned(), -1_i64).to_bytes()), "\"Paris\"/-1");
         assert_eq!(shown(&form, &"Paris".to_owned().to_bytes()), "\"Paris\"/…");
         assert_eq!(shown(&KeyForm::Unsigned(4), &[1, 2]), "0102…");
         assert_eq!(shown(&KeyForm::Array(4), &[1, 2]), "0102…");
