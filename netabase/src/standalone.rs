@@ -79,7 +79,8 @@ struct Writer {
 }
 
 impl<S: Schema> Store<S> {
-    /// Opens the store at `path`, or makes it there. In memory the path says nothing.
+    /// Opens the store at `path`, or makes it there: a file with redb, a directory with sled. In memory the path says
+    /// nothing.
     ///
     /// # Errors
     /// [`Error::DataDirectory`] when the file is locked, damaged or another's, [`Error::SchemaMismatch`] when it was
@@ -89,6 +90,8 @@ impl<S: Schema> Store<S> {
         let engine: Arc<dyn Engine> = match kind {
             StoreKind::Redb => Arc::new(RedbEngine::open_file(path.as_ref())?),
             StoreKind::Memory => Arc::new(MemoryEngine::default()),
+            #[cfg(feature = "sled")]
+            StoreKind::Sled => Arc::new(store::SledEngine::open_directory(path.as_ref())?),
         };
         // Nobody watches.
         let mut store = store::Store::open_with(engine, 0)?;

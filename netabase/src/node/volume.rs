@@ -4,7 +4,7 @@
 //! identity.key   the node's key
 //! node           the card: whose directory this is
 //! log.redb       the acceptor log
-//! store.redb     the records
+//! store.redb     the records, or with sled the directory store.sled
 //! ```
 //!
 //! Must hold: every file that is made or renamed is synced, and its directory with it, before the first vote (D14).
@@ -18,6 +18,8 @@ use std::sync::Arc;
 use redb::Database;
 
 use crate::error::{Error, Result};
+#[cfg(feature = "sled")]
+use crate::store::SledEngine;
 use crate::store::{Engine, MemoryEngine, RedbEngine, StoreError, StoreKind, file_backend, open_database};
 
 /// What a node needs of its disk.
@@ -45,7 +47,11 @@ const CARD: &str = "node";
 const CARD_NEW: &str = "node.new";
 const LOG: &str = "log.redb";
 const LOG_ASIDE: &str = "log.redb.damaged";
-const STORE: &str = "store.redb";
+const REDB: &str = "store.redb";
+const SLED: &str = "store.sled";
+
+/// What holds the records, by the name of its [`StoreKind`]; also those of kinds that this program was built without.
+const STORES: [(&str, &str); 2] = [("Redb", REDB), ("Sled", SLED)];
 
 impl Directory {
     /// Makes the directory where it is missing.
@@ -61,6 +67,20 @@ impl Directory {
 
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Another kind would begin an empty store beside the one that is there.
+    fn check_kind(&self, kind: StoreKind) -> Result<()> {
+        let kind = format!("{kind:?}");
+        match STORES.iter().find(|(other, name)| *other != kind && self.file(name).exists()) {
+            None => Ok(()),
+            Some((other, name)) => Err(self.in_it(Error::DataDirectory {
+                reason: format!(
+                    "its records are in `{name}`, of `StoreKind::{other}`, and it was opened with `StoreKind::{kind}`: \
+                     start it with `StoreKind::{other}`, or use another directory"
+                ),
+            })),
+        }
     }
 
     fn in_it(&self, error: Error) -> Error {
@@ -118,13 +138,14 @@ impl Volume for Directory {
     }
 
     fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>> {
-        match kind {
-            StoreKind::Redb => {
-                let engine = RedbEngine::open_file(&self.file(STORE)).map_err(|error| self.in_it(error.into()))?;
-                Ok(Arc::new(engine))
-            }
+        self.check_kind(kind)?;
+        let engine: Result<Arc<dyn Engine>, StoreError> = match kind {
+            StoreKind::Redb => RedbEngine::open_file(&self.file(REDB)).map(|engine| Arc::new(engine) as _),
             StoreKind::Memory => Ok(Arc::new(MemoryEngine::default())),
-        }
+            #[cfg(feature = "sled")]
+            StoreKind::Sled => SledEngine::open_directory(&self.file(SLED)).map(|engine| Arc::new(engine) as _),
+        };
+        engine.map_err(|error| self.in_it(error.into()))
     }
 
     fn free_bytes(&self) -> Option<u64> {

@@ -118,6 +118,9 @@ macro_rules! conformance {
 conformance!(in_memory, MemoryEngine::default());
 conformance!(on_redb, RedbEngine::open_backend(InMemoryBackend::new()).expect("an empty backend opens"));
 
+#[cfg(feature = "sled")]
+conformance!(on_sled, super::super::sled::tests::Scratch::new());
+
 /// A store under test, with what it must hold now and after a restart.
 struct Subject {
     reopen: Box<dyn FnMut() -> Store>,
@@ -169,7 +172,7 @@ impl Subject {
             }
             Step::Reopen => {
                 let durable = store.durable_round();
-                // A redb file is locked while anything holds it.
+                // A store on disk is locked while anything holds it.
                 self.flush = None;
                 self.store = None;
                 let store = (self.reopen)();
@@ -250,9 +253,19 @@ proptest! {
             let engine = RedbEngine::open_file(&path).expect("the file opens");
             Store::open(Arc::new(engine)).expect("it opens")
         });
+        #[cfg(feature = "sled")]
+        let mut sled = {
+            let path = directory.path().join("store.sled");
+            Subject::new(move || {
+                let engine = super::SledEngine::open_directory(&path).expect("the directory opens");
+                Store::open(Arc::new(engine)).expect("it opens")
+            })
+        };
         for step in &steps {
             memory.step(step);
             redb.step(step);
+            #[cfg(feature = "sled")]
+            sled.step(step);
         }
     }
 }

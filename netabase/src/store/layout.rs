@@ -20,8 +20,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 use super::change::Place;
 use crate::schema::{IndexId, RecordId};
 
-/// The only redb table: all rows are in it, so that a flush is one sorted run over one tree.
-pub(super) const REDB_TABLE: &str = "netabase-rows";
+/// The only table, or tree, of an engine: all rows are in it, so that a flush is one sorted run over one tree.
+pub(super) const ROWS_TABLE: &str = "netabase-rows";
 
 /// The version of everything in this file, stored in [`META_FORMAT`].
 pub(super) const FORMAT: u32 = 1;

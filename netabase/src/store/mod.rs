@@ -10,6 +10,7 @@ mod branch;
 mod change;
 mod changes;
 mod engine;
+mod fence;
 mod flush;
 mod kind;
 pub(crate) mod layout;
@@ -17,6 +18,8 @@ mod memory;
 mod redb;
 mod scan;
 mod select;
+#[cfg(feature = "sled")]
+mod sled;
 #[expect(clippy::module_inception, reason = "the store's own type, by its noun")]
 mod store;
 mod view;
@@ -37,5 +40,7 @@ pub(crate) use redb::{RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;
 pub(crate) use select::{Pages, Row, RowBounds, Selecting, as_slice};
+#[cfg(feature = "sled")]
+pub(crate) use sled::SledEngine;
 pub(crate) use store::{Draft, Store, WriteSet};
 pub(crate) use view::{Rows, View, Views};

@@ -2,13 +2,12 @@
 //!
 //! A new file appears under its name only when it is complete and synced, and its directory entry with
 //! it: a kill while it is made leaves no half of a database. redb panics on some damaged files; every
-//! call into it that touches the file is fenced, so that damage is an error here like any other.
+//! call into it that touches the file is fenced, so that damage is an error here like any other: after a
+//! panic a transaction is dropped, a scan ends, and redb itself refuses further writes.
 //! The caller makes the directory and hands over a path, or a backend (tests of power cuts).
 
-use std::any::Any;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::ops::Bound;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,9 +19,10 @@ use redb::{
 };
 
 use super::engine::{Engine, Rows, Snapshot, StoreError, is_empty_range};
-use super::layout::REDB_TABLE;
+use super::fence::fenced;
+use super::layout::ROWS_TABLE;
 
-const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new(REDB_TABLE);
+const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new(ROWS_TABLE);
 
 /// How much of the file redb may keep in memory. Its own default is four times that, a node's all.
 const CACHE_BYTES: usize = 256 << 20;
@@ -46,6 +46,9 @@ pub(crate) fn open_database(backend: impl StorageBackend) -> Result<Database, St
 impl RedbEngine {
     /// Opens the database at `path`, or makes it there.
     pub(crate) fn open_file(path: &Path) -> Result<Self, StoreError> {
+        if path.is_dir() {
+            return Err(StoreError::Foreign("a directory, where a redb file is one file".to_owned()));
+        }
         if !path.try_exists()? {
             create_file(path)?;
         }
@@ -68,11 +71,11 @@ impl RedbEngine {
         let reading = self.database.begin_read().map_err(from_redb)?;
         let tables: Vec<String> =
             reading.list_tables().map_err(from_redb)?.map(|table| table.name().to_owned()).collect();
-        if tables.iter().any(|name| name == REDB_TABLE) {
+        if tables.iter().any(|name| name == ROWS_TABLE) {
             return Ok(());
         }
         if let Some(other) = tables.first() {
-            return Err(StoreError::Foreign(format!("a redb file with a table `{other}` and no `{REDB_TABLE}`")));
+            return Err(StoreError::Foreign(format!("a redb file with a table `{other}` and no `{ROWS_TABLE}`")));
         }
         self.write(&mut std::iter::empty(), true)
     }
@@ -170,7 +173,7 @@ fn create_file(path: &Path) -> Result<(), StoreError> {
     drop(RedbEngine::open_backend(backend)?);
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
-    sync_directory(path)
+    sync_entry(path)
 }
 
 fn unfinished_path(path: &Path) -> PathBuf {
@@ -179,29 +182,21 @@ fn unfinished_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+/// Makes an entry of a directory durable: the one that `path` names.
+pub(super) fn sync_entry(path: &Path) -> Result<(), StoreError> {
+    sync_directory(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// Makes the entries of a directory durable.
 #[cfg(unix)]
-fn sync_directory(path: &Path) -> Result<(), StoreError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok(File::open(parent)?.sync_all()?)
+pub(super) fn sync_directory(path: &Path) -> Result<(), StoreError> {
+    Ok(File::open(path)?.sync_all()?)
 }
 
 /// Elsewhere a directory cannot be opened as a file, and the file system orders the rename itself.
 #[cfg(not(unix))]
-fn sync_directory(_path: &Path) -> Result<(), StoreError> {
+pub(super) fn sync_directory(_path: &Path) -> Result<(), StoreError> {
     Ok(())
-}
-
-/// Runs a call into redb; its panics, which come of damaged pages, become an error.
-fn fenced<T>(doing: &'static str, call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    // Nothing behind the fence is used again in a state that a panic could have broken: a transaction is
-    // dropped, a scan ends, and redb itself refuses further writes after a failed one.
-    catch_unwind(AssertUnwindSafe(call))
-        .unwrap_or_else(|panic| Err(StoreError::Damaged(format!("{doing} failed: {}", panic_message(&*panic)))))
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
 fn from_database(error: DatabaseError) -> StoreError {

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use redb::Database;
 
 use super::{ForgetfulDisk, Unsynced};
+#[cfg(feature = "sled")]
+use crate::error::Error;
 use crate::error::Result;
 use crate::node::Volume;
 use crate::store::StoreKind;
@@ -109,6 +111,13 @@ impl Volume for Mounted {
         match kind {
             StoreKind::Redb => Ok(Arc::new(RedbEngine::open_backend(store)?)),
             StoreKind::Memory => Ok(Arc::new(MemoryEngine::default())),
+            #[cfg(feature = "sled")]
+            StoreKind::Sled => Err(Error::Configuration {
+                option: "store",
+                reason: "sled needs a directory, and a node of a test cluster has disks in memory: take \
+                         `StoreKind::Redb`, or start the node in a directory"
+                    .into(),
+            }),
         }
     }
 
