@@ -132,15 +132,18 @@ fn open_sled(path: &Path) -> Result<Db, StoreError> {
 
 /// Refuses what is neither absent, empty nor ours, before anything is written there.
 fn check_ours(path: &Path) -> Result<(), StoreError> {
-    match fs::read_dir(path) {
-        Ok(entries) if entries.count() == 0 || path.join(LOCK).try_exists()? => Ok(()),
-        Ok(_) => Err(StoreError::Foreign("a directory with files of others".to_owned())),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+    let entries = match fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
-            Err(StoreError::Foreign("a file, where a sled store is a directory".to_owned()))
+            return Err(StoreError::Foreign("a file, where a sled store is a directory".to_owned()));
         }
-        Err(error) => Err(error.into()),
+        Err(error) => return Err(error.into()),
+    };
+    if entries.count() == 0 || path.join(LOCK).try_exists()? {
+        return Ok(());
     }
+    Err(StoreError::Foreign("a directory with files of others".to_owned()))
 }
 
 /// Makes an empty database under another name, and renames it when it is on the disk.
