@@ -13,6 +13,8 @@ use super::machine::Flush;
 use super::sessions::Limits;
 use super::{Answer, Machine, StateHash};
 use crate::command::{Action, Command, Digest, Entry, RangeRead, Read, RequestId, SessionId, Transaction, Write};
+#[cfg(feature = "sled")]
+use crate::store::SledEngine;
 use crate::store::{Engine, MemoryEngine, RedbEngine, Store, layout};
 
 fn open(engine: Arc<dyn Engine>, limits: Limits) -> Machine {
@@ -65,7 +67,7 @@ impl Replica {
             }
             Step::Restart => {
                 let durable = machine.durable_round();
-                // A redb file is locked while anything holds it.
+                // A store on disk is locked while anything holds it.
                 (self.flush, self.machine, self.engine) = (None, None, None);
                 let engine = (self.reopen)();
                 let machine = open(Arc::clone(&engine), SMALL);
@@ -148,7 +150,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
 
     #[test]
-    fn the_same_log_gives_the_same_bytes(log in entries(), on_redb in steps(), in_memory in steps()) {
+    fn the_same_log_gives_the_same_bytes(log in entries(), on_redb in steps(), on_sled in steps(), in_memory in steps()) {
         let mut reference = open(Arc::new(MemoryEngine::default()), SMALL);
         let expected: Vec<_> = (1..)
             .zip(&log)
@@ -169,6 +171,19 @@ proptest! {
         for step in &on_redb {
             redb.step(step, &log, &expected);
         }
-        prop_assert_eq!(memory.finish(&log, &expected), redb.finish(&log, &expected));
+        let rows = memory.finish(&log, &expected);
+        prop_assert_eq!(&rows, &redb.finish(&log, &expected));
+        #[cfg(feature = "sled")]
+        {
+            let path = directory.path().join("store.sled");
+            let mut sled =
+                Replica::new(move || Arc::new(SledEngine::open_directory(&path).expect("the directory opens")));
+            for step in &on_sled {
+                sled.step(step, &log, &expected);
+            }
+            prop_assert_eq!(&rows, &sled.finish(&log, &expected));
+        }
+        #[cfg(not(feature = "sled"))]
+        drop(on_sled);
     }
 }

@@ -289,7 +289,7 @@ fn replay(replica: &Replica, log: &Log) -> Result<()> {
         if rows.is_empty() {
             return Err(Error::DataDirectory {
                 reason: format!(
-                    "its records end at round {}, but its consensus log begins later: restore `store.redb`, or remove the whole directory",
+                    "its records end at round {}, but its consensus log begins later: restore the store, or remove the whole directory",
                     from - 1
                 ),
             });

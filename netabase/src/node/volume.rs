@@ -159,3 +159,6 @@ fn sync_directory(path: &Path) -> Result<()> {
         reason: format!("`{}` cannot be synced: {error}; use a directory on a disk of this machine", path.display()),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,91 @@
+//! A node's directory keeps the kind of store that it was made with.
+
+use std::collections::BTreeSet;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::Netabase;
+use crate::schema::Record as _;
+use crate::testing::fixture::Item;
+
+fn item(id: u64) -> Item {
+    Item { id, name: format!("name {id}") }
+}
+
+async fn start(directory: &TempDir, kind: StoreKind) -> Result<Netabase<Item>> {
+    Netabase::<Item>::start().data_dir(directory.path()).store(kind).await
+}
+
+fn names(directory: &TempDir) -> BTreeSet<std::ffi::OsString> {
+    let entries = fs::read_dir(directory.path()).expect("a directory");
+    entries.map(|entry| entry.expect("an entry").file_name()).collect()
+}
+
+/// It is what it says, when it comes to that: nothing is made beside the store that is there.
+async fn refused(directory: &TempDir, kind: StoreKind, made_with: &str) {
+    let before = names(directory);
+    let error = start(directory, kind).await.expect_err("its records are elsewhere");
+    let Error::DataDirectory { reason } = &error else { panic!("{error:?}") };
+    for told in [format!("`StoreKind::{kind:?}`"), format!("`StoreKind::{made_with}`")] {
+        assert!(reason.contains(&told), "{reason}");
+    }
+    assert_eq!(names(directory), before);
+}
+
+#[tokio::test]
+async fn a_directory_is_not_opened_with_another_kind_of_store() -> Result<()> {
+    let directory = TempDir::new().expect("a temporary directory");
+    let node = start(&directory, StoreKind::Redb).await?;
+    node.put_record(item(1)).await?;
+    node.shutdown().await?;
+    refused(&directory, StoreKind::Memory, "Redb").await;
+    #[cfg(feature = "sled")]
+    refused(&directory, StoreKind::Sled, "Redb").await;
+    let node = start(&directory, StoreKind::Redb).await?;
+    assert_eq!(node.get_record::<Item>(1_u64).await?, Some(item(1)));
+    node.shutdown().await
+}
+
+/// Its log is whole, so any store can be filled from it.
+#[tokio::test]
+async fn what_was_kept_in_memory_can_be_kept_on_disk_from_now_on() -> Result<()> {
+    let directory = TempDir::new().expect("a temporary directory");
+    let node = start(&directory, StoreKind::Memory).await?;
+    node.put_record(item(1)).await?;
+    node.shutdown().await?;
+    let node = start(&directory, StoreKind::Redb).await?;
+    assert_eq!(node.get_record::<Item>(1_u64).await?, Some(item(1)));
+    node.shutdown().await
+}
+
+#[cfg(feature = "sled")]
+#[tokio::test]
+async fn a_node_on_sled_finds_its_records_again() -> Result<()> {
+    let directory = TempDir::new().expect("a temporary directory");
+    for start_number in 0..3 {
+        let node = start(&directory, StoreKind::Sled).await?;
+        assert_eq!(node.count(Item::all()).await?, start_number * 100);
+        node.put_records((start_number * 100..(start_number + 1) * 100).map(item)).await?;
+        node.remove_record::<Item>(start_number * 100).await?;
+        node.put_record(item(start_number * 100)).await?;
+        node.shutdown().await?;
+        assert!(directory.path().join(SLED).is_dir());
+    }
+    refused(&directory, StoreKind::Redb, "Sled").await;
+    refused(&directory, StoreKind::Memory, "Sled").await;
+
+    // What the log still has is applied again; what it has not is missed.
+    fs::remove_dir_all(directory.path().join(SLED)).expect("it was there");
+    match start(&directory, StoreKind::Sled).await {
+        Ok(node) => {
+            assert_eq!(node.count(Item::all()).await?, 300);
+            node.shutdown().await
+        }
+        Err(Error::DataDirectory { reason }) => {
+            assert!(reason.contains("restore the store"), "{reason}");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
