@@ -48,7 +48,7 @@ pub(crate) enum Indexed {
     /// A field as it is.
     Always(Field),
     /// What a field is an `Option` of, when it is `Some`.
-    IfSome(Field, Type),
+    IfSome(Field, Box<Type>),
     /// Several fields in this order, each as it is.
     Several(Vec<Field>),
     /// It is not known of which fields, which was reported: whatever lets the rest compile.
@@ -65,7 +65,8 @@ impl Index {
     /// Of what its key is made.
     pub(crate) fn types(&self) -> Vec<&Type> {
         match &self.indexed {
-            Indexed::Always(Field { ty, .. }) | Indexed::IfSome(_, ty) => vec![ty],
+            Indexed::Always(field) => vec![&field.ty],
+            Indexed::IfSome(_, ty) => vec![ty],
             Indexed::Several(fields) => fields.iter().map(|field| &field.ty).collect(),
             Indexed::Unknown => vec![],
         }

@@ -76,7 +76,7 @@ pub(super) fn of_container(item: &Item, mistakes: &mut Mistakes) -> CompoundInde
         mistakes.at(item, message);
         return CompoundIndex { word, function: None, fields: None };
     }
-    let (mut has_name, mut has_fields) = (false, false);
+    let (mut has_name, mut has_fields, before) = (false, false, mistakes.count());
     for inner in list_of_items(list, "`name = \"by_…\"` or `fields(…, …)`", mistakes) {
         if inner.word == keyword::NAME {
             has_name = true;
@@ -88,7 +88,9 @@ pub(super) fn of_container(item: &Item, mistakes: &mut Mistakes) -> CompoundInde
             unknown(&inner, &item.word, &[keyword::NAME, keyword::FIELDS], mistakes);
         }
     }
-    if !has_fields {
+    // What is missing may be what was misspelled.
+    let is_clean = mistakes.count() == before;
+    if is_clean && !has_fields {
         mistakes.at(item, "this index has no fields: write `fields(…, …)` with two or more of the struct's, in the order to search and sort by");
     }
     let guessed = || {
@@ -97,7 +99,7 @@ pub(super) fn of_container(item: &Item, mistakes: &mut Mistakes) -> CompoundInde
         (!names.is_empty()).then(|| format_ident!("by_{}", names.join("_"), span = item.word.span()))
     };
     let function = name.or_else(guessed);
-    if !has_name {
+    if is_clean && !has_name {
         let example = function.as_ref().map_or_else(|| "by_…".to_owned(), Ident::to_string);
         let message = format!("this index has no name: write `name = \"{example}\"`; the function is called so");
         mistakes.at(item, message);

@@ -18,7 +18,7 @@ pub(super) fn of_field(field: &Field, written: &attr::Field) -> Index {
         format_ident!("by_{}", name, span = field.ident.span())
     });
     let indexed = match option_of(&field.ty) {
-        Some(inner) => Indexed::IfSome(field.clone(), inner.clone()),
+        Some(inner) => Indexed::IfSome(field.clone(), Box::new(inner.clone())),
         None => Indexed::Always(field.clone()),
     };
     Index { function, indexed, unique: written.unique.is_some() }
@@ -132,7 +132,7 @@ fn find<'a>(name: &Ident, record: &Ident, all: &'a [Field], mistakes: &mut Mista
         mistakes.at(name, format!("`{record}` has no field `{wanted}`: did you mean `{meant}`?"));
         return called(meant);
     }
-    mistakes.at(name, format!("`{record}` has no field `{wanted}`; its fields are {}", one_of(&names)));
+    mistakes.at(name, format!("`{record}` has no field `{wanted}`: write {}", one_of(&names)));
     None
 }
 

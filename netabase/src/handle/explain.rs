@@ -134,11 +134,11 @@ mod tests {
     use serde::{Deserialize, Serialize};
 
     use super::*;
-    use crate::schema::{Record, starts_with};
+    use crate::schema::{Record, leading, starts_with};
     use crate::{IntoSelection, NetabaseSchema};
 
     #[derive(Clone, Debug, Serialize, Deserialize, NetabaseSchema)]
-    #[netabase(crate = "crate")]
+    #[netabase(crate = "crate", index(name = "by_city_amount", fields(city, amount)))]
     struct Entry {
         #[netabase(key)]
         account: String,
@@ -181,6 +181,9 @@ mod tests {
             (by_amount(-3), by_amount(-3..), by_amount(..5)),
             ("exactly -3".into(), "from -3".into(), "below 5".into())
         );
+        let by_both = |query: Query<Entry>| range(&EntryByCityAmountKey::form(), &query.plan::<Entry>());
+        assert_eq!(by_both(Entry::by_city_amount(leading("Paris"))), "beginning with \"Paris\"/…");
+        assert_eq!(by_both(Entry::by_city_amount(("Paris", None::<i16>))), "exactly \"Paris\"/none");
         let after = Entry::all().after(("a", 1));
         assert_eq!(by_key(&after), "all, going on behind a record");
     }

@@ -77,7 +77,7 @@ pub trait IntoRange<K> {
     message = "`{Self}` is neither a value nor a range of `{K}`",
     label = "expected a value, or a range such as `a..=b`",
     note = "a number must have the type of the indexed field: convert it first, e.g. with `i64::from(..)`; `starts_with(\"…\")` is for string indexes",
-    note = "an index over several fields takes a tuple of them, a range of tuples, or `leading(..)` with the first ones"
+    note = "an index over several fields takes a tuple of them, a range of tuples, or `leading(..)` with the first ones, each of its own type"
 )]
 pub trait IntoSelection<K> {
     #[doc(hidden)]
@@ -88,7 +88,7 @@ pub trait IntoSelection<K> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a prefix of `{K}`",
     label = "expected the leading fields of a composite key: one value, or a tuple of them",
-    note = "only what has several fields has leading ones, each of the type that it has there; for the start of a string use `starts_with(\"…\")`"
+    note = "only a key of several fields has prefixes; for the start of a string key use `range(starts_with(\"…\"))`"
 )]
 pub trait IntoPrefix<K> {
     #[doc(hidden)]
@@ -194,6 +194,7 @@ pub fn leading<T>(fields: T) -> Leading<T> {
     Leading(fields)
 }
 
+#[diagnostic::do_not_recommend]
 impl<K, T: IntoPrefix<K>> IntoSelection<K> for Leading<T> {
     fn into_selection(self) -> Bounds {
         self.0.into_prefix()

@@ -16,6 +16,7 @@ use std::ops::Bound::{Excluded, Included};
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, NetabaseSchema)]
 #[netabase(crate = "crate")]
+#[allow(clippy::duplicated_attributes, reason = "a field in two indexes is no mistake")]
 #[netabase(index(name = "by_city_balance", fields(city, balance)))]
 #[netabase(index(name = "by_all", fields(nick, city, balance)))]
 struct Account {
