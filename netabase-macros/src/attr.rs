@@ -2,12 +2,15 @@
 //!
 //! One bad item does not hide the others: it is reported and skipped to the next comma.
 
+mod index;
+
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Path, Token};
 
+pub(crate) use self::index::{CompoundIndex, FieldIndex, FieldList};
 use crate::diagnostics::{Mistakes, did_you_mean, one_of};
 use crate::keyword::{self, Position};
 
@@ -39,14 +42,15 @@ impl ToTokens for Item {
 pub(crate) struct Container {
     pub(crate) name: Option<LitStr>,
     pub(crate) runtime: Option<Path>,
+    pub(crate) indexes: Vec<CompoundIndex>,
 }
 
 /// What is written on a field.
 #[derive(Default)]
 pub(crate) struct Field {
     pub(crate) key: Option<Ident>,
-    pub(crate) index: Option<Ident>,
-    pub(crate) unique: Option<Ident>,
+    pub(crate) index: Option<FieldIndex>,
+    pub(crate) unique: Option<FieldIndex>,
 }
 
 impl Field {
@@ -67,6 +71,7 @@ pub(crate) fn container(attributes: &[Attribute], position: Position, mistakes: 
         match item.word.to_string().as_str() {
             keyword::NAME => once(&mut container.name, name(&item, mistakes), &item, mistakes),
             keyword::CRATE => once(&mut container.runtime, path(&item, mistakes), &item, mistakes),
+            keyword::INDEX => container.indexes.push(index::of_container(&item, mistakes)),
             _ => {}
         }
     }
@@ -76,14 +81,15 @@ pub(crate) fn container(attributes: &[Attribute], position: Position, mistakes: 
 pub(crate) fn field(attributes: &[Attribute], mistakes: &mut Mistakes) -> Field {
     let mut field = Field::default();
     for item in items(attributes, Position::Field, mistakes) {
-        let slot = match item.word.to_string().as_str() {
-            keyword::KEY => &mut field.key,
-            keyword::INDEX => &mut field.index,
-            keyword::UNIQUE => &mut field.unique,
-            _ => continue,
-        };
-        bare(&item, mistakes);
-        once(slot, Some(item.word.clone()), &item, mistakes);
+        match item.word.to_string().as_str() {
+            keyword::KEY => {
+                bare(&item, mistakes);
+                once(&mut field.key, Some(item.word.clone()), &item, mistakes);
+            }
+            keyword::INDEX => once(&mut field.index, Some(index::of_field(&item, mistakes)), &item, mistakes),
+            keyword::UNIQUE => once(&mut field.unique, Some(index::of_field(&item, mistakes)), &item, mistakes),
+            _ => {}
+        }
     }
     field
 }
@@ -104,7 +110,7 @@ pub(crate) fn serde(attributes: &[Attribute]) -> Vec<Ident> {
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(keyword::SERDE)) {
         let _ = attribute.parse_args_with(|input: ParseStream<'_>| {
             while !input.is_empty() {
-                if let Ok(item) = item(input) {
+                if let Ok(item) = item(input, "") {
                     words.push(item.word);
                 }
                 skip_to_next(input);
@@ -128,35 +134,42 @@ fn items(attributes: &[Attribute], position: Position, mistakes: &mut Mistakes) 
             let words = one_of(position.words());
             mistakes.at(attribute, format!("this says nothing: write {words} in the brackets, or remove it"));
         }
-        let parsed = Parser::parse2(
-            |input: ParseStream<'_>| {
-                while !input.is_empty() {
-                    match item(input) {
-                        Ok(item) => {
-                            items.push(item);
-                            if !input.is_empty() && !input.peek(Token![,]) {
-                                mistakes.found(input.error("expected `,` between two items"));
-                            }
-                        }
-                        Err(error) => mistakes.found(error),
-                    }
-                    skip_to_next(input);
-                }
-                Ok(())
-            },
-            list.tokens.clone(),
-        );
-        if let Err(error) = parsed {
-            mistakes.found(error);
-        }
+        items.extend(list_of_items(list.tokens.clone(), "`key`, `index` or `name = \"…\"`", mistakes));
     }
     items.retain(|item| is_allowed(item, position, mistakes));
     items
 }
 
-fn item(input: ParseStream<'_>) -> syn::Result<Item> {
+/// What stands between commas. `examples`: what may be expected.
+fn list_of_items(list: TokenStream, examples: &str, mistakes: &mut Mistakes) -> Vec<Item> {
+    let mut items = Vec::new();
+    let parsed = Parser::parse2(
+        |input: ParseStream<'_>| {
+            while !input.is_empty() {
+                match item(input, examples) {
+                    Ok(item) => {
+                        items.push(item);
+                        if !input.is_empty() && !input.peek(Token![,]) {
+                            mistakes.found(input.error("expected `,` between two items"));
+                        }
+                    }
+                    Err(error) => mistakes.found(error),
+                }
+                skip_to_next(input);
+            }
+            Ok(())
+        },
+        list,
+    );
+    if let Err(error) = parsed {
+        mistakes.found(error);
+    }
+    items
+}
+
+fn item(input: ParseStream<'_>, examples: &str) -> syn::Result<Item> {
     if !input.peek(Ident::peek_any) {
-        return Err(input.error("expected a word, such as `key`, `index` or `name = \"…\"`"));
+        return Err(input.error(format!("expected a word, such as {examples}")));
     }
     let word = input.call(Ident::parse_any)?;
     let value = if input.peek(Token![=]) {
@@ -225,13 +238,9 @@ fn bare(item: &Item, mistakes: &mut Mistakes) {
         Value::Assigned(value) => {
             mistakes.at(value, format!("`{word}` takes no value: write `#[netabase({word})]`"));
         }
-        Value::List(_) if word == keyword::KEY => {
+        Value::List(_) => {
             mistakes.at(item, "`key` takes no list: write `#[netabase(key)]` on each field of the key, in their order");
         }
-        Value::List(_) => mistakes.at(
-            item,
-            format!("`{word}(…)` is not supported in this version of netabase: write `#[netabase({word})]`; the index is named after its field"),
-        ),
     }
 }
 

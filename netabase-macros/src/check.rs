@@ -1,18 +1,17 @@
 //! From what is written to what is meant. Finds every mistake; where it can, it goes on with a guess, so that only the
 //! mistake itself is reported and not what would follow from it.
 
+mod index;
+
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::{
-    Data, DataEnum, DataStruct, DeriveInput, Fields, GenericArgument, GenericParam, Generics, PathArguments, Type,
-    parse_quote,
-};
+use syn::{Data, DataEnum, DataStruct, DeriveInput, Fields, GenericParam, Generics, parse_quote};
 
-use crate::attr;
+use crate::attr::{self, FieldIndex};
 use crate::diagnostics::Mistakes;
 use crate::keyword::Position;
-use crate::model::{Field, Index, Indexed, Key, Model, Record, Schema, Variant};
+use crate::model::{Field, Index, Key, Model, Record, Schema, Variant};
 use crate::runtime_path::Runtime;
 
 /// As many as the runtime has tuples for.
@@ -58,25 +57,24 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
     let mut key = Vec::new();
     let mut indexes = Vec::new();
     let mut key_words = Vec::new();
+    let mut all = Vec::new();
     for field in fields {
         let Some(ident) = field.ident.clone() else { continue };
-        let attributes = attr::field(&field.attrs, mistakes);
-        let is_stored = serde_on_field(&field.attrs, &attributes, mistakes);
+        let written = attr::field(&field.attrs, mistakes);
+        let is_indexed = written.is_indexed() || index::is_named(&attributes.indexes, &ident);
+        let is_stored = serde_on_field(&field.attrs, written.key.is_some() || is_indexed, mistakes);
         let field = Field { ident, ty: field.ty.clone() };
-        if let (Some(index), Some(_)) = (&attributes.index, &attributes.unique) {
-            mistakes.at(index, "`unique` is an index already: remove `index`");
+        if let (Some(index), Some(_)) = (&written.index, &written.unique) {
+            mistakes.at(&index.word, "`unique` is an index already: remove `index`");
         }
-        if attributes.is_indexed() && is_stored {
-            indexes.push(Index {
-                indexed: indexed(&field.ty),
-                field: field.clone(),
-                unique: attributes.unique.is_some(),
-            });
+        if written.is_indexed() && is_stored {
+            indexes.push(index::of_field(&field, &written));
         }
-        if let Some(word) = attributes.key {
-            key_words.push((word, attributes.index.or(attributes.unique)));
-            key.push(field);
+        if let Some(word) = written.key {
+            key_words.push((word, written.index.or(written.unique)));
+            key.push(field.clone());
         }
+        all.push(field);
     }
 
     if key.len() > KEY_FIELDS_MAX {
@@ -84,10 +82,12 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
         mistakes.at(&key_words[KEY_FIELDS_MAX].0, message);
         key.truncate(KEY_FIELDS_MAX);
     }
-    if let [(_, Some(index))] = key_words.as_slice() {
-        mistakes.at(index, format!("the key is unique and searched by already: remove `{index}`"));
-        indexes.retain(|index| index.field.ident != key[0].ident);
+    if let [(_, Some(FieldIndex { word, .. }))] = key_words.as_slice() {
+        mistakes.at(word, format!("the key is unique and searched by already: remove `{word}`"));
+        indexes.retain(|index| !index::is_over(index, &key[0]));
     }
+    indexes.extend(index::compound(attributes.indexes, &input.ident, &all, mistakes));
+    index::distinct(&mut indexes, &input.ident, mistakes);
     let key = match (key.len(), key.pop()) {
         (1, Some(field)) => Key::One(Box::new(field)),
         (_, Some(last)) => Key::Many(key.into_iter().chain([last]).collect()),
@@ -106,20 +106,6 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
         key,
         indexes,
     })
-}
-
-/// An `Option` must be written as one: an alias of it is refused where the types are known (see `expand/index`).
-fn indexed(ty: &Type) -> Indexed {
-    if let Type::Path(path) = ty
-        && path.qself.is_none()
-        && let Some(last) = path.path.segments.last()
-        && last.ident == "Option"
-        && let PathArguments::AngleBracketed(arguments) = &last.arguments
-        && let (1, Some(GenericArgument::Type(inner))) = (arguments.args.len(), arguments.args.first())
-    {
-        return Indexed::IfSome(inner.clone());
-    }
-    Indexed::Always(ty.clone())
 }
 
 fn no_key<'a>(mut fields: impl Iterator<Item = &'a Ident>) -> String {
@@ -144,7 +130,7 @@ fn serde_on_record(attributes: &[syn::Attribute], mistakes: &mut Mistakes) {
 }
 
 /// Whether the field is part of the stored value.
-fn serde_on_field(attributes: &[syn::Attribute], field: &attr::Field, mistakes: &mut Mistakes) -> bool {
+fn serde_on_field(attributes: &[syn::Attribute], is_searched_by: bool, mistakes: &mut Mistakes) -> bool {
     let words = attr::serde(attributes);
     let find = |name: &str| words.iter().find(|word| *word == name);
     if let Some(word) = find("flatten") {
@@ -167,7 +153,7 @@ fn serde_on_field(attributes: &[syn::Attribute], field: &attr::Field, mistakes: 
         (None, None, None) => None,
     };
     match skip {
-        Some(word) if field.key.is_some() || field.is_indexed() => {
+        Some(word) if is_searched_by => {
             let message = format!(
                 "serde's `{word}` leaves this field out of the stored record, so it cannot be a key or an index; remove one of the two"
             );
@@ -207,7 +193,7 @@ fn bounded(generics: &Generics, key: &Key, indexes: &[Index], runtime: &Runtime)
         Key::Many(fields) => fields.as_slice(),
         Key::Missing => &[],
     };
-    let key_types = key_fields.iter().map(|field| &field.ty).chain(indexes.iter().map(|index| index.indexed.ty()));
+    let key_types = key_fields.iter().map(|field| &field.ty).chain(indexes.iter().flat_map(Index::types));
     for ty in key_types.filter(|ty| mentions(*ty, &types)) {
         clause.predicates.push(parse_quote!(#ty: #private::Key));
     }
@@ -310,15 +296,15 @@ pub(crate) fn snake_case(ident: &Ident) -> String {
     name
 }
 
-/// `package_version` -> `PackageVersion`.
-pub(crate) fn pascal_case(ident: &Ident) -> String {
-    let mut name = String::new();
-    for word in ident.unraw().to_string().split('_') {
+/// `home_town` -> `HomeTown`.
+pub(crate) fn pascal_case(name: &str) -> String {
+    let mut pascal = String::new();
+    for word in name.split('_') {
         let mut letters = word.chars();
-        name.extend(letters.next().into_iter().flat_map(char::to_uppercase));
-        name.extend(letters);
+        pascal.extend(letters.next().into_iter().flat_map(char::to_uppercase));
+        pascal.extend(letters);
     }
-    name
+    pascal
 }
 
 #[cfg(test)]
@@ -343,9 +329,9 @@ mod tests {
     }
 
     #[test]
-    fn index_keys_are_named_after_their_field() {
-        for (field, named) in [("city", "City"), ("home_town", "HomeTown"), ("r#type", "Type"), ("_x", "X")] {
-            assert_eq!(pascal_case(&format_ident!("{field}")), named);
+    fn index_keys_are_named_after_their_index() {
+        for (index, named) in [("city", "City"), ("home_town", "HomeTown"), ("type", "Type"), ("_x", "X"), ("2", "2")] {
+            assert_eq!(pascal_case(index), named);
         }
     }
 }

@@ -19,6 +19,11 @@ impl Mistakes {
         self.errors.push(error);
     }
 
+    /// How many were found so far.
+    pub(crate) fn count(&self) -> usize {
+        self.errors.len()
+    }
+
     /// The expansion, with every mistake beside it.
     pub(crate) fn beside(self, mut expansion: TokenStream) -> TokenStream {
         expansion.extend(self.errors.iter().map(syn::Error::to_compile_error));

@@ -4,6 +4,7 @@ pub(crate) const NETABASE: &str = "netabase";
 pub(crate) const SERDE: &str = "serde";
 
 pub(crate) const CRATE: &str = "crate";
+pub(crate) const FIELDS: &str = "fields";
 pub(crate) const INDEX: &str = "index";
 pub(crate) const KEY: &str = "key";
 pub(crate) const NAME: &str = "name";
@@ -24,7 +25,8 @@ pub(crate) enum Position {
 }
 
 impl Position {
-    const ALL: [Position; 4] = [Position::Record, Position::Field, Position::Schema, Position::Variant];
+    /// Where a word belongs first comes first: `index` on a field.
+    const ALL: [Position; 4] = [Position::Field, Position::Record, Position::Schema, Position::Variant];
 
     pub(crate) fn place(self) -> &'static str {
         match self {
@@ -38,7 +40,7 @@ impl Position {
     /// What may be written here.
     pub(crate) fn words(self) -> &'static [&'static str] {
         match self {
-            Position::Record => &[NAME, CRATE],
+            Position::Record => &[NAME, CRATE, INDEX],
             Position::Field => &[KEY, INDEX, UNIQUE],
             Position::Schema => &[CRATE],
             Position::Variant => &[NAME],
@@ -48,7 +50,7 @@ impl Position {
     /// What will be possible here in a later version.
     pub(crate) fn promised(self) -> &'static [&'static str] {
         match self {
-            Position::Record => &[VERSION, FROM, CONSISTENCY, TTL, INDEX],
+            Position::Record => &[VERSION, FROM, CONSISTENCY, TTL],
             Position::Field | Position::Schema | Position::Variant => &[],
         }
     }

@@ -22,10 +22,31 @@ use syn::{DeriveInput, parse_macro_input};
 
 /// Makes a struct a record, or an enum of records a schema.
 ///
-/// On a struct with named fields: `#[netabase(key)]` on one field or several, `#[netabase(index)]` or
-/// `#[netabase(unique)]` on the fields to search by, `#[netabase(name = "…")]` on the struct for another stored name.
 /// On an enum, each variant holds one record; `#[netabase(name = "…")]` on a variant stores it under another name.
-/// `#[netabase(crate = "path")]` tells the path of `netabase` where it is renamed or re-exported.
+///
+/// On a struct with named fields:
+///
+/// | attribute | on | what |
+/// | --- | --- | --- |
+/// | `key` | one field or several | the record's key: `AccountKey`. Several make a composite key, in their order |
+/// | `index` | a field | searched by `Account::by_city(…)`; `AccountByCityKey` is what it is searched for |
+/// | `unique` | a field | an index in which no two records have the same value |
+/// | `index(name = "by_town")`, `unique(name = "by_town")` | a field | the same under a name of its own |
+/// | `index(name = "by_city_balance", fields(city, balance))` | the struct | an index over several fields in this order; any number of them |
+/// | `name = "accounts"` | the struct | the stored name; else the type's, in snake case |
+/// | `crate = "path"` | the struct, an enum | where `netabase` is, when it is renamed or re-exported |
+///
+/// An index over one field is asked for a value, a range, or `starts_with("…")`. One over several, at most six, is asked
+/// for a tuple, `by_city_balance(("Paris", 10))`, for a range of tuples, `("Paris", 10)..("Paris", 20)`, or for its
+/// first fields, `leading("Paris")`; its rows are sorted as the tuples are.
+///
+/// `index` and `unique` on an `Option` hold the records that have a value. An index over several fields holds all
+/// records: there `None` is a value like any other and sorts first. It is written with its type where that cannot be
+/// inferred: `by_nick_city((None::<String>, "Paris"))`.
+///
+/// Which indexes a record has, and over which fields, is part of the schema: nodes and directories that differ in it do
+/// not open each other's data. The order in which the attributes of the struct are written says nothing. Where clippy takes
+/// one field in two indexes for a mistake, write `#[allow(clippy::duplicated_attributes)]`.
 #[proc_macro_derive(NetabaseSchema, attributes(netabase))]
 pub fn netabase_schema(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

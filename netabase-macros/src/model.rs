@@ -37,21 +37,38 @@ pub(crate) struct Field {
 }
 
 pub(crate) struct Index {
-    pub(crate) field: Field,
-    /// What is in the index: the type of the field, or what it is an `Option` of.
+    /// `by_email`, at the place that names it.
+    pub(crate) function: Ident,
     pub(crate) indexed: Indexed,
     pub(crate) unique: bool,
 }
 
+/// What an index leads from.
 pub(crate) enum Indexed {
-    Always(Type),
-    IfSome(Type),
+    /// A field as it is.
+    Always(Field),
+    /// What a field is an `Option` of, when it is `Some`.
+    IfSome(Field, Box<Type>),
+    /// Several fields in this order, each as it is.
+    Several(Vec<Field>),
+    /// It is not known of which fields, which was reported: whatever lets the rest compile.
+    Unknown,
 }
 
-impl Indexed {
-    pub(crate) fn ty(&self) -> &Type {
-        match self {
-            Indexed::Always(ty) | Indexed::IfSome(ty) => ty,
+impl Index {
+    /// `email`: without what all have in common.
+    pub(crate) fn stored_name(&self) -> String {
+        let name = self.function.to_string();
+        name.strip_prefix("by_").map_or(name.clone(), str::to_owned)
+    }
+
+    /// Of what its key is made.
+    pub(crate) fn types(&self) -> Vec<&Type> {
+        match &self.indexed {
+            Indexed::Always(field) => vec![&field.ty],
+            Indexed::IfSome(_, ty) => vec![ty],
+            Indexed::Several(fields) => fields.iter().map(|field| &field.ty).collect(),
+            Indexed::Unknown => vec![],
         }
     }
 }

@@ -48,8 +48,8 @@ pub use error::{Error, Result};
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
 pub use netabase_macros::NetabaseSchema;
 pub use schema::{
-    Agreed, IntoKey, IntoPrefix, IntoRange, IntoSelection, Key, KeyError, Member, Query, Record, Schema, StartsWith,
-    starts_with,
+    Agreed, IntoKey, IntoPrefix, IntoRange, IntoSelection, Key, KeyError, Leading, Member, Query, Record, Schema,
+    StartsWith, leading, starts_with,
 };
 
 #[cfg(feature = "paxos")]
@@ -67,5 +67,5 @@ pub mod prelude {
     pub use crate::{Change, Limits, Netabase, Role};
 
     pub use crate::schema::{Record as _, Schema as _};
-    pub use crate::{Error, NetabaseSchema, Query, Receipt, StoreKind, starts_with};
+    pub use crate::{Error, NetabaseSchema, Query, Receipt, StoreKind, leading, starts_with};
 }

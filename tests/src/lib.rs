@@ -1,5 +1,7 @@
-//! The harness of the tests: node processes that can be killed, and random numbers that can be repeated.
+//! The harness of the tests: node processes that can be killed, a checker of histories, and random numbers that can be
+//! repeated.
 
+pub mod linearize;
 mod processes;
 mod random;
 pub mod words;

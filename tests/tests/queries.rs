@@ -3,13 +3,17 @@
 //!
 //! `NETABASE_SEED` repeats one seed, `NETABASE_QUERY_SEEDS` (20) sets how many are tried.
 
+use std::ops::Range;
+
 use netabase::standalone::Store;
 use netabase::testing::Cluster;
-use netabase::{NetabaseSchema, Query, Record as _, StoreKind, starts_with};
+use netabase::{NetabaseSchema, Query, Record as _, StoreKind, leading, starts_with};
 use netabase_tests::Random;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(index(name = "by_city_note", fields(city, note)))]
+#[netabase(index(name = "by_shelf_city_count", fields(shelf, city, count)))]
 struct Item {
     #[netabase(key)]
     shelf: u8,
@@ -40,8 +44,8 @@ fn item(random: &mut Random, slots: u64) -> Item {
     }
 }
 
-/// In an index its value, by key nothing; then the key.
-type Place = (Vec<u8>, (u8, u16));
+/// In an index the values of its fields, by key none; then the key.
+type Place = (Vec<Vec<u8>>, (u8, u16));
 type Order = fn(&Item) -> Place;
 type Filter = Box<dyn Fn(&Item) -> bool>;
 
@@ -50,25 +54,37 @@ fn number(value: impl Into<i64>) -> Vec<u8> {
     (value.into().cast_unsigned() ^ (1 << 63)).to_be_bytes().to_vec()
 }
 
+/// Nothing comes before anything.
+fn optional(value: Option<i8>) -> Vec<u8> {
+    value.map_or_else(Vec::new, number)
+}
+
 fn by_key(item: &Item) -> Place {
     (Vec::new(), (item.shelf, item.slot))
 }
 
 fn by_sku(item: &Item) -> Place {
-    (item.sku.as_bytes().to_vec(), (item.shelf, item.slot))
+    (vec![item.sku.as_bytes().to_vec()], (item.shelf, item.slot))
 }
 
 fn by_city(item: &Item) -> Place {
-    // Not empty, as the places by key are.
-    ([b"city ", item.city.as_bytes()].concat(), (item.shelf, item.slot))
+    (vec![item.city.as_bytes().to_vec()], (item.shelf, item.slot))
 }
 
 fn by_note(item: &Item) -> Place {
-    (number(item.note.unwrap_or(i8::MIN)), (item.shelf, item.slot))
+    (vec![optional(item.note)], (item.shelf, item.slot))
 }
 
 fn by_count(item: &Item) -> Place {
-    (number(item.count), (item.shelf, item.slot))
+    (vec![number(item.count)], (item.shelf, item.slot))
+}
+
+fn by_city_note(item: &Item) -> Place {
+    (vec![item.city.as_bytes().to_vec(), optional(item.note)], (item.shelf, item.slot))
+}
+
+fn by_shelf_city_count(item: &Item) -> Place {
+    (vec![vec![item.shelf], item.city.as_bytes().to_vec(), number(item.count)], (item.shelf, item.slot))
 }
 
 /// A query, which items it selects, and in which order they come.
@@ -82,7 +98,7 @@ fn query(random: &mut Random, slots: u64) -> (String, Query<Item>, Filter, Order
     let other_count = random.below(34) as i32 - 17;
     let (low, high) = ((shelf, slot), (other_shelf, other_slot));
     let at = |item: &Item| (item.shelf, item.slot);
-    match random.below(17) {
+    match random.below(24) {
         0 => ("all".into(), Item::all(), Box::new(|_| true), by_key),
         1 => (
             format!("{low:?}..{high:?}"),
@@ -132,7 +148,63 @@ fn query(random: &mut Random, slots: u64) -> (String, Query<Item>, Filter, Order
             let query = Item::by_sku(starts_with(start.clone()));
             (format!("sku {start:?}…"), query, Box::new(move |i| i.sku.starts_with(&start)), by_sku)
         }
-        _ => ("every note".into(), Item::by_note(..), Box::new(|i| i.note.is_some()), by_note),
+        16 => ("every note".into(), Item::by_note(..), Box::new(|i| i.note.is_some()), by_note),
+        _ => over_several_fields(random, shelf, city, other, count..other_count),
+    }
+}
+
+/// Over an index of several fields, which holds every item: an item without a note, too.
+fn over_several_fields(
+    random: &mut Random,
+    shelf: u8,
+    city: &'static str,
+    other: &'static str,
+    counts: Range<i32>,
+) -> (String, Query<Item>, Filter, Order) {
+    let mut some = || (random.below(3) > 0).then_some(random.below(8) as i8 - 4);
+    let (low, high) = ((city, some()), (other, some()));
+    let pair = |item: &Item| (item.city.clone(), item.note);
+    let (from, to) = ((low.0.to_owned(), low.1), (high.0.to_owned(), high.1));
+    match random.below(7) {
+        0 => {
+            (format!("city, remark {low:?}"), Item::by_city_note(low), Box::new(move |i| pair(i) == from), by_city_note)
+        }
+        1 => (
+            format!("city, remark {low:?}..={high:?}"),
+            Item::by_city_note(low..=high),
+            Box::new(move |i| (&from..=&to).contains(&&pair(i))),
+            by_city_note,
+        ),
+        2 => (
+            format!("city, remark {low:?}.."),
+            Item::by_city_note(low..),
+            Box::new(move |i| pair(i) >= from),
+            by_city_note,
+        ),
+        3 => (
+            format!("city, remark {city:?}…"),
+            Item::by_city_note(leading(city)),
+            Box::new(move |i| i.city == city),
+            by_city_note,
+        ),
+        4 => (
+            format!("shelf, city, count {shelf}…"),
+            Item::by_shelf_city_count(leading(shelf)),
+            Box::new(move |i| i.shelf == shelf),
+            by_shelf_city_count,
+        ),
+        5 => (
+            format!("shelf, city, count {shelf} {city:?}…"),
+            Item::by_shelf_city_count(leading((shelf, city))),
+            Box::new(move |i| i.shelf == shelf && i.city == city),
+            by_shelf_city_count,
+        ),
+        _ => (
+            format!("shelf, city, count {shelf} {city:?} {counts:?}"),
+            Item::by_shelf_city_count((shelf, city, counts.start)..(shelf, city, counts.end)),
+            Box::new(move |i| i.shelf == shelf && i.city == city && counts.contains(&i.count)),
+            by_shelf_city_count,
+        ),
     }
 }
 
@@ -257,7 +329,7 @@ async fn streams_agree_with_brute_force() -> netabase::Result<()> {
     }
 
     // What is there all along comes once, whatever is removed around it: here, what came last.
-    for query in [Item::all(), Item::by_city(..).reverse()] {
+    for query in [Item::all(), Item::by_city(..).reverse(), Item::by_city_note(..)] {
         let is_kept = |item: &&Item| item.slot.is_multiple_of(4);
         let mut stream = db.stream(query);
         let mut streamed = Vec::new();
@@ -274,5 +346,23 @@ async fn streams_agree_with_brute_force() -> netabase::Result<()> {
         assert_eq!(streamed.len(), items.len(), "seed {seed}");
         db.put_records(items.clone()).await?;
     }
+    cluster.shutdown().await
+}
+
+/// A loop over a long stream once kept the one thread of its runtime to itself: a local read never waits for anything.
+#[tokio::test(flavor = "current_thread")]
+async fn a_long_stream_lets_other_tasks_run() -> netabase::Result<()> {
+    let cluster = Cluster::<Item>::start(1).await?;
+    let db = cluster.node(0);
+    let items =
+        (0..600).map(|slot| Item { shelf: 0, slot, sku: slot.to_string(), city: String::new(), note: None, count: 0 });
+    db.put_records(items).await?;
+    let mut stream = db.stream(Item::all());
+    let other = tokio::spawn(async {});
+    let mut before_other = 0;
+    while !other.is_finished() && stream.next().await.transpose()?.is_some() {
+        before_other += 1;
+    }
+    assert!(other.is_finished(), "{before_other} records in one go");
     cluster.shutdown().await
 }

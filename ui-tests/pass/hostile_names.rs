@@ -10,6 +10,7 @@ mod alloc {}
 mod types {
     pub struct Result;
     pub struct Vec;
+    pub struct String;
     pub struct Query;
     pub struct Record;
     pub struct Key;
@@ -26,6 +27,7 @@ mod bank {
     use netabase::NetabaseSchema;
 
     #[derive(::std::clone::Clone, serde::Serialize, serde::Deserialize, NetabaseSchema)]
+    #[netabase(index(name = "by_bytes", fields(selection, r#fn, formatter, bytes, key)))]
     pub struct Account {
         #[netabase(key)]
         pub key: u32,
@@ -43,6 +45,7 @@ mod bank {
         pub formatter: i16,
         #[netabase(unique)]
         pub selection: i16,
+        pub bytes: ::std::option::Option<::std::string::String>,
     }
 
     #[derive(NetabaseSchema)]
@@ -67,6 +70,7 @@ fn main() {
     let _ = bank::Account::by_type_is_a_key();
     let _ = bank::Account::by_fn(1);
     let _ = bank::Account::by_out(1);
+    let _ = bank::Account::by_bytes(netabase::leading((1, 2)));
     let _ = ByMacroKey::from((1, "x"));
 }
 

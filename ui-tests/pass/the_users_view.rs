@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(index(name = "by_city_balance", fields(city, balance)))]
 pub struct Account {
     /// The key.
     #[netabase(key)]
@@ -86,6 +87,8 @@ fn main() {
         query::<Bank, _>(Account::by_email(AccountByEmailKey(email))),
         query::<Bank, _>(Account::by_email("a".."b")),
         query::<Bank, _>(Account::by_city(starts_with("Par"))),
+        query::<Bank, _>(Account::by_city_balance(leading("Paris"))),
+        query::<Bank, _>(Account::by_city_balance(("Paris", 10)..("Paris", 20))),
         query::<Bank, _>(Account::by_balance(100..=200).limit(50).reverse()),
         query::<Bank, _>(Account::by_balance(100)),
         query::<Bank, _>(Account::by_balance(-5)),

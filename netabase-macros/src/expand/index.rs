@@ -2,16 +2,17 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
+use syn::Type;
 use syn::ext::IdentExt;
 
 use super::key::{KeyFields, KeyType, key_type, used};
 use super::place;
 use crate::check::{self, mentions, pascal_case};
-use crate::model::{Index, Indexed, Record};
+use crate::model::{Field, Index, Indexed, Record};
 
 /// `AccountByEmailKey`.
 fn name(record: &Record, index: &Index) -> Ident {
-    format_ident!("{}By{}Key", record.ident, pascal_case(&index.field.ident), span = record.ident.span())
+    format_ident!("{}By{}Key", record.ident, pascal_case(&index.stored_name()), span = record.ident.span())
 }
 
 pub(super) fn indexes(record: &Record) -> TokenStream {
@@ -24,18 +25,34 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
     let mut keys = TokenStream::new();
     let mut constructors = TokenStream::new();
     for index in &record.indexes {
+        let (function, stored_name) = (&index.function, index.stored_name());
+        let (fields, doc) = match &index.indexed {
+            Indexed::Always(field) | Indexed::IfSome(field, _) => {
+                let doc = format!(
+                    "The [`{ident}`]s whose `{}` has this value, lies in this range, or starts with this.",
+                    field.ident.unraw()
+                );
+                (KeyFields::One(index.types()[0]), doc)
+            }
+            Indexed::Several(fields) => {
+                let doc = format!(
+                    "The [`{ident}`]s whose {} have these values, lie in this range, or begin with these (`leading`).",
+                    listed(fields)
+                );
+                (KeyFields::Named(fields), doc)
+            }
+            Indexed::Unknown => {
+                constructors.extend(anything(record, index));
+                continue;
+            }
+        };
         let key = name(record, index);
-        let field = index.field.ident.unraw();
-        let stored_name = field.to_string();
-        let ty = index.indexed.ty();
-        let generics = used(&record.generics, &[ty], &record.runtime);
+        let generics = used(&record.generics, &index.types(), &record.runtime);
         let (_, key_arguments, _) = generics.split_for_impl();
-        let constructor = format_ident!("by_{}", field, span = index.field.ident.span());
         let unique = if index.unique { "unique " } else { "" };
-        let doc = format!("The [`{ident}`]s whose `{field}` has this value, lies in this range, or starts with this.");
         constructors.extend(quote! {
             #[doc = #doc]
-            #visibility fn #constructor(
+            #visibility fn #function(
                 selection: impl #private::IntoSelection<#key #key_arguments>,
             ) -> #private::Query<Self> {
                 #private::Query::__index(#stored_name, selection)
@@ -46,14 +63,14 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
             visibility,
             ident: key,
             generics,
-            doc: format!("A key of the {unique}index `{field}` of [`{ident}`]."),
-            fields: KeyFields::One(ty),
+            doc: format!("A key of the {unique}index `{stored_name}` of [`{ident}`]."),
+            fields,
         }));
     }
     // An `Option` under another name would be indexed with its `None`s, which is not what the same type does otherwise.
     let names = check::parameters(&record.generics);
     let plain = record.indexes.iter().filter_map(|index| match &index.indexed {
-        Indexed::Always(ty) if !mentions(ty, &names) => {
+        Indexed::Always(Field { ty, .. }) if !mentions(ty, &names) => {
             let private = record.runtime.private_at(place(ty));
             Some(quote_spanned! {place(ty)=>
                 const _: () = #private::core::assert!(
@@ -76,36 +93,83 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
     }
 }
 
+/// `` `city` and `balance` ``
+fn listed(fields: &[Field]) -> String {
+    let names: Vec<_> = fields.iter().map(|field| format!("`{}`", field.ident.unraw())).collect();
+    match names.as_slice() {
+        [first @ .., last] => format!("{} and {last}", first.join(", ")),
+        [] => String::new(),
+    }
+}
+
+/// Does not run: beside it stands the error that says why its fields are not known.
+fn anything(record: &Record, index: &Index) -> TokenStream {
+    let private = record.runtime.private();
+    let (visibility, function) = (&record.visibility, &index.function);
+    quote! {
+        #visibility fn #function<__T>(_: __T) -> #private::Query<Self> {
+            <Self as #private::Record>::all()
+        }
+    }
+}
+
 /// The index's name, whether it is unique, and the layout of its keys.
 pub(super) fn glue(record: &Record) -> TokenStream {
     let private = record.runtime.private();
-    let glues = record.indexes.iter().map(|index| {
-        let (name, unique, ty) = (index.field.ident.unraw().to_string(), index.unique, index.indexed.ty());
-        quote! {
-            #private::IndexGlue { name: #name, unique: #unique, form: <#ty as #private::Key>::form }
-        }
+    let glues = record.indexes.iter().filter_map(|index| {
+        let (name, unique) = (index.stored_name(), index.unique);
+        let form = match (&index.indexed, index.types().as_slice()) {
+            (Indexed::Unknown, _) => return None,
+            (Indexed::Always(field) | Indexed::IfSome(field, _), [ty]) if field.ident.unraw() == name => {
+                quote!(<#ty as #private::Key>::form)
+            }
+            // The name does not say which fields they are, so the layout does: peers must agree on them.
+            (Indexed::Always(field) | Indexed::IfSome(field, _), types) => {
+                fields_form(record, std::slice::from_ref(field), types)
+            }
+            (Indexed::Several(fields), types) => fields_form(record, fields, types),
+        };
+        Some(quote!(#private::IndexGlue { name: #name, unique: #unique, form: #form }))
     });
     quote!(&[#(#glues),*])
+}
+
+fn fields_form(record: &Record, fields: &[Field], types: &[&Type]) -> TokenStream {
+    let private = record.runtime.private();
+    let names = fields.iter().map(|field| field.ident.unraw().to_string());
+    quote! {
+        || #private::KeyForm::Fields(#private::std::vec::Vec::from([
+            #((#private::std::string::String::from(#names), <#types as #private::Key>::form())),*
+        ]))
+    }
 }
 
 /// The body of `__index_keys`.
 pub(super) fn keys_of_record(record: &Record) -> TokenStream {
     let private = record.runtime.private();
-    let keys = record.indexes.iter().map(|index| {
-        let field = &index.field.ident;
-        match &index.indexed {
-            Indexed::Always(ty) => quote! {
-                #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(&self.#field))
-            },
-            Indexed::IfSome(ty) => quote! {
-                match &self.#field {
-                    #private::core::option::Option::Some(value) => {
-                        #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(value))
-                    }
-                    #private::core::option::Option::None => #private::core::option::Option::None,
+    let keys = record.indexes.iter().filter_map(|index| match &index.indexed {
+        Indexed::Always(Field { ident, ty }) => Some(quote! {
+            #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(&self.#ident))
+        }),
+        Indexed::IfSome(Field { ident, .. }, ty) => Some(quote! {
+            match &self.#ident {
+                #private::core::option::Option::Some(value) => {
+                    #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(value))
                 }
-            },
+                #private::core::option::Option::None => #private::core::option::Option::None,
+            }
+        }),
+        Indexed::Several(fields) => {
+            let encoded = fields
+                .iter()
+                .map(|Field { ident, ty }| quote!(<#ty as #private::Key>::encode(&self.#ident, &mut bytes);));
+            Some(quote! {{
+                let mut bytes = #private::std::vec::Vec::new();
+                #(#encoded)*
+                #private::core::option::Option::Some(bytes)
+            }})
         }
+        Indexed::Unknown => None,
     });
     quote!(#private::std::vec::Vec::from([#(#keys),*]))
 }

@@ -102,9 +102,12 @@ fn range(form: &KeyForm, plan: &Plan) -> String {
     let mut range = match (&plan.lower, &plan.upper) {
         (Bound::Unbounded, Bound::Unbounded) => "all".to_owned(),
         (Bound::Included(lower), Bound::Included(upper)) if lower == upper => format!("exactly {}", key(lower)),
-        (Bound::Included(lower), upper) if *upper == successor(lower.clone()) => {
-            format!("beginning with {}", key(lower))
-        }
+        // The start of every key, of `starts_with("")`.
+        (Bound::Included(lower), Bound::Unbounded) if lower.is_empty() => "all".to_owned(),
+        (Bound::Included(lower), upper) if *upper == successor(lower.clone()) => match key(lower) {
+            part if part.ends_with('…') => format!("beginning with {part}"),
+            whole => format!("exactly {whole}"),
+        },
         (Bound::Included(lower), Bound::Excluded(upper)) if lower >= upper => "nothing".to_owned(),
         (lower, upper) => {
             let lower = match lower {
@@ -124,4 +127,64 @@ fn range(form: &KeyForm, plan: &Plan) -> String {
         range.push_str(", going on behind a record");
     }
     range
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::*;
+    use crate::schema::{Record, leading, starts_with};
+    use crate::{IntoSelection, NetabaseSchema};
+
+    #[derive(Clone, Debug, Serialize, Deserialize, NetabaseSchema)]
+    #[netabase(crate = "crate", index(name = "by_city_amount", fields(city, amount)))]
+    struct Entry {
+        #[netabase(key)]
+        account: String,
+        #[netabase(key)]
+        seq: u32,
+        #[netabase(index)]
+        city: String,
+        #[netabase(index)]
+        amount: Option<i16>,
+    }
+
+    fn by_key(query: &Query<Entry>) -> String {
+        range(&EntryKey::form(), &query.plan::<Entry>())
+    }
+
+    fn by_city(selection: impl IntoSelection<EntryByCityKey>) -> String {
+        range(&EntryByCityKey::form(), &Entry::by_city(selection).plan::<Entry>())
+    }
+
+    fn by_amount(selection: impl IntoSelection<EntryByAmountKey>) -> String {
+        range(&EntryByAmountKey::form(), &Entry::by_amount(selection).plan::<Entry>())
+    }
+
+    #[test]
+    fn ranges_read_as_they_were_asked_for() {
+        let between = |keys: std::ops::Range<(&str, u32)>| by_key(&Entry::range(keys));
+        assert_eq!(by_key(&Entry::all()), "all");
+        assert_eq!(by_key(&Entry::range(..)), "all");
+        assert_eq!(between(("a", 1)..("b", 2)), "from \"a\"/1 below \"b\"/2");
+        assert_eq!(between(("b", 1)..("a", 2)), "nothing");
+        // One key, whichever way it was said.
+        assert_eq!(between(("a", 1)..("a", 2)), "exactly \"a\"/1");
+        assert_eq!(by_key(&Entry::prefix(("a", 1))), "exactly \"a\"/1");
+        assert_eq!(by_key(&Entry::prefix("a")), "beginning with \"a\"/…");
+        assert_eq!(by_city("Paris"), "exactly \"Paris\"");
+        assert_eq!(by_city(starts_with("Par")), "beginning with \"Par\"…");
+        assert_eq!(by_city(starts_with("")), "all");
+        assert_eq!(by_city(..="Rome"), "up to \"Rome\"");
+        assert_eq!(
+            (by_amount(-3), by_amount(-3..), by_amount(..5)),
+            ("exactly -3".into(), "from -3".into(), "below 5".into())
+        );
+        let by_both = |query: Query<Entry>| range(&EntryByCityAmountKey::form(), &query.plan::<Entry>());
+        assert_eq!(by_both(Entry::by_city_amount(leading("Paris"))), "beginning with \"Paris\"/…");
+        assert_eq!(by_both(Entry::by_city_amount(("Paris", None::<i16>))), "exactly \"Paris\"/none");
+        let after = Entry::all().after(("a", 1));
+        assert_eq!(by_key(&after), "all, going on behind a record");
+    }
 }

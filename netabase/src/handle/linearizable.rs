@@ -1,7 +1,6 @@
 //! Linearizable reads: the local ones, once this node holds all that was acknowledged anywhere before the call.
 
-use super::stream::Records;
-use super::{Answer, Netabase};
+use super::{Answer, Netabase, Records};
 use crate::schema::{Agreed, IntoKey, Member, Query, Schema};
 
 /// Reads that see every write that was acknowledged anywhere, through whichever node, before the read was called.

@@ -1,10 +1,11 @@
 //! `Records`: a query read page by page, however long it is.
 //!
-//! Must hold: no view is held between pages, since the store's file keeps all that a view shows; a page goes on exactly
-//! behind the last row of the one before, by that row's place and not by the record, which may be gone.
+//! Must hold: no view is held between pages, since the store's file keeps all that a view shows; between two pages the
+//! runtime's other tasks have their turn.
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,12 +16,8 @@ use futures::Stream;
 use super::Netabase;
 use crate::error::Result;
 use crate::node::Node;
-use crate::schema::{After, Member, Plan, Query, Record, Schema};
-use crate::store::{Row, Selecting};
-
-/// What a page holds at most; of larger records one at least.
-const PAGE_ROWS: usize = 256;
-const PAGE_BYTES: usize = 1 << 20;
+use crate::schema::{Member, Plan, Query, Record, Schema};
+use crate::store::{Pages, Row};
 
 /// The records that a query selects, one after the other. Made by [`Netabase::stream`].
 ///
@@ -28,12 +25,10 @@ const PAGE_BYTES: usize = 1 << 20;
 #[must_use = "a stream reads nothing until it is asked for the next record"]
 pub struct Records<R: Record> {
     node: Arc<Node>,
-    plan: Plan,
-    /// How many records the query may still give, beyond those in `page`.
-    left: usize,
-    page: VecDeque<Row>,
-    /// There is nothing behind `page`.
-    ended: bool,
+    pages: Pages,
+    page: VecDeque<Result<Row>>,
+    /// The other tasks had their turn since `page` was read.
+    yielded: bool,
     record: PhantomData<fn() -> R>,
 }
 
@@ -71,71 +66,57 @@ impl<S: Schema> Netabase<S> {
 
 impl<R: Record> Records<R> {
     pub(super) fn new(node: Arc<Node>, plan: Plan) -> Self {
-        let left = plan.limit.unwrap_or(usize::MAX);
-        Records { node, plan, left, page: VecDeque::new(), ended: false, record: PhantomData }
+        Records { node, pages: Pages::of(plan), page: VecDeque::new(), yielded: true, record: PhantomData }
     }
 
-    /// The next record; `None` when there is none.
+    /// The next record; `None` when there is none. Dropping the future loses none.
     ///
     /// # Errors
     /// As [`Netabase::query`].
     pub async fn next(&mut self) -> Option<Result<R>> {
-        self.take()
-    }
-
-    fn take(&mut self) -> Option<Result<R>> {
-        if self.page.is_empty()
-            && !self.ended
-            && let Err(error) = self.turn()
-        {
-            self.ended = true;
-            return Some(Err(error));
-        }
-        let record = R::__decode(&self.page.pop_front()?.value);
-        if record.is_err() {
-            self.ended = true;
-            self.page.clear();
-        }
-        Some(record)
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
     /// Reads the next page.
-    fn turn(&mut self) -> Result<()> {
-        let rows_max = self.left.min(PAGE_ROWS);
-        self.plan.limit = Some(rows_max);
-        let view = self.node.view()?;
-        let mut bytes = 0;
-        for row in view.select(&self.plan, &R::__GLUE)? {
-            let row = row?;
-            bytes += row.value.len();
-            self.page.push_back(row);
-            if bytes >= PAGE_BYTES {
-                break;
+    fn turn(&mut self) {
+        self.page = match self.node.view() {
+            Ok(view) => self.pages.read(&view, &R::__GLUE),
+            Err(error) => {
+                self.pages.end();
+                VecDeque::from([Err(error)])
             }
-        }
-        self.left -= self.page.len();
-        self.ended = self.left == 0 || (self.page.len() < rows_max && bytes < PAGE_BYTES);
-        if let Some(last) = self.page.back() {
-            let key = last.key.to_vec();
-            self.plan.after = Some(match &last.index_key {
-                None => After::Key(key),
-                Some(index_key) => After::Row { index_key: index_key.to_vec(), key },
-            });
-        }
-        Ok(())
+        };
     }
 }
 
 impl<R: Record> Stream for Records<R> {
     type Item = Result<R>;
 
-    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        Poll::Ready(self.take())
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.page.is_empty() && !self.pages.have_ended() {
+            // Nothing else in here waits: a loop over a long stream would keep a thread of the runtime to itself.
+            if !self.yielded {
+                self.yielded = true;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.turn();
+            self.yielded = false;
+        }
+        let record = self.page.pop_front().map(|row| R::__decode(&row?.value));
+        if let Some(Err(_)) = record {
+            self.pages.end();
+            self.page.clear();
+        }
+        Poll::Ready(record)
     }
 }
 
 impl<R: Record> fmt::Debug for Records<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Records").field("record", &R::NAME).field("ended", &self.ended).finish_non_exhaustive()
+        f.debug_struct("Records")
+            .field("record", &R::NAME)
+            .field("ended", &self.pages.have_ended())
+            .finish_non_exhaustive()
     }
 }

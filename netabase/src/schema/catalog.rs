@@ -126,14 +126,11 @@ impl Catalog {
 }
 
 fn clash(what: &str, one: &str, other: &str) -> String {
+    let name = if what == "index" { "index(name = \"by_…\")" } else { "name = \"…\"" };
     if one == other {
-        format!(
-            "two {what}s of the schema have the stored name `{one}`: give one another with `#[netabase(name = \"…\")]`"
-        )
+        format!("two {what}s of the schema have the stored name `{one}`: give one another with `#[netabase({name})]`")
     } else {
-        format!(
-            "the {what} names `{one}` and `{other}` have the same id: give one another with `#[netabase(name = \"…\")]`"
-        )
+        format!("the {what} names `{one}` and `{other}` have the same id: give one another with `#[netabase({name})]`")
     }
 }
 

@@ -142,6 +142,8 @@ pub enum KeyForm {
     Array(u64),
     Option(Box<KeyForm>),
     Tuple(Vec<KeyForm>),
+    /// These fields of the record, one after the other: of an index whose name does not say which they are.
+    Fields(Vec<(String, KeyForm)>),
 }
 
 /// Decodes a key that must take all of `input`.

@@ -34,7 +34,9 @@ pub use self::record::{
     IndexGlue, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize, describe,
     glue, is_new, named,
 };
-pub use self::selection::{Bounds, IntoKey, IntoPrefix, IntoRange, IntoSelection, StartsWith, starts_with};
+pub use self::selection::{
+    Bounds, IntoKey, IntoPrefix, IntoRange, IntoSelection, Leading, StartsWith, leading, starts_with,
+};
 
 #[cfg(test)]
 mod tests;

@@ -72,18 +72,19 @@ pub trait IntoRange<K> {
     fn into_bounds(self) -> Bounds;
 }
 
-/// What an index is asked for: a value, a range of values, or, over strings, [`starts_with`].
+/// What an index is asked for: a value, a range of values, over strings [`starts_with`], over several fields [`leading`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a value nor a range of `{K}`",
     label = "expected a value, or a range such as `a..=b`",
-    note = "a number must have the type of the indexed field: convert it first, e.g. with `i64::from(..)`; `starts_with(\"…\")` is for string indexes"
+    note = "a number must have the type of the indexed field: convert it first, e.g. with `i64::from(..)`; `starts_with(\"…\")` is for string indexes",
+    note = "an index over several fields takes a tuple of them, a range of tuples, or `leading(..)` with the first ones, each of its own type"
 )]
 pub trait IntoSelection<K> {
     #[doc(hidden)]
     fn into_selection(self) -> Bounds;
 }
 
-/// The leading fields of a composite key: the first one, or a tuple of the first few.
+/// The leading fields of a composite key or of an index over several fields: the first one, or a tuple of the first few.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a prefix of `{K}`",
     label = "expected the leading fields of a composite key: one value, or a tuple of them",
@@ -180,21 +181,41 @@ impl<K: KeyParts<Parts = String>> IntoSelection<K> for StartsWith {
     }
 }
 
-/// The first `N` fields of a composite key.
+/// Everything whose first fields are these; made by [`leading`].
+#[derive(Clone, Debug)]
+pub struct Leading<T>(T);
+
+/// Selects what has these leading fields, over an index of several.
+///
+/// `Account::by_city_balance(leading("Paris"))` are all in Paris, those with the least balance first;
+/// `leading(("Paris", 10))` fixes two fields. The fields that come later may have any value: a range of one of them is
+/// a range of tuples, `("Paris", 10)..("Paris", 20)`. Over a composite key the same is `Entry::prefix(7)`.
+pub fn leading<T>(fields: T) -> Leading<T> {
+    Leading(fields)
+}
+
+#[diagnostic::do_not_recommend]
+impl<K, T: IntoPrefix<K>> IntoSelection<K> for Leading<T> {
+    fn into_selection(self) -> Bounds {
+        self.0.into_prefix()
+    }
+}
+
+/// The first `N` fields of several.
 #[doc(hidden)]
-pub trait Leading<const N: usize> {
+pub trait FirstFields<const N: usize> {
     type Parts: Key;
 }
 
-macro_rules! leading {
+macro_rules! first_fields {
     ($($n:literal ($($p:ident)*) of ($($all:ident)*);)*) => { $(
-        impl<$($all: Key),*> Leading<$n> for ($($all,)*) {
+        impl<$($all: Key),*> FirstFields<$n> for ($($all,)*) {
             type Parts = ($($p,)*);
         }
     )* };
 }
 
-leading! {
+first_fields! {
     1 (A) of (A B); 2 (A B) of (A B);
     1 (A) of (A B C); 2 (A B) of (A B C); 3 (A B C) of (A B C);
     1 (A) of (A B C D); 2 (A B) of (A B C D); 3 (A B C) of (A B C D); 4 (A B C D) of (A B C D);
@@ -221,8 +242,8 @@ macro_rules! values {
         #[diagnostic::do_not_recommend]
         impl<$($g)* K: KeyParts> IntoPrefix<K> for $t
         where
-            K::Parts: Leading<1>,
-            ($t,): IntoPart<<K::Parts as Leading<1>>::Parts>,
+            K::Parts: FirstFields<1>,
+            ($t,): IntoPart<<K::Parts as FirstFields<1>>::Parts>,
         {
             fn into_prefix(self) -> Bounds {
                 Bounds::starting_with((self,).into_part().to_bytes())
@@ -256,8 +277,8 @@ macro_rules! tuples {
         #[diagnostic::do_not_recommend]
         impl<K: KeyParts, $($t),*> IntoPrefix<K> for ($($t,)*)
         where
-            K::Parts: Leading<$n>,
-            ($($t,)*): IntoPart<<K::Parts as Leading<$n>>::Parts>,
+            K::Parts: FirstFields<$n>,
+            ($($t,)*): IntoPart<<K::Parts as FirstFields<$n>>::Parts>,
         {
             fn into_prefix(self) -> Bounds {
                 Bounds::starting_with(self.into_part().to_bytes())

@@ -36,6 +36,6 @@ pub(crate) use memory::MemoryEngine;
 pub(crate) use redb::{RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;
-pub(crate) use select::{Row, RowBounds, Selecting, as_slice};
+pub(crate) use select::{Pages, Row, RowBounds, Selecting, as_slice};
 pub(crate) use store::{Draft, Store, WriteSet};
 pub(crate) use view::{Rows, View, Views};

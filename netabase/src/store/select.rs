@@ -3,11 +3,14 @@
 //! Keys and index keys are prefix-free, so "all rows with index key k" is one byte prefix, and a bound on an
 //! index key becomes a bound on rows by taking or leaving everything that begins with it.
 
+mod pages;
+
 use std::fmt;
 use std::ops::Bound;
 
 use bytes::Bytes;
 
+pub(crate) use self::pages::Pages;
 use super::engine::StoreError;
 use super::layout;
 use super::scan::Scan;

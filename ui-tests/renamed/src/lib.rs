@@ -10,7 +10,7 @@ pub mod records {
 
 /// An account.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
-#[netabase(crate = "store")]
+#[netabase(crate = "store", index(name = "by_city_id", fields(city, id)))]
 pub struct Account {
     /// The key.
     #[netabase(key)]
@@ -44,13 +44,15 @@ pub enum Bank {
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, AccountKey, Entry, EntryKey};
-    use store::Record;
+    use super::{Account, AccountByCityIdKey, AccountKey, Entry, EntryKey};
+    use store::{Record, leading};
 
     #[test]
     fn the_derive_finds_its_crate() {
         assert_eq!(Account { id: 1, city: None }.key(), AccountKey(1));
         assert_eq!(Entry { account: 1, seq: 2 }.key(), EntryKey { account: 1, seq: 2 });
         assert_eq!(Entry::NAME, "bookings");
+        assert_eq!(AccountByCityIdKey::from((Some("Paris"), 7)).to_string(), "Paris/7");
+        let _ = Account::by_city_id(leading(Some("Paris")));
     }
 }

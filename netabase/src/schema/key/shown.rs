@@ -69,16 +69,23 @@ fn show(form: &KeyForm, input: &mut &[u8], out: &mut String) -> Result<(), KeyEr
             }
             None => Err(KeyError::Short),
         },
-        KeyForm::Tuple(parts) => {
-            for (at, part) in parts.iter().enumerate() {
-                if at > 0 {
-                    out.push('/');
-                }
-                show(part, input, out)?;
-            }
-            Ok(())
-        }
+        KeyForm::Tuple(parts) => show_all(parts, input, out),
+        KeyForm::Fields(fields) => show_all(fields.iter().map(|(_, form)| form), input, out),
     }
+}
+
+fn show_all<'a>(
+    parts: impl IntoIterator<Item = &'a KeyForm>,
+    input: &mut &[u8],
+    out: &mut String,
+) -> Result<(), KeyError> {
+    for (at, part) in parts.into_iter().enumerate() {
+        if at > 0 {
+            out.push('/');
+        }
+        show(part, input, out)?;
+    }
+    Ok(())
 }
 
 fn say(out: &mut String, value: impl std::fmt::Display) -> Result<(), KeyError> {
@@ -143,6 +150,9 @@ mod tests {
         escape(b"li", &mut prefix);
         assert_eq!(shown(&KeyForm::Text, &prefix), "\"li\"…");
         let form = <(String, u32)>::form();
+        assert_eq!(shown(&form, &"Paris".to_owned().to_bytes()), "\"Paris\"/…");
+        let form = KeyForm::Fields(vec![("city".to_owned(), KeyForm::Text), ("stock".to_owned(), KeyForm::Signed(8))]);
+        assert_eq!(shown(&form, &("Paris".to_owned(), -1_i64).to_bytes()), "\"Paris\"/-1");
         assert_eq!(shown(&form, &"Paris".to_owned().to_bytes()), "\"Paris\"/…");
         assert_eq!(shown(&KeyForm::Unsigned(4), &[1, 2]), "0102…");
         assert_eq!(shown(&KeyForm::Array(4), &[1, 2]), "0102…");

@@ -136,3 +136,79 @@ fn damaged_rows_are_errors_and_end_the_query() {
     assert!(matches!(view.select(&plan(Some(by_city())), &GLUE).expect("a plan").next(), Some(Err(_))));
     assert!(matches!(view.record(PERSON, &[4]), Err(Error::DataDirectory { .. })));
 }
+
+#[test]
+fn an_error_ends_the_pages_behind_the_rows_before_it() {
+    let mut store = people();
+    let mut rows = WriteSet::default();
+    rows.put(layout::record_key(PERSON, &[4]), Bytes::from_static(b"short"));
+    let mut draft = store.draft();
+    draft.write(rows);
+    draft.install(10).expect("memory reads");
+    let mut pages = Pages::of(plan(None));
+    let page = pages.read(&store.view(), &GLUE);
+    let keys: Vec<Option<u8>> = page.iter().map(|row| row.as_ref().ok().map(|row| row.key[0])).collect();
+    assert_eq!(keys, [Some(1), Some(2), Some(3), None]);
+    assert!(pages.have_ended());
+}
+
+/// So many people in one city, each with a value of so many bytes.
+fn crowd(people: u16, value_bytes: usize) -> Store {
+    let mut store = Store::open(Arc::new(MemoryEngine::default())).expect("it opens");
+    let mut rows = WriteSet::default();
+    for key in (0..people).map(u16::to_be_bytes) {
+        rows.put(layout::record_key(PERSON, &key), layout::record_value(1, &vec![7; value_bytes]));
+        rows.put(layout::index_key(PERSON, by_city(), b"Rome\0", &key), layout::index_value(b"Rome\0"));
+    }
+    let mut draft = store.draft();
+    draft.write(rows);
+    draft.install(1).expect("memory reads");
+    store
+}
+
+/// How many rows the pages of a plan have; each row comes in its place.
+fn page_sizes(store: &Store, plan: &Plan, people: u16) -> Vec<usize> {
+    let (mut pages, mut sizes, mut next) = (Pages::of(plan.clone()), Vec::new(), 0_u16);
+    while !pages.have_ended() {
+        let page = pages.read(&store.view(), &GLUE);
+        sizes.push(page.len());
+        for row in page {
+            let place = if plan.reverse { people - 1 - next } else { next };
+            assert_eq!(row.expect("a row").key[..], place.to_be_bytes());
+            next += 1;
+        }
+    }
+    sizes
+}
+
+#[test]
+fn pages_are_bounded_in_rows_and_bytes() {
+    let many = crowd(600, 1);
+    let large = crowd(7, 400 << 10);
+    for index in [None, Some(by_city())] {
+        for reverse in [false, true] {
+            let all = Plan { reverse, ..plan(index) };
+            assert_eq!(page_sizes(&many, &all, 600), [256, 256, 88]);
+            for (limit, sizes) in [(0, &[][..]), (256, &[256]), (300, &[256, 44]), (601, &[256, 256, 88])] {
+                assert_eq!(page_sizes(&many, &Plan { limit: Some(limit), ..all.clone() }, 600), sizes);
+            }
+            assert_eq!(page_sizes(&large, &all, 7), [3, 3, 1]);
+        }
+    }
+}
+
+#[test]
+fn a_page_goes_on_behind_a_row_that_is_gone() {
+    let mut store = crowd(600, 1);
+    let mut pages = Pages::of(plan(Some(by_city())));
+    assert_eq!(pages.read(&store.view(), &GLUE).len(), 256);
+    let last = 255_u16.to_be_bytes();
+    let mut rows = WriteSet::default();
+    rows.remove(layout::record_key(PERSON, &last));
+    rows.remove(layout::index_key(PERSON, by_city(), b"Rome\0", &last));
+    let mut draft = store.draft();
+    draft.write(rows);
+    draft.install(2).expect("memory reads");
+    let page = pages.read(&store.view(), &GLUE);
+    assert_eq!(page[0].as_ref().expect("a row").key[..], 256_u16.to_be_bytes());
+}

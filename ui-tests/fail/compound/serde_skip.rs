@@ -2,12 +2,15 @@ use netabase::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
-#[netabase(index(name = "by_both", fields(id, city)))] // mistake
+#[netabase(index(name = "by_city_balance", fields(city, balance)))]
 pub struct Account {
     #[netabase(key)]
     id: u64,
+    city: String,
+    #[serde(skip)] // mistake
+    balance: i64,
 }
 
 fn main() {
-    let _ = Account::range(1..2);
+    let _ = Account::by_city_balance(("Paris", 10));
 }

@@ -2,11 +2,13 @@ use netabase::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(unique(name = "by_city_balance", fields(city, balance)))] // mistake
 pub struct Account {
     #[netabase(key)]
     id: u64,
-    #[netabase(index(name = "town"))] // mistake
     city: String,
+    balance: i64,
 }
 
-fn main() {}
+fn main() {
+}

@@ -1,0 +1,171 @@
+//! Indexes: which fields they are over, what they are called, and that no two are called the same.
+
+use proc_macro2::Ident;
+use quote::format_ident;
+use syn::ext::IdentExt;
+use syn::{GenericArgument, PathArguments, Type};
+
+use super::{KEY_FIELDS_MAX, pascal_case};
+use crate::attr;
+use crate::diagnostics::{Mistakes, did_you_mean, one_of};
+use crate::model::{Field, Index, Indexed};
+
+/// The index that is written on a field, if any is.
+pub(super) fn of_field(field: &Field, written: &attr::Field) -> Index {
+    let named = [&written.unique, &written.index].into_iter().flatten().find_map(|index| index.function.clone());
+    let function = named.unwrap_or_else(|| {
+        let name = field.ident.unraw();
+        format_ident!("by_{}", name, span = field.ident.span())
+    });
+    let indexed = match option_of(&field.ty) {
+        Some(inner) => Indexed::IfSome(field.clone(), Box::new(inner.clone())),
+        None => Indexed::Always(field.clone()),
+    };
+    Index { function, indexed, unique: written.unique.is_some() }
+}
+
+/// An `Option` must be written as one: an alias of it is refused where the types are known (see `expand/index`).
+fn option_of(ty: &Type) -> Option<&Type> {
+    if let Type::Path(path) = ty
+        && path.qself.is_none()
+        && let Some(last) = path.path.segments.last()
+        && last.ident == "Option"
+        && let PathArguments::AngleBracketed(arguments) = &last.arguments
+        && let (1, Some(GenericArgument::Type(inner))) = (arguments.args.len(), arguments.args.first())
+    {
+        return Some(inner);
+    }
+    None
+}
+
+/// Whether one of these indexes names the field.
+pub(super) fn is_named(indexes: &[attr::CompoundIndex], field: &Ident) -> bool {
+    let lists = indexes.iter().filter_map(|index| index.fields.as_ref());
+    lists.flat_map(|list| &list.fields).any(|named| named.unraw() == field.unraw())
+}
+
+/// Whether this is the index that is written on the field.
+pub(super) fn is_over(index: &Index, field: &Field) -> bool {
+    match &index.indexed {
+        Indexed::Always(indexed) | Indexed::IfSome(indexed, _) => indexed.ident == field.ident,
+        Indexed::Several(_) | Indexed::Unknown => false,
+    }
+}
+
+/// The indexes over several fields, in the order of their names: that of the lines must not matter to stored data.
+pub(super) fn compound(
+    written: Vec<attr::CompoundIndex>,
+    record: &Ident,
+    all: &[Field],
+    mistakes: &mut Mistakes,
+) -> Vec<Index> {
+    let mut indexes: Vec<Index> = written
+        .into_iter()
+        .filter_map(|index| {
+            let fields = index.fields.as_ref().and_then(|list| fields(list, &index, record, all, mistakes));
+            let indexed = fields.map_or(Indexed::Unknown, Indexed::Several);
+            Some(Index { function: index.function?, indexed, unique: false })
+        })
+        .collect();
+    indexes.sort_by_key(Index::stored_name);
+    indexes
+}
+
+/// The fields that are meant; `None` where that cannot be guessed.
+fn fields(
+    list: &attr::FieldList,
+    index: &attr::CompoundIndex,
+    record: &Ident,
+    all: &[Field],
+    mistakes: &mut Mistakes,
+) -> Option<Vec<Field>> {
+    let mut found: Vec<Field> = Vec::new();
+    let mut is_broken = list.is_broken;
+    for name in &list.fields {
+        match find(name, record, all, mistakes) {
+            Some(field) if found.iter().any(|other| other.ident == field.ident) => {
+                mistakes.at(name, format!("`{name}` is in this index already: remove one"));
+                is_broken = true;
+            }
+            Some(field) => found.push(field.clone()),
+            None => is_broken = true,
+        }
+    }
+    if is_broken {
+        return None;
+    }
+    match found.as_slice() {
+        [] => {
+            let message = "this index has no fields: name two or more of the struct's, in the order to search and sort by, such as `fields(city, balance)`";
+            mistakes.at(&list.word, message);
+        }
+        [field] => {
+            let (field, name) = (&field.ident, named(index));
+            let message =
+                format!("an index over one field is written on the field: `#[netabase({name})]` on `{field}`");
+            mistakes.at(&list.fields[0], message);
+        }
+        several if several.len() > KEY_FIELDS_MAX => {
+            let message = format!("an index has at most {KEY_FIELDS_MAX} fields: remove some");
+            mistakes.at(&list.fields[KEY_FIELDS_MAX], message);
+        }
+        _ => return Some(found),
+    }
+    None
+}
+
+/// `index(name = "by_town")`, as it is written on a field.
+fn named(index: &attr::CompoundIndex) -> String {
+    let word = &index.word;
+    index.function.as_ref().map_or_else(|| word.to_string(), |function| format!("{word}(name = \"{function}\")"))
+}
+
+fn find<'a>(name: &Ident, record: &Ident, all: &'a [Field], mistakes: &mut Mistakes) -> Option<&'a Field> {
+    let called = |wanted: &str| all.iter().find(|field| field.ident.unraw() == wanted);
+    let wanted = name.unraw().to_string();
+    if let Some(field) = called(&wanted) {
+        return Some(field);
+    }
+    let names: Vec<_> = all.iter().map(|field| field.ident.unraw().to_string()).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    if let Some(meant) = did_you_mean(&wanted, &names) {
+        mistakes.at(name, format!("`{record}` has no field `{wanted}`: did you mean `{meant}`?"));
+        return called(meant);
+    }
+    mistakes.at(name, format!("`{record}` has no field `{wanted}`: write {}", one_of(&names)));
+    None
+}
+
+/// Reports and removes each index that is called as another one is, or whose key type is.
+pub(super) fn distinct(indexes: &mut Vec<Index>, record: &Ident, mistakes: &mut Mistakes) {
+    let key_type = |index: &Index| format!("{record}By{}Key", pascal_case(&index.stored_name()));
+    // Of two it is the one whose name was given that can easily have another, so those come last.
+    let (implied, given): (Vec<_>, Vec<_>) =
+        (0..indexes.len()).partition(|&position| is_named_after_its_field(&indexes[position]));
+    let mut kept: Vec<usize> = Vec::new();
+    for position in implied.into_iter().chain(given) {
+        let index = &indexes[position];
+        let first = kept.iter().map(|&kept| &indexes[kept]).find(|other| key_type(other) == key_type(index));
+        let Some(other) = first else {
+            kept.push(position);
+            continue;
+        };
+        let (function, key) = (&index.function, key_type(index));
+        let message = if other.function == *function {
+            format!("there is another index `{function}`: write another name, `name = \"by_…\"`")
+        } else {
+            let other = &other.function;
+            format!("this index has the key type `{key}`, as `{other}` has: write another name, `name = \"by_…\"`")
+        };
+        mistakes.at(function, message);
+    }
+    let mut position = 0..;
+    indexes.retain(|_| position.next().is_some_and(|position| kept.contains(&position)));
+}
+
+fn is_named_after_its_field(index: &Index) -> bool {
+    match &index.indexed {
+        Indexed::Always(field) | Indexed::IfSome(field, _) => field.ident.unraw() == index.stored_name(),
+        Indexed::Several(_) | Indexed::Unknown => false,
+    }
+}

@@ -1,0 +1,84 @@
+//! `Pages`: a plan read page by page, each from a view of its own.
+//!
+//! Must hold: a page goes on exactly behind the last row of the one before, by that row's place and not by its record,
+//! which may be gone or have moved; nothing comes after an error. Read by the handle's streams.
+
+use std::collections::VecDeque;
+
+use super::{Row, Selecting};
+use crate::Error;
+use crate::schema::{After, Plan, RecordGlue};
+
+/// What a page holds at most; of larger records one at least.
+const PAGE_ROWS: usize = 256;
+const PAGE_BYTES: usize = 1 << 20;
+
+/// What is left to read of a plan.
+#[derive(Debug)]
+pub(crate) struct Pages {
+    /// Goes on behind the last row that was read.
+    plan: Plan,
+    /// How many rows it may still give.
+    left: usize,
+    ended: bool,
+}
+
+impl Pages {
+    pub(crate) fn of(plan: Plan) -> Pages {
+        let left = plan.limit.unwrap_or(usize::MAX);
+        Pages { plan, left, ended: left == 0 }
+    }
+
+    /// Whether there is no other page.
+    pub(crate) fn have_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// There is to be no other page.
+    pub(crate) fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// The next page, with the error that ended it behind its rows.
+    pub(crate) fn read<S: Selecting>(&mut self, source: &S, glue: &RecordGlue) -> VecDeque<Result<Row, Error>> {
+        let mut page = VecDeque::new();
+        if let Err(error) = self.read_into(&mut page, source, glue) {
+            self.ended = true;
+            page.push_back(Err(error));
+        }
+        page
+    }
+
+    fn read_into<S: Selecting>(
+        &mut self,
+        page: &mut VecDeque<Result<Row, Error>>,
+        source: &S,
+        glue: &RecordGlue,
+    ) -> Result<(), Error> {
+        let rows_max = self.left.min(PAGE_ROWS);
+        self.plan.limit = Some(rows_max);
+        let mut bytes = 0;
+        for row in source.select(&self.plan, glue)? {
+            let row = row?;
+            bytes += row.value.len();
+            page.push_back(Ok(row));
+            if bytes >= PAGE_BYTES {
+                break;
+            }
+        }
+        self.left -= page.len();
+        self.ended = self.left == 0 || (page.len() < rows_max && bytes < PAGE_BYTES);
+        if let Some(Ok(last)) = page.back() {
+            self.plan.after = Some(place(last));
+        }
+        Ok(())
+    }
+}
+
+fn place(row: &Row) -> After {
+    let key = row.key.to_vec();
+    match &row.index_key {
+        None => After::Key(key),
+        Some(index_key) => After::Row { index_key: index_key.to_vec(), key },
+    }
+}

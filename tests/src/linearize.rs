@@ -1,0 +1,238 @@
+//! Whether a history of concurrent calls is linearizable: each call as if at one moment between its call and its return.
+//!
+//! The search of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) with the memory of Lowe ("Testing for
+//! Linearizability", 2017): depth first over the calls that may come next, never twice from the same set of calls and the
+//! same state. A call without a known outcome may take effect at any time after it was made, or never.
+//!
+//! Calls on keys that no call joins are searched apart: a history is linearizable if each of its parts is (Herlihy and
+//! Wing 1990).
+
+mod registers;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fmt;
+use std::hash::Hash;
+
+pub use self::registers::{Op, Outcome, Registers};
+
+/// What the calls do one after the other.
+pub trait Model: Clone + Eq + Hash + Default {
+    /// What is called.
+    type Op: fmt::Debug;
+    /// What comes back.
+    type Outcome: fmt::Debug + PartialEq;
+
+    /// Does it here and now.
+    fn apply(&mut self, op: &Self::Op) -> Self::Outcome;
+
+    /// What it touches: calls that share none of it cannot tell in which order they happened.
+    fn keys(op: &Self::Op) -> Vec<u64>;
+}
+
+/// One call in a history. Times are of one clock; what returns at the time of another's call overlaps it.
+#[derive(Clone, Debug)]
+pub struct Call<M: Model> {
+    /// Who called; shown only.
+    pub client: usize,
+    /// What.
+    pub op: M::Op,
+    /// When it was called.
+    pub called: u64,
+    /// When it returned what; nothing when it is not known whether it happened.
+    pub returned: Option<(u64, M::Outcome)>,
+}
+
+/// A part of a history that no order explains.
+#[derive(Debug)]
+pub struct Violation {
+    /// The calls of the part in the order in which they were made; `>` before those that fit into the longest order found.
+    pub calls: Vec<String>,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "no order of these {} calls explains what they returned:", self.calls.len())?;
+        self.calls.iter().try_for_each(|call| writeln!(f, "{call}"))
+    }
+}
+
+/// Checks a history, each independent part of it on its own.
+///
+/// # Errors
+/// The first part that is not linearizable.
+pub fn check<M: Model>(history: &[Call<M>]) -> Result<(), Violation> {
+    parts(history).iter().try_for_each(|part| Search::new(part).run())
+}
+
+/// The calls that share keys, directly or through others.
+fn parts<M: Model>(history: &[Call<M>]) -> Vec<Vec<&Call<M>>> {
+    let mut joined: BTreeMap<u64, u64> = BTreeMap::new();
+    let root = |joined: &BTreeMap<u64, u64>, mut key: u64| {
+        while let Some(&above) = joined.get(&key).filter(|above| **above != key) {
+            key = above;
+        }
+        key
+    };
+    for call in history {
+        let keys = M::keys(&call.op);
+        for key in &keys {
+            let (one, other) = (root(&joined, keys[0]), root(&joined, *key));
+            joined.insert(other, one);
+        }
+    }
+    let mut parts: BTreeMap<u64, Vec<&Call<M>>> = BTreeMap::new();
+    for call in history {
+        if let Some(key) = M::keys(&call.op).first() {
+            parts.entry(root(&joined, *key)).or_default().push(call);
+        }
+    }
+    parts.into_values().collect()
+}
+
+/// What happens at one time: a call is made, or returns.
+#[derive(Clone, Copy, Debug)]
+struct Event {
+    call: usize,
+    returns: bool,
+    next: usize,
+    previous: usize,
+}
+
+/// Before the first event and behind the last one.
+const END: usize = 0;
+
+/// The search: events in order of time as a linked list, from which the calls that are placed are taken out.
+struct Search<'a, M: Model> {
+    calls: &'a [&'a Call<M>],
+    events: Vec<Event>,
+    /// Where a call returns; nowhere when its outcome is unknown.
+    returns: Vec<Option<usize>>,
+    /// Calls with a known outcome that are not placed yet.
+    left: usize,
+    placed: Vec<u64>,
+    seen: HashSet<(Vec<u64>, M)>,
+}
+
+impl<'a, M: Model> Search<'a, M> {
+    fn new(calls: &'a [&'a Call<M>]) -> Self {
+        let mut times: Vec<(u64, bool, usize)> = Vec::new();
+        for (place, call) in calls.iter().enumerate() {
+            times.push((call.called, false, place));
+            times.extend(call.returned.as_ref().map(|(returned, _)| (*returned, true, place)));
+        }
+        times.sort_unstable();
+        let len = times.len();
+        let mut events = vec![Event { call: 0, returns: false, next: 1 % (len + 1), previous: len }];
+        let mut returns = vec![None; calls.len()];
+        for (place, (_, is_return, call)) in (1..).zip(times) {
+            if is_return {
+                returns[call] = Some(place);
+            }
+            events.push(Event { call, returns: is_return, next: (place + 1) % (len + 1), previous: place - 1 });
+        }
+        let left = returns.iter().flatten().count();
+        Search { calls, events, returns, left, placed: vec![0; calls.len().div_ceil(64)], seen: HashSet::new() }
+    }
+
+    fn run(mut self) -> Result<(), Violation> {
+        let mut state = M::default();
+        let mut stack: Vec<(usize, M)> = Vec::new();
+        let mut longest: Vec<usize> = Vec::new();
+        let mut at = self.events[END].next;
+        // Calls without a known outcome are tried last: there they are only where something needs them.
+        let mut known = true;
+        while self.left > 0 {
+            let event = self.events[at];
+            if at != END && !event.returns {
+                let placed =
+                    if self.returns[event.call].is_some() == known { self.try_place(event.call, &state) } else { None };
+                if let Some(next) = placed {
+                    stack.push((at, std::mem::replace(&mut state, next)));
+                    self.take(at);
+                    (at, known) = (self.events[END].next, true);
+                } else {
+                    at = event.next;
+                }
+                continue;
+            }
+            // A call that is not placed returns here: nothing behind it can come before it.
+            if known {
+                (at, known) = (self.events[END].next, false);
+                continue;
+            }
+            if stack.len() > longest.len() {
+                longest = stack.iter().map(|(at, _)| self.events[*at].call).collect();
+            }
+            let Some((back, before)) = stack.pop() else { return Err(self.violation(&longest)) };
+            self.put_back(back);
+            state = before;
+            at = self.events[back].next;
+            known = self.returns[self.events[back].call].is_some();
+        }
+        Ok(())
+    }
+
+    /// The state after this call, if what it returned fits, and nothing else led to the same.
+    fn try_place(&mut self, call: usize, state: &M) -> Option<M> {
+        let mut after = state.clone();
+        let outcome = after.apply(&self.calls[call].op);
+        match &self.calls[call].returned {
+            Some((_, returned)) if *returned != outcome => return None,
+            // Without an effect it may as well never have happened.
+            None if after == *state => return None,
+            _ => {}
+        }
+        let mut placed = self.placed.clone();
+        placed[call / 64] |= 1 << (call % 64);
+        self.seen.insert((placed, after.clone())).then_some(after)
+    }
+
+    fn take(&mut self, at: usize) {
+        let call = self.events[at].call;
+        self.placed[call / 64] |= 1 << (call % 64);
+        self.unlink(at);
+        if let Some(returns) = self.returns[call] {
+            self.unlink(returns);
+            self.left -= 1;
+        }
+    }
+
+    fn put_back(&mut self, at: usize) {
+        let call = self.events[at].call;
+        self.placed[call / 64] &= !(1 << (call % 64));
+        if let Some(returns) = self.returns[call] {
+            self.link(returns);
+            self.left += 1;
+        }
+        self.link(at);
+    }
+
+    fn unlink(&mut self, at: usize) {
+        let Event { next, previous, .. } = self.events[at];
+        self.events[previous].next = next;
+        self.events[next].previous = previous;
+    }
+
+    /// Undoes the last `unlink` that is not undone.
+    fn link(&mut self, at: usize) {
+        let Event { next, previous, .. } = self.events[at];
+        self.events[previous].next = at;
+        self.events[next].previous = at;
+    }
+
+    fn violation(&self, longest: &[usize]) -> Violation {
+        let mut order: Vec<usize> = (0..self.calls.len()).collect();
+        order.sort_by_key(|&call| self.calls[call].called);
+        let show = |call: usize| {
+            let Call { client, op, called, returned } = self.calls[call];
+            let mark = if longest.contains(&call) { '>' } else { ' ' };
+            match returned {
+                Some((at, outcome)) => format!("{mark} {called:>12}..{at:<12} client {client}: {op:?} = {outcome:?}"),
+                None => format!("{mark} {called:>12}..{:<12} client {client}: {op:?} = unknown", "?"),
+            }
+        };
+        Violation { calls: order.into_iter().map(show).collect() }
+    }
+}

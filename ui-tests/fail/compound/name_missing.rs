@@ -1,0 +1,15 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(index(fields(city, balance)))] // mistake
+pub struct Account {
+    #[netabase(key)]
+    id: u64,
+    city: String,
+    balance: i64,
+}
+
+fn main() {
+    let _ = Account::by_city_balance(("Paris", 10));
+}

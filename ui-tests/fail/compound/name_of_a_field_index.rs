@@ -1,0 +1,16 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(index(name = "by_city", fields(city, balance)))] // mistake
+pub struct Account {
+    #[netabase(key)]
+    id: u64,
+    #[netabase(index)]
+    city: String,
+    balance: i64,
+}
+
+fn main() {
+    let _ = Account::by_city("Paris");
+}

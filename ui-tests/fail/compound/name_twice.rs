@@ -1,0 +1,16 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(index(name = "by_city_balance", fields(city, balance)))]
+#[netabase(index(name = "by_city_balance", fields(balance, city)))] // mistake
+pub struct Account {
+    #[netabase(key)]
+    id: u64,
+    city: String,
+    balance: i64,
+}
+
+fn main() {
+    let _ = Account::by_city_balance(("Paris", 10));
+}

@@ -1,0 +1,17 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+pub struct Account {
+    #[netabase(key)]
+    id: u64,
+    #[netabase(index)]
+    city: String,
+    #[netabase(index(name = "by_city"))] // mistake
+    town: String,
+    balance: i64,
+}
+
+fn main() {
+    let _ = Account::by_city("Paris");
+}

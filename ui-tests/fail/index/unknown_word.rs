@@ -1,0 +1,14 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+pub struct Account {
+    #[netabase(key)]
+    id: u64,
+    #[netabase(index(nam = "by_town"))] // mistake
+    city: String,
+    balance: i64,
+}
+
+fn main() {
+}
