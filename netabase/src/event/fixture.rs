@@ -40,7 +40,7 @@ pub(super) const GLUE: RecordGlue = RecordGlue {
 };
 
 /// How long an event may take to come.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) const NOTE: RecordId = RecordId(7);
 
