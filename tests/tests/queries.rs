@@ -12,6 +12,7 @@ use netabase_tests::Random;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+#[allow(clippy::duplicated_attributes, reason = "a field in two indexes is no mistake")]
 #[netabase(index(name = "by_city_note", fields(city, note)))]
 #[netabase(index(name = "by_shelf_city_count", fields(shelf, city, count)))]
 struct Item {
