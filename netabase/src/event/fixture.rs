@@ -3,6 +3,7 @@
 use std::ops::Bound;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -37,6 +38,9 @@ pub(super) const GLUE: RecordGlue = RecordGlue {
     },
     describe: || Err("not asked for".to_owned()),
 };
+
+/// How long an event may take to come.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(super) const NOTE: RecordId = RecordId(7);
 
@@ -168,11 +172,13 @@ impl Reader {
     pub(super) fn next(&mut self) -> Option<Result<Event, Error>> {
         let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
         let mut cx = Context::from_waker(&waker);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             match self.0.poll_next(&mut cx) {
                 Poll::Ready(item) => return item,
-                Poll::Pending => std::thread::park(),
+                Poll::Pending => std::thread::park_timeout(PATIENCE),
             }
+            assert!(Instant::now() < deadline, "nothing comes");
         }
     }
 
@@ -180,6 +186,13 @@ impl Reader {
     pub(super) fn event(&mut self) -> (Place, Change) {
         let event = self.next().expect("it goes on").expect("it is an event");
         (event.place, Change::clone(&event.change))
+    }
+
+    /// Polls until the hub feeds it, while there is nothing to be had.
+    pub(super) fn until_fed(&mut self) {
+        while !self.0.is_fed() {
+            assert!(self.poll().is_none(), "there is something");
+        }
     }
 
     /// One poll: `None` when there is nothing to be had at once.

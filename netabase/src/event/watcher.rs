@@ -111,6 +111,11 @@ impl Watcher {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn is_fed(&self) -> bool {
+        matches!(self.stage, Stage::Fed)
+    }
+
     fn end(&mut self) -> Option<Result<Event>> {
         self.stage = Stage::Ended;
         self.hub.failure().map(Err)
@@ -177,5 +182,29 @@ impl fmt::Debug for Watcher {
             Stage::Ended => "Ended",
         };
         f.debug_struct("Watcher").field("id", &self.id).field("stage", &stage).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture::{NOTE, Stage as Bench, plan, value};
+    use super::*;
+
+    /// Between a reader's look at the table and its joining, the hub hands out what the reader has not seen.
+    #[test]
+    fn what_the_hub_is_ahead_by_is_read_from_the_table() {
+        let mut bench = Bench::new(u64::MAX / 2);
+        let mut fast = bench.watch(&plan(NOTE), Start::Now).expect("it begins");
+        let write = [(1, Some(value(b"", None, 0))), (2, Some(value(b"", None, 0)))];
+        let mut all: Vec<_> = (0..5).flat_map(|_| bench.apply(&write)).collect();
+        let mut reader = bench.watch(&plan(NOTE), Start::At(Place::start_of(1))).expect("it begins");
+        let stale = bench.hub.view().expect("it is open");
+        all.extend(bench.apply(&write));
+        all.iter().for_each(|expected| assert_eq!(fast.event(), *expected));
+        reader.0.read(&stale).expect("memory reads");
+        assert!(!reader.0.is_fed(), "it has not seen round 6");
+        all.extend(bench.apply(&write));
+        all.iter().for_each(|expected| assert_eq!(reader.event(), *expected));
+        assert!(reader.poll().is_none() && reader.0.is_fed());
     }
 }

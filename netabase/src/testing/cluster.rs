@@ -194,7 +194,7 @@ impl<S: Schema> Cluster<S> {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
             peers,
-            volume: Arc::new(self.places[place].disks.clone()),
+            volume: Arc::new(self.places[place].disks.mount()),
             wire: Wire::Joined(network, events),
             store: self.store,
             limits: Limits::default(),

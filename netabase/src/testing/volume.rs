@@ -1,4 +1,7 @@
 //! A node's files on disks that lose power.
+//!
+//! Must hold: what was opened before a power cut can neither read nor write after it, the card included: a node that
+//! notices that its disks are gone before its thread is stopped must not leave anything behind.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +19,8 @@ pub(crate) struct Disks(Arc<Mutex<Files>>);
 
 #[derive(Debug)]
 struct Files {
+    /// How often the power was cut.
+    cuts: u64,
     card: Option<Vec<u8>>,
     log: Option<ForgetfulDisk>,
     store: ForgetfulDisk,
@@ -23,7 +28,7 @@ struct Files {
 
 impl Disks {
     pub(crate) fn new() -> Self {
-        Disks(Arc::new(Mutex::new(Files { card: None, log: None, store: ForgetfulDisk::new() })))
+        Disks(Arc::new(Mutex::new(Files { cuts: 0, card: None, log: None, store: ForgetfulDisk::new() })))
     }
 
     fn files(&self) -> MutexGuard<'_, Files> {
@@ -40,6 +45,7 @@ impl Disks {
 
     pub(crate) fn power_cut(&self, unsynced: Unsynced) {
         let mut files = self.files();
+        files.cuts += 1;
         files.log = files.log.take().map(|disk| disk.power_cut(unsynced));
         files.store = files.store.power_cut(unsynced);
     }
@@ -49,37 +55,80 @@ impl Disks {
     }
 }
 
-impl Volume for Disks {
+/// The disks as one start of the node has them: until the power is cut.
+#[derive(Debug)]
+pub(crate) struct Mounted {
+    disks: Disks,
+    cuts: u64,
+}
+
+impl Disks {
+    /// For the next start of the node.
+    pub(crate) fn mount(&self) -> Mounted {
+        Mounted { disks: self.clone(), cuts: self.files().cuts }
+    }
+}
+
+impl Mounted {
+    fn powered(&self) -> Result<MutexGuard<'_, Files>, StoreError> {
+        let files = self.disks.files();
+        if files.cuts == self.cuts {
+            Ok(files)
+        } else {
+            Err(StoreError::Io(std::io::Error::other("the power of this disk was cut after it was opened")))
+        }
+    }
+}
+
+impl Volume for Mounted {
     fn read_card(&self) -> Result<Option<Vec<u8>>> {
-        Ok(self.files().card.clone())
+        Ok(self.powered()?.card.clone())
     }
 
     fn write_card(&self, card: &[u8]) -> Result<()> {
-        self.files().card = Some(card.to_vec());
+        self.powered()?.card = Some(card.to_vec());
         Ok(())
     }
 
     fn has_log(&self) -> bool {
-        self.files().log.is_some()
+        self.powered().is_ok_and(|files| files.log.is_some())
     }
 
     fn open_log(&self) -> Result<Database, StoreError> {
-        open_database(self.log())
+        let log = self.powered()?.log.get_or_insert_default().clone();
+        open_database(log)
     }
 
     fn set_log_aside(&self) -> Result<()> {
-        self.lose_log();
+        self.powered()?.log = None;
         Ok(())
     }
 
     fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>> {
+        let store = self.powered()?.store.clone();
         match kind {
-            StoreKind::Redb => Ok(Arc::new(RedbEngine::open_backend(self.store())?)),
+            StoreKind::Redb => Ok(Arc::new(RedbEngine::open_backend(store)?)),
             StoreKind::Memory => Ok(Arc::new(MemoryEngine::default())),
         }
     }
 
     fn free_bytes(&self) -> Option<u64> {
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_after_a_power_cut() {
+        let disks = Disks::new();
+        let before = disks.mount();
+        before.write_card(b"mine").unwrap();
+        disks.power_cut(Unsynced::Kept);
+        assert!(before.write_card(b"no longer").is_err());
+        assert!(before.read_card().is_err() && before.open_log().is_err() && before.set_log_aside().is_err());
+        assert_eq!(disks.mount().read_card().unwrap().as_deref(), Some(&b"mine"[..]));
     }
 }

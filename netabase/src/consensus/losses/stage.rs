@@ -134,7 +134,7 @@ impl Stage {
             catalog: self.catalog.clone(),
             identity: self.identities[self.place].clone(),
             peers: self.voters.iter().map(|peer| (*peer, Vec::new())).collect(),
-            volume: Arc::new(self.disks.clone()),
+            volume: Arc::new(self.disks.mount()),
             wire: Wire::Joined(network, events),
             store: StoreKind::Redb,
             limits: Limits::default(),

@@ -12,7 +12,7 @@ use crate::command::{Digest, RangeRead, Read, RequestId};
 use crate::machine::Footprint;
 use crate::machine::fixture::{self, Person, RECORDS, index, note_id, person_id, put_note};
 use crate::schema::Plan;
-use crate::store::{Branch, Selecting, View};
+use crate::store::{Branch, Changes, Place, Selecting, View};
 
 fn conflict() -> Reply {
     Reply::Done(Err(Refusal::Conflict))
@@ -71,6 +71,27 @@ fn all_writes_happen_or_none() {
         let row = |view: &View| view.record(person_id(), &[id]).expect("memory reads");
         assert_eq!(row(&after), row(&before), "person {id}");
     }
+}
+
+#[test]
+fn a_transaction_that_is_refused_tells_watchers_nothing() {
+    let mut machine = in_memory();
+    let session = open_session(&mut machine);
+    let (note, refused) = (
+        |number, key| fixture::write(session, number, 1, put_note(key)),
+        |number| {
+            let clash = writing(vec![Person::new(1, 10).put(), Person::new(2, 10).put()]);
+            transact(session, number, clash)
+        },
+    );
+    let kept = writing(vec![put_note(3), Person::new(7, 11).put(), put_note(2)]);
+    apply(&mut machine, &[note(1, 1), refused(2), transact(session, 3, kept), refused(4), note(5, 4)]);
+    let view = machine.store.view();
+    let Changes::Page { changes, .. } = view.changes(Place::start_of(1), usize::MAX).expect("memory reads") else {
+        panic!("nothing is pruned")
+    };
+    let told: Vec<_> = changes.iter().map(|(place, change)| (place.position, change.key[0])).collect();
+    assert_eq!(told, [(0, 1), (1, 3), (2, 7), (3, 2), (4, 4)], "in the order of application");
 }
 
 #[test]
