@@ -5,7 +5,7 @@
 
 use std::ops::Range;
 
-use netabase::standalone::Store;
+use netabase::store::Store;
 use netabase::testing::Cluster;
 use netabase::{NetabaseSchema, Query, Record as _, StoreKind, leading, starts_with};
 use netabase_tests::Random;
