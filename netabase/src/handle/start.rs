@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::network::Identity;
 use crate::node::{Assembly, Directory, Limits, Node, Options, Tuning, Wire};
 use crate::schema::{Catalog, Schema};
-use crate::store::StoreKind;
+use crate::storage::StoreKind;
 
 /// A node about to start. Await it; until then nothing happens.
 ///
@@ -54,7 +54,8 @@ impl<S: Schema> Start<S> {
         self
     }
 
-    /// How records are stored.
+    /// How records are stored. A directory keeps the kind it was made with: with another one, the node does not start.
+    /// Only what was kept in memory may be kept on disk from now on.
     pub fn store(mut self, kind: StoreKind) -> Self {
         self.options.store = kind;
         self

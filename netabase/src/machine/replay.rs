@@ -14,8 +14,8 @@ use super::sessions::Limits;
 use super::{Answer, Machine, StateHash};
 use crate::command::{Action, Command, Digest, Entry, RangeRead, Read, RequestId, SessionId, Transaction, Write};
 #[cfg(feature = "sled")]
-use crate::store::SledEngine;
-use crate::store::{Engine, MemoryEngine, RedbEngine, Store, layout};
+use crate::storage::SledEngine;
+use crate::storage::{Engine, MemoryEngine, RedbEngine, Store, layout};
 
 fn open(engine: Arc<dyn Engine>, limits: Limits) -> Machine {
     let store = Store::open(engine).expect("the store opens");

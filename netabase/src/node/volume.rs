@@ -19,8 +19,8 @@ use redb::Database;
 
 use crate::error::{Error, Result};
 #[cfg(feature = "sled")]
-use crate::store::SledEngine;
-use crate::store::{Engine, MemoryEngine, RedbEngine, StoreError, StoreKind, file_backend, open_database};
+use crate::storage::SledEngine;
+use crate::storage::{Engine, MemoryEngine, RedbEngine, StoreError, StoreKind, file_backend, open_database};
 
 /// What a node needs of its disk.
 pub(crate) trait Volume: Debug + Send + Sync {

@@ -20,10 +20,10 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use ::sled::{Config, Db, Tree};
 
 use super::from_sled;
-use crate::store::engine::StoreError;
-use crate::store::fence::fenced;
-use crate::store::layout::ROWS_TABLE;
-use crate::store::redb::{sync_directory, sync_entry};
+use crate::storage::engine::StoreError;
+use crate::storage::fence::fenced;
+use crate::storage::layout::ROWS_TABLE;
+use crate::storage::redb::{sync_directory, sync_entry};
 
 /// As much as redb may keep in memory. sled's own default is 1 GiB.
 const CACHE_BYTES: u64 = 256 << 20;

@@ -14,7 +14,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use crate::store::engine::is_empty_range;
+use crate::storage::engine::is_empty_range;
 
 /// Rows as they were: `None` was not there.
 pub(super) type Before = BTreeMap<Bytes, Option<Bytes>>;

@@ -8,17 +8,17 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::Error;
-use crate::store::layout::ROWS_TABLE;
+use crate::storage::layout::ROWS_TABLE;
 
 /// An engine in a directory of its own, which is removed with it.
 #[derive(Debug)]
-pub(in crate::store) struct Scratch {
+pub(in crate::storage) struct Scratch {
     engine: SledEngine,
     _directory: TempDir,
 }
 
 impl Scratch {
-    pub(in crate::store) fn new() -> Scratch {
+    pub(in crate::storage) fn new() -> Scratch {
         let directory = TempDir::new().expect("a temporary directory");
         Scratch { engine: open(&directory).expect("a new store"), _directory: directory }
     }

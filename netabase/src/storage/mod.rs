@@ -20,7 +20,6 @@ mod scan;
 mod select;
 #[cfg(feature = "sled")]
 mod sled;
-#[expect(clippy::module_inception, reason = "the store's own type, by its noun")]
 mod store;
 mod view;
 
