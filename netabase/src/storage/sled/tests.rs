@@ -57,9 +57,9 @@ fn rows(snapshot: &dyn Snapshot, reverse: bool) -> Vec<Row> {
 
 /// Changes, removes and adds everywhere, in a way of its own for each `step`.
 fn mixed(step: u16) -> impl Iterator<Item = (u16, Option<u8>)> {
-    (0..600).filter(move |number| (number * 7 + step) % 3 == 0).map(move |number| {
+    (0..600_u16).filter(move |number| (number * 7 + step).is_multiple_of(3)).map(move |number| {
         let value = u8::try_from((number + step) % 251).expect("below 251");
-        (number, ((number + step) % 4 != 0).then_some(value))
+        (number, (!(number + step).is_multiple_of(4)).then_some(value))
     })
 }
 
