@@ -28,9 +28,9 @@ mod node;
 mod receipt;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "the store and the network use the rest"))]
 mod schema;
-pub mod standalone;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "the machine uses it"))]
-mod store;
+mod storage;
+pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -42,7 +42,7 @@ pub mod requirement {
 #[cfg(feature = "native")]
 pub use crate::network::Identity;
 pub use crate::receipt::Receipt;
-pub use crate::store::StoreKind;
+pub use crate::storage::StoreKind;
 pub use error::{Error, Result};
 #[cfg(feature = "native")]
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};

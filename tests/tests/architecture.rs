@@ -20,19 +20,19 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("schema", &[]),
     ("command", &["schema"]),
-    ("store", &["schema"]),
-    ("machine", &["schema", "command", "store"]),
+    ("storage", &["schema"]),
+    ("machine", &["schema", "command", "storage"]),
     ("network", &[]),
     (
         "consensus",
         &["entropy", "schema::codec", "schema::Catalog", "schema::Fingerprint", "command", "machine", "network"],
     ),
-    ("event", &["schema", "store"]),
-    ("node", &["entropy", "schema", "command", "store", "machine", "network", "consensus", "event"]),
+    ("event", &["schema", "storage"]),
+    ("node", &["entropy", "schema", "command", "storage", "machine", "network", "consensus", "event"]),
 ];
 
 /// The outside: may use anything. `lib` and `private` only re-export.
-const OUTSIDE: &[&str] = &["lib", "docs", "prelude", "private", "handle", "receipt", "standalone", "client", "testing"];
+const OUTSIDE: &[&str] = &["lib", "docs", "prelude", "private", "handle", "receipt", "store", "client", "testing"];
 
 /// What no source file may name, and why.
 const BANNED: &[(&str, &str)] = &[
@@ -146,7 +146,7 @@ fn the_readme_names_the_commands_that_ci_runs() {
 /// Checks that cannot fail are worth nothing.
 #[test]
 fn the_checks_see_what_they_look_for() {
-    let store = ["store".to_owned(), "redb".to_owned()];
+    let store = ["storage".to_owned(), "redb".to_owned()];
     for (text, complains) in [
         ("use crate::schema::Plan;", false),
         ("use crate::error::Error;", false),
@@ -291,7 +291,7 @@ fn named_in_manifest(src: &Path, path: &Path) -> bool {
     manifest.contains(&format!("path = \"{}\"", relative.display()))
 }
 
-/// `netabase/src/store/redb.rs` -> `store::redb`.
+/// `netabase/src/storage/redb.rs` -> `storage::redb`.
 fn module_path(sources: &Path, path: &Path) -> Vec<String> {
     let relative = path.strip_prefix(sources).unwrap_or(path).with_extension("");
     let mut parts: Vec<String> = relative.iter().map(|part| part.to_string_lossy().into_owned()).collect();

@@ -163,7 +163,13 @@ impl Shared {
         let made = || self.calls.lock().expect("nobody panics").iter().filter(|call| call.returned.is_some()).count();
         let wanted = made() + more;
         while made() < wanted {
-            assert!(Instant::now() < deadline, "the cluster answers too little");
+            if Instant::now() >= deadline {
+                let nodes = self.nodes.read().expect("nobody panics").clone();
+                for node in nodes {
+                    println!("{:?}", node.status().await);
+                }
+                panic!("the cluster answers too little");
+            }
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     }

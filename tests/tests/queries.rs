@@ -5,13 +5,14 @@
 
 use std::ops::Range;
 
-use netabase::standalone::Store;
+use netabase::store::Store;
 use netabase::testing::Cluster;
 use netabase::{NetabaseSchema, Query, Record as _, StoreKind, leading, starts_with};
 use netabase_tests::Random;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+#[allow(clippy::duplicated_attributes, reason = "a field in two indexes is no mistake")]
 #[netabase(index(name = "by_city_note", fields(city, note)))]
 #[netabase(index(name = "by_shelf_city_count", fields(shelf, city, count)))]
 struct Item {

@@ -7,7 +7,7 @@ use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round, Voters};
 use super::log::{Accepted, Log, Owner};
 use super::message::AcceptedRow;
 use crate::command::{BatchBuilder, Command, Entry, EntryId};
-use crate::store::open_database;
+use crate::storage::open_database;
 use crate::testing::ForgetfulDisk;
 
 pub(super) const OWNER: Owner = Owner { cluster: ClusterId([1; 16]), incarnation: Incarnation([2; 16]) };

@@ -30,7 +30,7 @@ use super::id::Round;
 use super::keeper::{Death, Life};
 use super::leadership::{Leadership, Role, Timing};
 use super::proposer::Proposer;
-use super::reads::{READERS_MAX, Reader, Reads};
+use super::reads::{ReadInbox, Reader, Reads};
 use super::seat::Seat;
 use super::submit::{Submitter, Trouble};
 use crate::command::EntryIds;
@@ -73,7 +73,7 @@ pub(crate) type Renounce = Box<dyn Fn(&str) -> Result<()> + Send>;
 pub(crate) struct Parts {
     pub(crate) seat: Arc<Seat>,
     pub(crate) submitter: Arc<Submitter>,
-    pub(crate) readers: mpsc::Receiver<Reader>,
+    pub(crate) readers: ReadInbox,
     pub(crate) timing: Timing,
     pub(crate) ids: EntryIds,
     /// The founders and the records, as a greeting names them.
@@ -90,7 +90,7 @@ pub(crate) struct Member {
     seat: Arc<Seat>,
     submitter: Arc<Submitter>,
     /// Reads that the handle asks for, and those that are under way.
-    readers: mpsc::Receiver<Reader>,
+    readers: ReadInbox,
     reads: Reads<Reader>,
     leadership: Leadership,
     proposer: Proposer,
@@ -207,7 +207,7 @@ impl Member {
                 }
                 Some(report) = inbox.recv() => self.on_report(report)?,
                 Some(event) = events.recv() => self.on_event(event)?,
-                Some(reader) = self.readers.recv(), if self.reads.len() < READERS_MAX => self.reads.join(reader),
+                () = self.readers.woken(), if self.reads.room() > 0 => {}
                 _ = applied.changed() => self.fetch.on_progress(seat.replica.applied(), seat.sought(), Instant::now()),
                 () = submitter.woken() => {}
                 () = sleep_until(due) => {}

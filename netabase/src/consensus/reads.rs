@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 
-pub(crate) use self::queue::{ReadQueue, Reader};
+pub(crate) use self::queue::{ReadInbox, ReadQueue, Reader};
 use super::id::{Ballot, Round};
 
 /// Readers that may be under way at once; more are told that it is too many.
@@ -77,6 +77,11 @@ impl<R> Reads<R> {
     pub(crate) fn len(&self) -> usize {
         let asked = self.asked.as_ref().map_or(0, |asked| asked.readers.len());
         self.waiting.len() + asked + self.settled.values().map(Vec::len).sum::<usize>()
+    }
+
+    /// How many more may come.
+    pub(crate) fn room(&self) -> usize {
+        READERS_MAX.saturating_sub(self.len())
     }
 
     pub(crate) fn join(&mut self, reader: R) {

@@ -15,7 +15,7 @@ use super::filter::Filter;
 use super::{Event, PAGE_BYTES};
 use crate::error::{Error, Result};
 use crate::schema::{After, Plan};
-use crate::store::{Change, Changes, Place, Selecting, View};
+use crate::storage::{Change, Changes, Place, Selecting, View};
 
 /// What undone records may take.
 const UNDONE_BYTES_MAX: usize = 8 << 20;

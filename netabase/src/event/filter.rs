@@ -6,7 +6,7 @@
 use std::ops::{Bound, RangeBounds};
 
 use crate::schema::{IndexId, Plan, RecordGlue, RecordId};
-use crate::store::Change;
+use crate::storage::Change;
 
 /// A range of keys, as bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use super::{Event, Hub, Start, Watcher};
 use crate::Error;
 use crate::schema::{IndexGlue, IndexId, KeyForm, Plan, RecordGlue, RecordId, RecordRows};
-use crate::store::{Change, Engine, MemoryEngine, Place, Rows, Store, WriteSet, layout};
+use crate::storage::{Change, Engine, MemoryEngine, Place, Rows, Store, WriteSet, layout};
 
 /// A value has up to two index keys: a length, the first, perhaps a length and the second, and something behind them.
 pub(super) const GLUE: RecordGlue = RecordGlue {

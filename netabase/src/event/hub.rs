@@ -17,7 +17,7 @@ use super::filter::Filter;
 use super::inbox::Inbox;
 use super::interest::{Interests, WatcherId};
 use crate::error::{Error, Result};
-use crate::store::{Change, Changes, Place, View, Views};
+use crate::storage::{Change, Changes, Place, View, Views};
 
 pub(crate) struct Hub {
     state: Mutex<State>,

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use super::Event;
-use crate::store::{Change, Place};
+use crate::storage::{Change, Place};
 
 /// How many events may wait for a reader.
 const QUEUE_EVENTS: usize = 1_024;

@@ -8,7 +8,7 @@ use std::ops::Bound;
 
 use super::filter::{Filter, Span, index_keys};
 use crate::schema::{RecordGlue, RecordId};
-use crate::store::Change;
+use crate::storage::Change;
 
 /// Names a watcher for as long as its hub lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

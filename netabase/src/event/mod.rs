@@ -25,7 +25,7 @@ pub(crate) use self::watcher::{Start, Watcher};
 
 use std::sync::Arc;
 
-use crate::store::{Change, Place};
+use crate::storage::{Change, Place};
 
 /// How much of the change table is read at once.
 const PAGE_BYTES: usize = 64 << 10;

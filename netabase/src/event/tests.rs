@@ -10,7 +10,7 @@ use super::fixture::{NOTE, Stage, plan, value, with_first};
 use super::*;
 use crate::Error;
 use crate::schema::Plan;
-use crate::store::Place;
+use crate::storage::Place;
 
 const UNBOUND: u64 = u64::MAX / 2;
 
@@ -262,7 +262,7 @@ fn selections() -> impl Strategy<Value = Plan> {
 
 /// What a plan selects at a moment, in its order.
 fn selected(stage: &Stage, plan: &Plan) -> Vec<(u64, Bytes, Bytes)> {
-    use crate::store::Selecting;
+    use crate::storage::Selecting;
     let view = stage.hub.view().expect("it is open");
     let rows = view.select(plan, &fixture::GLUE).expect("a plan");
     rows.map(|row| row.expect("a row")).map(|row| (row.round, row.key, row.value)).collect()

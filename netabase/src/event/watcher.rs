@@ -19,7 +19,7 @@ use super::interest::WatcherId;
 use super::{Event, PAGE_BYTES};
 use crate::error::{Error, Result};
 use crate::schema::{Plan, RecordGlue};
-use crate::store::{Changes, Place, View};
+use crate::storage::{Changes, Place, View};
 
 /// Where a watcher begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::schema::{Key, Record};
-use crate::store::Place;
+use crate::storage::Place;
 
 /// A write that a watch was told of.
 ///

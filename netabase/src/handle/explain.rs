@@ -6,7 +6,7 @@ use std::ops::Bound;
 use super::{Answer, Netabase};
 use crate::error::Result;
 use crate::schema::{Key, KeyForm, Member, Plan, Query, Schema, shown, successor};
-use crate::store::{Selecting, View};
+use crate::storage::{Selecting, View};
 
 /// What a query touches. Made by [`Netabase::explain`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::{Answer, Netabase};
 use crate::error::Result;
 use crate::schema::{IntoKey, Key, Member, Query, RecordId, Schema};
-use crate::store::{Selecting, View};
+use crate::storage::{Selecting, View};
 
 impl<S: Schema> Netabase<S> {
     /// The record under this key, as this node knows it now.

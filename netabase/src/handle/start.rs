@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::network::Identity;
 use crate::node::{Assembly, Directory, Limits, Node, Options, Tuning, Wire};
 use crate::schema::{Catalog, Schema};
-use crate::store::StoreKind;
+use crate::storage::StoreKind;
 
 /// A node about to start. Await it; until then nothing happens.
 ///

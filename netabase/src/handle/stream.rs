@@ -17,7 +17,7 @@ use super::Netabase;
 use crate::error::Result;
 use crate::node::Node;
 use crate::schema::{Member, Plan, Query, Record, Schema};
-use crate::store::{Pages, Row};
+use crate::storage::{Pages, Row};
 
 /// The records that a query selects, one after the other. Made by [`Netabase::stream`].
 ///

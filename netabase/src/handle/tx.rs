@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::machine::Footprint;
 use crate::node::Node;
 use crate::schema::{Agreed, IntoKey, Key, Member, Query, RecordId, Schema};
-use crate::store::Branch;
+use crate::storage::Branch;
 
 /// How long the reads of one run share a view.
 pub(super) const VIEW_HELD: Duration = Duration::from_secs(5);

@@ -14,7 +14,7 @@ use super::{Answer, Netabase};
 use crate::error::{Error, Result};
 use crate::event::{Hub, Start, Watcher};
 use crate::schema::{Member, Plan, Query, Record, RecordGlue, Schema};
-use crate::store::Place;
+use crate::storage::Place;
 
 impl<S: Schema> Netabase<S> {
     /// Watches what a query selects: each write there that this node applies from now on, once, in the order in which the

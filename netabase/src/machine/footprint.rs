@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::Error;
 use crate::command::{Digest, RANGE_ROWS_MAX, RangeRead, Read, Refusal, Write};
 use crate::schema::{After, IndexId, Plan, RecordGlue, RecordId};
-use crate::store::{Branch, Row, RowBounds, Rows, Selecting, as_slice, layout};
+use crate::storage::{Branch, Row, RowBounds, Rows, Selecting, as_slice, layout};
 
 /// The reads of a transaction so far.
 #[derive(Debug)]

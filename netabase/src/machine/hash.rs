@@ -10,7 +10,7 @@ use std::ops::Bound;
 use super::requests;
 use super::sessions::{self, Captured};
 use crate::Error;
-use crate::store::{Rows, View, layout};
+use crate::storage::{Rows, View, layout};
 
 /// blake3 of all replicated state.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]

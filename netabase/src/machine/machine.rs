@@ -17,7 +17,7 @@ use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions}
 use crate::Error;
 use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Refusal, SessionId, Transaction, Write};
 use crate::schema::Catalog;
-use crate::store::{self, Draft, Retired, Store, StoreError, Views};
+use crate::storage::{self, Draft, Retired, Store, StoreError, Views};
 
 /// What a command is answered with, for whoever issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -194,7 +194,7 @@ impl fmt::Debug for Machine {
 /// Rows and sessions as of one round, on their way to the disk.
 #[derive(Debug)]
 pub(crate) struct Flush {
-    store: store::Flush,
+    store: storage::Flush,
     sessions: Vec<Captured>,
     requests: Vec<requests::Dirty>,
 }
@@ -211,7 +211,7 @@ impl Flush {
 /// A flush that is durable, for `end_flush`.
 #[derive(Debug)]
 pub(crate) struct FlushDone {
-    store: store::FlushDone,
+    store: storage::FlushDone,
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::machine::Flush;
 use super::sessions::Limits;
 use super::{Answer, Machine, StateHash};
 use crate::command::{Action, Command, Digest, Entry, RangeRead, Read, RequestId, SessionId, Transaction, Write};
-use crate::store::{Engine, MemoryEngine, RedbEngine, Store, layout};
+use crate::storage::{Engine, MemoryEngine, RedbEngine, Store, layout};
 
 fn open(engine: Arc<dyn Engine>, limits: Limits) -> Machine {
     let store = Store::open(engine).expect("the store opens");

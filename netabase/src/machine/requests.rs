@@ -15,7 +15,7 @@ use super::sessions::Place;
 use crate::Error;
 use crate::command::{Outcome, RequestId};
 use crate::schema::codec;
-use crate::store::{Rows, StoreError, layout};
+use crate::storage::{Rows, StoreError, layout};
 
 /// How many outcomes are kept.
 pub(crate) const REQUESTS_MAX: usize = 65_536;

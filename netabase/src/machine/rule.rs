@@ -11,7 +11,7 @@ use bytes::Bytes;
 use crate::Error;
 use crate::command::{Applied, Outcome, Refusal, Write};
 use crate::schema::{Catalog, IndexId, RecordGlue, RecordId, RecordRows};
-use crate::store::{Change, Rows, WriteSet, layout};
+use crate::storage::{Change, Rows, WriteSet, layout};
 
 /// The rule of one schema: its record types, with the ids of their indexes at hand.
 #[derive(Debug)]

@@ -5,7 +5,7 @@
 
 use crate::Error;
 use crate::schema::{Catalog, Descriptor, codec};
-use crate::store::{Store, StoreError, layout};
+use crate::storage::{Store, StoreError, layout};
 
 /// What gives a store its rounds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::command::{Outcome, SessionId};
 use crate::schema::codec;
-use crate::store::{Rows, StoreError, layout};
+use crate::storage::{Rows, StoreError, layout};
 
 /// How many sessions may be open; one more ends the least recently used.
 pub(crate) const SESSIONS_MAX: usize = 65_536;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Error;
 use crate::schema::{Catalog, IndexId, RecordGlue, RecordId};
-use crate::store::{Rows, StoreError, layout};
+use crate::storage::{Rows, StoreError, layout};
 
 /// What was found to be in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::network::{self, Identity, Network, NetworkConfig, NetworkEvent, NetworkLimits};
 use crate::schema::Catalog;
-use crate::store::{Store, StoreError, StoreKind};
+use crate::storage::{Store, StoreError, StoreKind};
 
 /// What carries messages between nodes.
 #[derive(Debug)]
@@ -250,7 +250,7 @@ pub(super) struct Built {
     pub(super) submitter: Arc<Submitter>,
     pub(super) reads: ReadQueue,
     pub(super) replica: Arc<Replica>,
-    pub(super) views: crate::store::Views,
+    pub(super) views: crate::storage::Views,
     pub(super) network: Network,
     pub(super) volume: Arc<dyn Volume>,
 }

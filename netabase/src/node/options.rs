@@ -8,7 +8,7 @@ use libp2p::{Multiaddr, PeerId};
 use crate::consensus::Timing;
 use crate::error::{Error, Result};
 use crate::network::Identity;
-use crate::store::StoreKind;
+use crate::storage::StoreKind;
 
 /// Bounds on what a node takes. The same on every node of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use crate::event::Hub;
 use crate::machine::Rule;
 use crate::network::Network;
 use crate::schema::Catalog;
-use crate::store::{View, Views};
+use crate::storage::{View, Views};
 
 /// How long a node that is alone may take to lead: one commit of its log.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(30);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use redb::Database;
 
 use crate::error::{Error, Result};
-use crate::store::{Engine, MemoryEngine, RedbEngine, StoreError, StoreKind, file_backend, open_database};
+use crate::storage::{Engine, MemoryEngine, RedbEngine, StoreError, StoreKind, file_backend, open_database};
 
 /// What a node needs of its disk.
 pub(crate) trait Volume: Debug + Send + Sync {

@@ -16,7 +16,7 @@ use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
 use crate::node::{Assembly, Limits, Node, Tuning, Wire};
 use crate::schema::{Catalog, Schema};
-use crate::store::StoreKind;
+use crate::storage::StoreKind;
 
 /// How long a cluster may take to do what it is asked.
 const DEADLINE: Duration = Duration::from_secs(30);

@@ -10,8 +10,8 @@ use redb::Database;
 use super::{ForgetfulDisk, Unsynced};
 use crate::error::Result;
 use crate::node::Volume;
-use crate::store::StoreKind;
-use crate::store::{Engine, MemoryEngine, RedbEngine, StoreError, open_database};
+use crate::storage::StoreKind;
+use crate::storage::{Engine, MemoryEngine, RedbEngine, StoreError, open_database};
 
 /// Three files: the card, which is replaced atomically, and the disks of the log and of the store.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use super::layout::{ENTRIES, FORMAT, META, META_FORMAT};
 use super::*;
 use crate::consensus::fixture::{OWNER, accepted, entry, entry_of, open_log};
 use crate::schema::codec;
-use crate::store::open_database;
+use crate::storage::open_database;
 use crate::testing::{ForgetfulDisk, Unsynced};
 
 const BYTES: usize = 1 << 20;

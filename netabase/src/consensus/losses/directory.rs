@@ -7,7 +7,7 @@ use crate::consensus::id::Incarnation;
 use crate::consensus::message::PaxosAnswer;
 use crate::handle::Role;
 use crate::node::Tuning;
-use crate::store::StoreKind;
+use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Unsynced};
 

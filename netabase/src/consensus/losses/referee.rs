@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::handle::Netabase;
 use crate::network::Channel;
 use crate::node::Tuning;
-use crate::store::StoreKind;
+use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Passing, Unsynced};
 

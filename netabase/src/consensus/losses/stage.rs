@@ -24,7 +24,7 @@ use crate::handle::Netabase;
 use crate::network::Identity;
 use crate::node::{Assembly, Limits, Node, Tuning, Wire};
 use crate::schema::{Catalog, RecordId};
-use crate::store::StoreKind;
+use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Disks, Fabric, ForgetfulDisk, Unsynced};
 

@@ -35,11 +35,7 @@ const INDEX_TIMEOUT: Duration = Duration::from_millis(500);
 impl Member {
     /// Moves reads on: from the handle to the voters or the leader, from what is settled to what is applied.
     pub(super) fn pump_reads(&mut self, now: Instant) {
-        while self.reads.len() < READERS_MAX
-            && let Ok(reader) = self.readers.try_recv()
-        {
-            self.reads.join(reader);
-        }
+        self.readers.take(self.reads.room()).into_iter().for_each(|reader| self.reads.join(reader));
         match self.leadership.role() {
             Role::Leading { ballot } => self.pump_confirms(now, ballot),
             _ => self.pump_questions(now),
@@ -153,10 +149,9 @@ impl Member {
     /// Another node asks for an index.
     pub(super) fn on_read(&mut self, reply: crate::network::Reply) {
         let reader = Reader::There(reply);
-        if self.reads.len() < READERS_MAX {
-            self.reads.join(reader);
-        } else {
-            answer_reader(&self.seat, reader, Err(Unread::Overloaded));
+        match self.reads.room() {
+            0 => answer_reader(&self.seat, reader, Err(Unread::Overloaded)),
+            _ => self.reads.join(reader),
         }
     }
 

@@ -1,11 +1,12 @@
 //! The way of a read into the member: bounded, and answered once.
 //!
-//! Must hold: whoever waits is answered, by the member or by its end. Used by the node on behalf of the handle.
+//! Must hold: whoever waits is answered, by the member or by its end: nobody gets in once that is over. Used by the node
+//! on behalf of the handle.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::mpsc::error::TrySendError;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, oneshot};
 
 use super::READERS_MAX;
 use crate::error::{Error, Result};
@@ -33,25 +34,78 @@ impl Reader {
 /// Takes readers to the member. Cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct ReadQueue {
-    readers: mpsc::Sender<Reader>,
+    shared: Arc<Shared>,
     timeout: Duration,
+}
+
+/// The member's end of the queue; closes it when dropped.
+#[derive(Debug)]
+pub(crate) struct ReadInbox(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    /// `None` once the member has ended.
+    readers: Mutex<Option<Vec<Reader>>>,
+    came: Notify,
+}
+
+impl Shared {
+    fn readers(&self) -> MutexGuard<'_, Option<Vec<Reader>>> {
+        self.readers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl ReadQueue {
     /// A queue whose readers wait so long at most, and its end for the member.
-    pub(crate) fn new(timeout: Duration) -> (Self, mpsc::Receiver<Reader>) {
-        let (readers, queued) = mpsc::channel(READERS_MAX);
-        (ReadQueue { readers, timeout }, queued)
+    pub(crate) fn new(timeout: Duration) -> (Self, ReadInbox) {
+        let shared = Arc::new(Shared { readers: Mutex::new(Some(Vec::new())), came: Notify::new() });
+        (ReadQueue { shared: Arc::clone(&shared), timeout }, ReadInbox(shared))
     }
 
     /// Resolves when what is read here from then on holds every write that was acknowledged anywhere before the call;
     /// `None` when the member has ended.
     pub(crate) async fn wait(&self) -> Option<Result<()>> {
         let (answer, answered) = oneshot::channel();
-        match self.readers.try_send(Reader::Here { answer, until: Instant::now() + self.timeout }) {
-            Ok(()) => answered.await.ok(),
-            Err(TrySendError::Full(_)) => Some(Err(Error::Overloaded { limit: READERS_MAX })),
-            Err(TrySendError::Closed(_)) => None,
+        let reader = Reader::Here { answer, until: Instant::now() + self.timeout };
+        let first = {
+            let mut queue = self.shared.readers();
+            let readers = queue.as_mut()?;
+            if readers.len() >= READERS_MAX {
+                return Some(Err(Error::Overloaded { limit: READERS_MAX }));
+            }
+            readers.push(reader);
+            readers.len() == 1
+        };
+        if first {
+            self.shared.came.notify_one();
         }
+        answered.await.ok()
+    }
+}
+
+impl ReadInbox {
+    /// Resolves when somebody came since the queue was last emptied.
+    pub(crate) async fn woken(&self) {
+        self.0.came.notified().await;
+    }
+
+    /// Takes out whoever waits, so many at most.
+    pub(crate) fn take(&self, readers_max: usize) -> Vec<Reader> {
+        let mut queue = self.0.readers();
+        match queue.as_mut() {
+            Some(readers) if readers.len() <= readers_max => std::mem::take(readers),
+            Some(readers) => {
+                // The rest has announced itself already.
+                self.0.came.notify_one();
+                readers.drain(..readers_max).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+}
+
+impl Drop for ReadInbox {
+    fn drop(&mut self) {
+        self.0.readers().take();
     }
 }

@@ -1,8 +1,10 @@
 use std::time::{Duration, Instant};
 
+use futures::poll;
 use libp2p::PeerId;
 
-use super::{PAUSE, Reads, Settled, Whom};
+use super::{PAUSE, READERS_MAX, ReadQueue, Reads, Settled, Whom};
+use crate::error::Error;
 
 fn waiting(readers: impl IntoIterator<Item = u32>) -> Reads<u32> {
     let mut reads = Reads::default();
@@ -118,4 +120,28 @@ fn who_waits_no_longer_is_taken_wherever_it_is() {
     assert_eq!(reads.on_word(now + Duration::from_secs(1), number, Some(7), 7), settled(40, &[1]));
     assert_eq!(reads.on_applied(5).collect::<Vec<_>>(), [3]);
     assert_eq!(reads.settle_waiting(9), None);
+}
+
+#[tokio::test]
+async fn the_queue_is_bounded_and_ends_with_the_member() {
+    let (queue, inbox) = ReadQueue::new(Duration::from_secs(1));
+    let mut waiting: Vec<_> = (0..READERS_MAX).map(|_| Box::pin(queue.wait())).collect();
+    for reader in &mut waiting {
+        assert!(poll!(reader).is_pending());
+    }
+    assert!(matches!(queue.wait().await, Some(Err(Error::Overloaded { limit: READERS_MAX }))));
+    inbox.woken().await;
+    assert_eq!(inbox.take(10).len(), 10);
+    // Who is left behind is announced again.
+    inbox.woken().await;
+    assert_eq!(inbox.take(READERS_MAX).len(), READERS_MAX - 10);
+    // Taken and let go, or never taken: nobody waits for ever.
+    let mut late = Box::pin(queue.wait());
+    assert!(poll!(&mut late).is_pending());
+    drop(inbox);
+    assert!(late.await.is_none());
+    assert!(queue.wait().await.is_none());
+    for reader in waiting {
+        assert!(reader.await.is_none());
+    }
 }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use super::*;
 use crate::command::{Applied, Refusal, Write};
 use crate::machine::fixture::{self, Person, catalog, entry, put_note};
-use crate::store::{Engine, MemoryEngine, Rows, Snapshot, layout};
+use crate::storage::{Engine, MemoryEngine, Rows, Snapshot, layout};
 
 fn open(engine: Arc<dyn Engine>) -> Machine {
     Machine::open(Store::open(engine).expect("the store opens"), catalog()).expect("the machine opens")
@@ -215,7 +215,7 @@ impl Snapshot for FailingSnapshot {
         lower: Bound<&[u8]>,
         upper: Bound<&[u8]>,
         reverse: bool,
-    ) -> Result<crate::store::EngineRows<'a>, StoreError> {
+    ) -> Result<crate::storage::EngineRows<'a>, StoreError> {
         self.rows.scan(lower, upper, reverse)
     }
 }

@@ -12,7 +12,7 @@ use crate::command::{Digest, RangeRead, Read, RequestId};
 use crate::machine::Footprint;
 use crate::machine::fixture::{self, Person, RECORDS, index, note_id, person_id, put_note};
 use crate::schema::Plan;
-use crate::store::{Branch, Changes, Place, Selecting, View};
+use crate::storage::{Branch, Changes, Place, Selecting, View};
 
 fn conflict() -> Reply {
     Reply::Done(Err(Refusal::Conflict))

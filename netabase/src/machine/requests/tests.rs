@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::command::Applied;
-use crate::store::{MemoryEngine, Store};
+use crate::storage::{MemoryEngine, Store};
 
 fn id(n: u8) -> RequestId {
     RequestId([n; 16])

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::machine::fixture::{Person, catalog, index, note_id, person_id, put_note};
-use crate::store::{MemoryEngine, Store};
+use crate::storage::{MemoryEngine, Store};
 
 /// Rows in memory, to which outcomes are applied as the machine does.
 struct Bench {
@@ -253,15 +253,15 @@ fn a_failed_read_is_an_error_and_no_outcome() {
     struct Broken;
     impl Rows for Broken {
         fn get(&self, _: &[u8]) -> Result<Option<Bytes>, Error> {
-            Err(crate::store::StoreError::Failed("no disk".to_owned()).into())
+            Err(crate::storage::StoreError::Failed("no disk".to_owned()).into())
         }
         fn scan<'a>(
             &'a self,
             _: std::ops::Bound<&[u8]>,
             _: std::ops::Bound<&[u8]>,
             _: bool,
-        ) -> Result<crate::store::Scan<'a>, Error> {
-            Err(crate::store::StoreError::Failed("no disk".to_owned()).into())
+        ) -> Result<crate::storage::Scan<'a>, Error> {
+            Err(crate::storage::StoreError::Failed("no disk".to_owned()).into())
         }
     }
     let rule = Rule::new(&catalog());

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::command::{Applied, Refusal};
 use crate::schema::RecordId;
-use crate::store::{Engine, MemoryEngine, Store};
+use crate::storage::{Engine, MemoryEngine, Store};
 
 const SMALL: Limits = Limits { sessions_max: 3, outcomes_bytes_max: 10 * OUTCOME_BYTES, requests_max: 3 };
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::*;
 use crate::machine::Rule;
 use crate::machine::fixture::{Person, catalog, index, person_id, put_note};
-use crate::store::{Branch, MemoryEngine, Store, WriteSet};
+use crate::storage::{Branch, MemoryEngine, Store, WriteSet};
 
 fn people() -> Branch {
     let store = Store::open(Arc::new(MemoryEngine::default())).expect("it opens");

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::{difference, plan};
 use crate::NetabaseSchema;
 use crate::schema::{After, Catalog, IndexId, Key, Query, Record, leading, starts_with};
-use crate::standalone::Store;
-use crate::store::StoreKind;
+use crate::storage::StoreKind;
+use crate::store::Store;
 
 use std::ops::Bound::{Excluded, Included};
 

@@ -10,7 +10,7 @@ use super::{Inner, Store, encode};
 use crate::command::Write;
 use crate::error::Result;
 use crate::schema::{IntoKey, Key, Member, Query, RecordId, Schema};
-use crate::store::{Draft, Selecting};
+use crate::storage::{Draft, Selecting};
 
 /// A transaction under way: its reads see its own writes; nobody else sees them before it is done.
 pub struct StoreTx<'s, S: Schema> {

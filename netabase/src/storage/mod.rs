@@ -17,7 +17,6 @@ mod memory;
 mod redb;
 mod scan;
 mod select;
-#[expect(clippy::module_inception, reason = "the store's own type, by its noun")]
 mod store;
 mod view;
 

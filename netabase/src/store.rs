@@ -23,7 +23,7 @@ pub use crate::machine::Verified;
 use crate::machine::{Keeper, Rule, adopt, verify};
 use crate::receipt::Receipt;
 use crate::schema::{Catalog, IntoKey, Key, Member, Query, RecordId, Schema};
-use crate::store::{self, Engine, MemoryEngine, RedbEngine, Selecting, StoreError, StoreKind, View, Views};
+use crate::storage::{self, Engine, MemoryEngine, RedbEngine, Selecting, StoreError, StoreKind, View, Views};
 
 /// The largest record: engines take no more than a little above.
 const RECORD_BYTES_MAX: usize = 1 << 30;
@@ -73,7 +73,7 @@ struct Inner {
 }
 
 struct Writer {
-    store: store::Store,
+    store: storage::Store,
     /// A write that did not reach the disk may be seen: nothing more is written until the store is opened anew.
     failed: bool,
 }
@@ -91,7 +91,7 @@ impl<S: Schema> Store<S> {
             StoreKind::Memory => Arc::new(MemoryEngine::default()),
         };
         // Nobody watches.
-        let mut store = store::Store::open_with(engine, 0)?;
+        let mut store = storage::Store::open_with(engine, 0)?;
         adopt(&mut store, &catalog, Keeper::Alone)?;
         let (rule, views) = (Rule::new(&catalog), store.views());
         let inner = Inner { catalog, rule, views, writer: Mutex::new(Writer { store, failed: false }) };

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::schema::{IndexGlue, KeyForm, RecordRows};
-use crate::store::{MemoryEngine, Store, WriteSet};
+use crate::storage::{MemoryEngine, Store, WriteSet};
 
 /// A person's value is its key, three times.
 static GLUE: RecordGlue = RecordGlue {

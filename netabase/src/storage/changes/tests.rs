@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::schema::RecordId;
-use crate::store::{Engine, MemoryEngine, Store, WriteSet};
+use crate::storage::{Engine, MemoryEngine, Store, WriteSet};
 
 /// Small, so that most runs prune.
 const BYTES_MAX: u64 = 1_000;
