@@ -194,7 +194,9 @@ mod tests {
     #[test]
     fn what_the_hub_is_ahead_by_is_read_from_the_table() {
         let mut bench = Bench::new(u64::MAX / 2);
+        // What it is told of comes from the hub: then the hub has handed it out.
         let mut fast = bench.watch(&plan(NOTE), Start::Now).expect("it begins");
+        fast.until_fed();
         let write = [(1, Some(value(b"", None, 0))), (2, Some(value(b"", None, 0)))];
         let mut all: Vec<_> = (0..5).flat_map(|_| bench.apply(&write)).collect();
         let mut reader = bench.watch(&plan(NOTE), Start::At(Place::start_of(1))).expect("it begins");
