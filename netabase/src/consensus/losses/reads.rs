@@ -110,7 +110,9 @@ async fn a_reader_waits_for_what_was_decided_to_be_applied() {
     let heard = puppets[1].script().confirms_heard;
     let reader = tokio::spawn(stage.handle().linearizable().get_records::<Item>([2, 99]));
     until(|| puppets[1].script().confirms_heard > heard).await;
-    assert_eq!(puppets[0].index().await, ForwardAnswer::Index(applied + 2), "a follower waits itself");
+    // The rest of the puts may have taken a third round, and that may be decided by now, too.
+    let index = puppets[0].index().await;
+    assert!(matches!(index, ForwardAnswer::Index(index) if index >= applied + 2), "a follower waits itself: {index:?}");
     puppets[0].probe().await;
     assert!(!reader.is_finished(), "it reads before a decided round is applied");
     open.into_iter().for_each(super::puppet::Asked::agree);
