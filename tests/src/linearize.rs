@@ -2,7 +2,9 @@
 //!
 //! The search of Wing and Gong ("Testing and Verifying Concurrent Objects", 1993) with the memory of Lowe ("Testing for
 //! Linearizability", 2017): depth first over the calls that may come next, never twice from the same set of calls and the
-//! same state. A call without a known outcome may take effect at any time after it was made, or never.
+//! same state. A call without a known outcome may take effect at any time after it was made, or never; many of them would
+//! leave too many orders, so what no outcome tells apart counts as equal, and a set of calls is not searched from when the
+//! same known calls led to the same state with fewer unknown ones.
 //!
 //! Calls on keys that no call joins are searched apart: a history is linearizable if each of its parts is (Herlihy and
 //! Wing 1990).
@@ -11,7 +13,7 @@ mod registers;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::hash::Hash;
 
@@ -20,7 +22,7 @@ pub use self::registers::{Op, Outcome, Registers};
 /// What the calls do one after the other.
 pub trait Model: Clone + Eq + Hash + Default {
     /// What is called.
-    type Op: fmt::Debug;
+    type Op: Clone + fmt::Debug + PartialEq;
     /// What comes back.
     type Outcome: fmt::Debug + PartialEq;
 
@@ -29,6 +31,9 @@ pub trait Model: Clone + Eq + Hash + Default {
 
     /// What it touches: calls that share none of it cannot tell in which order they happened.
     fn keys(op: &Self::Op) -> Vec<u64>;
+
+    /// What the calls of a history do, with differences left out that none of its outcomes could tell.
+    fn told_apart(calls: &[&Call<Self>]) -> Vec<Self::Op>;
 }
 
 /// One call in a history. Times are of one clock; what returns at the time of another's call overlaps it.
@@ -106,13 +111,38 @@ const END: usize = 0;
 /// The search: events in order of time as a linked list, from which the calls that are placed are taken out.
 struct Search<'a, M: Model> {
     calls: &'a [&'a Call<M>],
+    /// What they do, as far as it can be told.
+    ops: Vec<M::Op>,
     events: Vec<Event>,
+    /// Of a call with an unknown outcome, the last one before it that does the same.
+    twins: Vec<Option<usize>>,
     /// Where a call returns; nowhere when its outcome is unknown.
     returns: Vec<Option<usize>>,
     /// Calls with a known outcome that are not placed yet.
     left: usize,
-    placed: Vec<u64>,
-    seen: HashSet<(Vec<u64>, M)>,
+    placed: Placed,
+    /// The known calls that were placed and the state they led to, each with the unknown ones it took.
+    seen: HashMap<(Calls, M), Vec<Calls>>,
+}
+
+/// A set of calls, a bit each.
+type Calls = Vec<u64>;
+
+/// The calls that are placed, apart by whether their outcome is known.
+struct Placed {
+    known: Calls,
+    unknown: Calls,
+}
+
+impl Placed {
+    fn flip(&mut self, call: usize, known: bool) {
+        let calls = if known { &mut self.known } else { &mut self.unknown };
+        calls[call / 64] ^= 1 << (call % 64);
+    }
+
+    fn holds_unknown(&self, call: usize) -> bool {
+        self.unknown[call / 64] & (1 << (call % 64)) != 0
+    }
 }
 
 impl<'a, M: Model> Search<'a, M> {
@@ -133,7 +163,11 @@ impl<'a, M: Model> Search<'a, M> {
             events.push(Event { call, returns: is_return, next: (place + 1) % (len + 1), previous: place - 1 });
         }
         let left = returns.iter().flatten().count();
-        Search { calls, events, returns, left, placed: vec![0; calls.len().div_ceil(64)], seen: HashSet::new() }
+        let ops = M::told_apart(calls);
+        let twins = twins(calls, &ops);
+        let none = vec![0; calls.len().div_ceil(64)];
+        let placed = Placed { known: none.clone(), unknown: none };
+        Search { calls, ops, events, twins, returns, left, placed, seen: HashMap::new() }
     }
 
     fn run(mut self) -> Result<(), Violation> {
@@ -176,22 +210,34 @@ impl<'a, M: Model> Search<'a, M> {
 
     /// The state after this call, if what it returned fits, and nothing else led to the same.
     fn try_place(&mut self, call: usize, state: &M) -> Option<M> {
+        if self.twins[call].is_some_and(|twin| !self.placed.holds_unknown(twin)) {
+            // The one that was made earlier can stand in this place, too.
+            return None;
+        }
         let mut after = state.clone();
-        let outcome = after.apply(&self.calls[call].op);
+        let outcome = after.apply(&self.ops[call]);
         match &self.calls[call].returned {
             Some((_, returned)) if *returned != outcome => return None,
             // Without an effect it may as well never have happened.
             None if after == *state => return None,
             _ => {}
         }
-        let mut placed = self.placed.clone();
-        placed[call / 64] |= 1 << (call % 64);
-        self.seen.insert((placed, after.clone())).then_some(after)
+        let known = self.returns[call].is_some();
+        self.placed.flip(call, known);
+        let seen = self.seen.entry((self.placed.known.clone(), after.clone())).or_default();
+        let unknown = &self.placed.unknown;
+        let fewer = |seen: &Calls| seen.iter().zip(unknown).all(|(seen, taken)| seen & !taken == 0);
+        let led_here = seen.iter().any(fewer);
+        if !led_here {
+            seen.push(unknown.clone());
+        }
+        self.placed.flip(call, known);
+        (!led_here).then_some(after)
     }
 
     fn take(&mut self, at: usize) {
         let call = self.events[at].call;
-        self.placed[call / 64] |= 1 << (call % 64);
+        self.placed.flip(call, self.returns[call].is_some());
         self.unlink(at);
         if let Some(returns) = self.returns[call] {
             self.unlink(returns);
@@ -201,7 +247,7 @@ impl<'a, M: Model> Search<'a, M> {
 
     fn put_back(&mut self, at: usize) {
         let call = self.events[at].call;
-        self.placed[call / 64] &= !(1 << (call % 64));
+        self.placed.flip(call, self.returns[call].is_some());
         if let Some(returns) = self.returns[call] {
             self.link(returns);
             self.left += 1;
@@ -235,4 +281,16 @@ impl<'a, M: Model> Search<'a, M> {
         };
         Violation { calls: order.into_iter().map(show).collect() }
     }
+}
+
+/// Of each call with an unknown outcome, the last one before it that does the same.
+fn twins<M: Model>(calls: &[&Call<M>], ops: &[M::Op]) -> Vec<Option<usize>> {
+    let is_unknown = |call: &usize| calls[*call].returned.is_none();
+    let made = |call: usize| (calls[call].called, call);
+    let earlier = |call: usize| {
+        (0..calls.len())
+            .filter(|other| is_unknown(other) && made(*other) < made(call) && ops[*other] == ops[call])
+            .max_by_key(|&other| made(other))
+    };
+    (0..calls.len()).map(|call| if is_unknown(&call) { earlier(call) } else { None }).collect()
 }

@@ -1,8 +1,8 @@
 //! The model of records under keys: what put, insert, remove, get and a transaction do to a map.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::Model;
+use super::{Call, Model};
 
 /// Values under keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -72,5 +72,30 @@ impl Model for Registers {
             Op::Get(key) | Op::Put(key, _) | Op::Insert(key, _) | Op::Remove(key) => vec![*key],
             Op::Transact { reads, writes } => reads.iter().chain(writes).map(|(key, _)| *key).collect(),
         }
+    }
+
+    /// A value that nobody has read is as good as another such value.
+    fn told_apart(calls: &[&Call<Self>]) -> Vec<Op> {
+        let mut read = BTreeSet::new();
+        for call in calls {
+            if let Some((_, Outcome::Value(value))) = call.returned {
+                read.extend(value);
+            }
+            if let Op::Transact { reads, .. } = &call.op {
+                read.extend(reads.iter().filter_map(|(_, value)| *value));
+            }
+        }
+        let unread = (0..).find(|value| !read.contains(value)).unwrap_or_default();
+        let told = |value: u64| if read.contains(&value) { value } else { unread };
+        let without = |call: &&Call<Self>| match call.op.clone() {
+            Op::Put(key, value) => Op::Put(key, told(value)),
+            Op::Insert(key, value) => Op::Insert(key, told(value)),
+            Op::Transact { reads, writes } => {
+                let writes = writes.into_iter().map(|(key, value)| (key, value.map(told))).collect();
+                Op::Transact { reads, writes }
+            }
+            op @ (Op::Get(_) | Op::Remove(_)) => op,
+        };
+        calls.iter().map(without).collect()
     }
 }
