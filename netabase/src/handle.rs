@@ -6,6 +6,7 @@
 
 mod answer;
 mod change;
+mod events;
 mod explain;
 mod linearizable;
 mod read;
@@ -25,11 +26,12 @@ use libp2p::PeerId;
 
 pub use self::answer::Answer;
 pub use self::change::{Change, Cursor};
+pub use self::events::Events;
 pub use self::explain::Explain;
 pub use self::linearizable::Linearizable;
 pub use self::requested::Requested;
 pub use self::start::Start;
-pub use self::status::{StateHash, Status};
+pub use self::status::{MemberStatus, StateHash, Status};
 pub use self::stream::Records;
 pub use self::tx::Tx;
 pub use self::watch::{Changes, Watch};

@@ -16,7 +16,7 @@ mod fetch;
 mod lead;
 mod report;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 pub(crate) use self::report::Report;
 use super::acquaintance::Acquaintances;
 use super::entries::Entries;
-use super::id::Round;
+use super::id::{Epoch, Round, Voters};
 use super::keeper::{Death, Life};
 use super::leadership::{Leadership, Role, Timing};
 use super::proposer::Proposer;
@@ -54,7 +54,7 @@ pub(crate) enum Control {
 }
 
 /// What a member tells about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// Whether this node leads, follows, or only follows without a vote.
     pub(crate) leads: bool,
@@ -62,6 +62,12 @@ pub(crate) struct Standing {
     pub(crate) leader: Option<PeerId>,
     pub(crate) applied: Round,
     pub(crate) durable: Round,
+    /// The greatest round that is said to be decided: behind by the difference to `applied`.
+    pub(crate) known: Round,
+    pub(crate) epoch: Epoch,
+    pub(crate) voters: Voters,
+    /// Who is connected, and how far each is, as it last told this leader.
+    pub(crate) peers: Arc<BTreeMap<PeerId, Option<Round>>>,
     /// How often the keeper was woken again.
     pub(crate) revived: u64,
 }
@@ -118,6 +124,8 @@ pub(crate) struct Member {
     flush_after: Instant,
     /// What each voter last said about how far its store is.
     durable: HashMap<PeerId, Round>,
+    /// Who is connected, with what each last said about how far it has applied.
+    peers: Arc<BTreeMap<PeerId, Option<Round>>>,
     reports: mpsc::Sender<Report>,
     standing: watch::Sender<Standing>,
 }
@@ -130,7 +138,7 @@ impl Member {
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
         let (standing, watching) =
-            watch::channel(Standing { leads: false, votes, leader: None, applied, durable: 0, revived: 0 });
+            watch::channel(Standing { votes, applied, voters: seat.terms.voters.clone(), ..Standing::default() });
         let leadership =
             Leadership::new(timing, seat.terms.me, seat.terms.voters.clone(), Instant::now(), crate::entropy::fraction);
         let member = Member {
@@ -159,6 +167,7 @@ impl Member {
             flushing: false,
             flush_after: Instant::now(),
             durable: HashMap::new(),
+            peers: Arc::default(),
             reports,
             standing,
         };
@@ -294,8 +303,21 @@ impl Member {
         let (leader, applied) = (self.leadership.leader(now), self.seat.replica.applied());
         let durable = self.durable_round();
         self.standing.send_if_modified(|standing| {
-            let news = Standing { leads, votes: self.votes, leader, applied, durable, revived: standing.revived };
-            std::mem::replace(standing, news) != news
+            let news = Standing {
+                leads,
+                votes: self.votes,
+                leader,
+                applied,
+                durable,
+                known: self.seat.sought(),
+                epoch: self.seat.terms.epoch,
+                voters: self.seat.terms.voters.clone(),
+                peers: Arc::clone(&self.peers),
+                revived: standing.revived,
+            };
+            let changed = *standing != news;
+            *standing = news;
+            changed
         });
     }
 

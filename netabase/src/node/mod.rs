@@ -10,6 +10,7 @@
 mod assemble;
 mod card;
 mod invite;
+mod news;
 mod options;
 mod role;
 mod space;
@@ -20,6 +21,7 @@ pub(crate) use self::assemble::{Assembly, Wire};
 pub use self::invite::Invite;
 #[allow(unused_imports, reason = "the member that lets in uses it")]
 pub(crate) use self::invite::check_expiry;
+pub use self::news::Event;
 pub(crate) use self::options::Options;
 pub use self::options::{Limits, Tuning};
 pub use self::role::Role;

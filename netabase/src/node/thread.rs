@@ -12,10 +12,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use super::assemble::{Assembly, Built};
+use super::news::{self, Event};
 use super::space;
 use crate::consensus::{Control, ReadQueue, Replica, Standing, Submitter};
 use crate::error::{Error, Result};
-use crate::event::Hub;
+use crate::event::{Board, Hub};
 use crate::machine::Rule;
 use crate::network::Network;
 use crate::schema::Catalog;
@@ -32,11 +33,12 @@ const CONTROL_MAX: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) peer_id: PeerId,
-    pub(crate) members: Vec<PeerId>,
     pub(crate) submitter: Arc<Submitter>,
     reads: ReadQueue,
     /// Tells watchers of changes; closed when the node's thread ends.
     pub(crate) hub: Arc<Hub>,
+    /// Where events are put up; closed when the node's thread ends.
+    pub(crate) board: Arc<Board<Event>>,
     /// What holds the files open; gone once the node is shut down.
     files: RwLock<Option<Files>>,
     pub(crate) network: Network,
@@ -62,15 +64,18 @@ impl Node {
         let (killed, kill) = watch::channel(false);
         let failure = Arc::new(OnceLock::new());
         let peer_id = assembly.identity.peer_id();
-        let members = assembly.peers.iter().map(|(peer, _)| *peer).collect();
+        let alone = assembly.peers.len() == 1;
         let record_bytes_max = assembly.limits.record_bytes();
         let catalog = assembly.catalog.clone();
         let reason = Arc::clone(&failure);
         let (running, ended) = watch::channel(());
+        let board = Board::new();
+        let ending = Ending(Arc::clone(&board));
         let thread = std::thread::Builder::new()
             .name("netabase-node".into())
             .spawn(move || {
-                run(assembly, ready, asked, kill, &reason);
+                run(assembly, ready, asked, kill, &ending.0, &reason);
+                drop(ending);
                 drop(running);
             })
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
@@ -78,10 +83,10 @@ impl Node {
             started.await.map_err(|_| Error::ShutDown)??;
         let node = Arc::new(Node {
             peer_id,
-            members,
             submitter,
             reads,
             hub,
+            board,
             files: RwLock::new(Some(Files { replica, views })),
             network,
             record_bytes_max,
@@ -94,7 +99,7 @@ impl Node {
             killed,
             thread: Mutex::new(Some(thread)),
         });
-        if node.members.len() == 1 {
+        if alone {
             node.led().await?;
         }
         Ok(node)
@@ -112,7 +117,7 @@ impl Node {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        *self.standing.borrow()
+        self.standing.borrow().clone()
     }
 
     /// Follows what the member tells about itself.
@@ -204,6 +209,15 @@ struct Ready {
     standing: watch::Receiver<Standing>,
 }
 
+/// Ends the events with the thread, however it ends.
+struct Ending(Arc<Board<Event>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
 /// Resolves when the node is to stop as in a crash; never when it is merely let go.
 async fn killed(kill: &mut watch::Receiver<bool>) {
     if kill.wait_for(|killed| *killed).await.is_err() {
@@ -216,6 +230,7 @@ fn run(
     ready: oneshot::Sender<Result<Ready>>,
     asked: mpsc::Receiver<Control>,
     mut kill: watch::Receiver<bool>,
+    board: &Arc<Board<Event>>,
     failure: &OnceLock<String>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -239,7 +254,8 @@ fn run(
             }
         };
         let stopping = Arc::clone(&submitter);
-        tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter)));
+        tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter), Arc::clone(board)));
+        tokio::task::spawn_local(news::tell(standing.clone(), network.clone(), Arc::clone(board)));
         let hub = Hub::new(views.clone(), replica.follow());
         let _ = ready.send(Ok(Ready { submitter, reads, replica, views, hub: Arc::clone(&hub), network, standing }));
         let failed = tokio::select! {
@@ -253,6 +269,7 @@ fn run(
             let reason = failure.get_or_init(|| error.to_string()).clone();
             tracing::error!(reason, "the node stopped");
             stopping.close(|| Error::Storage { reason: reason.clone(), source: None });
+            board.put_up(&Event::Failed { reason });
         }
         hub.close(failed.as_ref());
     });

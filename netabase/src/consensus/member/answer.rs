@@ -30,8 +30,12 @@ pub(super) const SYNC_BYTES_MAX: u64 = 1 << 20;
 impl Member {
     pub(super) fn on_event(&mut self, event: NetworkEvent) -> Result<()> {
         match event {
-            NetworkEvent::Connected(peer) => self.greet(peer),
+            NetworkEvent::Connected(peer) => {
+                Arc::make_mut(&mut self.peers).insert(peer, None);
+                self.greet(peer);
+            }
             NetworkEvent::Disconnected(peer) => {
+                Arc::make_mut(&mut self.peers).remove(&peer);
                 self.acquaintances.on_disconnected(&peer);
                 self.leadership.on_disconnected(Instant::now(), peer);
             }

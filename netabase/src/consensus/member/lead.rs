@@ -58,8 +58,8 @@ impl Member {
             let answer = self.seat.network.request(peer, Channel::Heartbeat, payload.clone(), PULSE_TIMEOUT);
             let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());
             tokio::task::spawn_local(async move {
-                if let Some(PulseAnswer::Beat { promised, durable, .. }) = pulse(&seat, answer.await) {
-                    let _ = reports.send(Report::Beaten { peer, promised, durable }).await;
+                if let Some(PulseAnswer::Beat { promised, applied, durable }) = pulse(&seat, answer.await) {
+                    let _ = reports.send(Report::Beaten { peer, promised, applied, durable }).await;
                 }
             });
         }

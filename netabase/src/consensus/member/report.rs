@@ -25,7 +25,7 @@ pub(crate) enum Report {
     /// An append of this life returned.
     Appended { life: u64, ticket: u64, appended: Appended },
     /// A voter answered the beat.
-    Beaten { peer: PeerId, promised: Ballot, durable: Round },
+    Beaten { peer: PeerId, promised: Ballot, applied: Round, durable: Round },
     /// A voter answered the question whether it hears a leader.
     Agreement { agrees: bool },
     /// Every answer to the question is in.
@@ -55,8 +55,11 @@ impl Member {
                 }
             }
             Report::Elected { .. } | Report::Appended { .. } => {}
-            Report::Beaten { peer, promised, durable } => {
+            Report::Beaten { peer, promised, applied, durable } => {
                 self.durable.insert(peer, durable);
+                if let Some(told) = Arc::make_mut(&mut self.peers).get_mut(&peer) {
+                    *told = Some(applied);
+                }
                 // A promise that cannot be is no answer, and no reason to give way.
                 if self.seat.hear_of(promised).is_ok() && self.leadership.on_beat_answer(now, peer, promised) {
                     // A voter promised somebody else: only a campaign under a greater ballot brings it back.
