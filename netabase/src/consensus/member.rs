@@ -13,6 +13,7 @@
 mod answer;
 mod confirm;
 mod fetch;
+mod handover;
 mod lead;
 mod report;
 
@@ -122,6 +123,8 @@ pub(crate) struct Member {
     fetch: fetch::Fetch,
     flushing: bool,
     flush_after: Instant,
+    /// Set once this node is on its way out.
+    handover: Option<handover::Handover>,
     /// What each voter last said about how far its store is.
     durable: HashMap<PeerId, Round>,
     /// Who is connected, with what each last said about how far it has applied.
@@ -166,6 +169,7 @@ impl Member {
             fetch: fetch::Fetch::default(),
             flushing: false,
             flush_after: Instant::now(),
+            handover: None,
             durable: HashMap::new(),
             peers: Arc::default(),
             reports,
@@ -194,6 +198,13 @@ impl Member {
             self.act();
             self.pump();
             self.publish();
+            if self.has_left(Instant::now()) {
+                // Whoever asked hears of the end when this is dropped.
+                let handover = self.handover.take();
+                let result = self.stop().await;
+                drop(handover);
+                return result;
+            }
             let due = self.due();
             let ended = async {
                 match &mut self.life {
@@ -203,12 +214,7 @@ impl Member {
             };
             tokio::select! {
                 biased;
-                asked = control.recv() => {
-                    let result = self.stop().await;
-                    // Whoever asked hears of the end by this.
-                    drop(asked);
-                    return result;
-                }
+                asked = control.recv(), if self.handover.is_none() => self.leave(asked),
                 death = ended => self.on_death(death).await?,
                 overreach = seat.stopped() => {
                     tracing::warn!(%overreach, "the keeper is woken again from its log");
@@ -328,8 +334,9 @@ impl Member {
 
     /// When something is due that no event announces.
     fn due(&self) -> Option<Instant> {
-        let leadership = if self.life.is_some() { self.leadership.next() } else { None };
-        [leadership, self.proposer.retry_at(), self.fetch.due(), self.forward_after, self.reads.due()]
+        let leadership = if self.takes_part() { self.leadership.next() } else { None };
+        let handover = self.handover.as_ref().map(|handover| handover.deadline);
+        [leadership, handover, self.proposer.retry_at(), self.fetch.due(), self.forward_after, self.reads.due()]
             .into_iter()
             .flatten()
             .min()

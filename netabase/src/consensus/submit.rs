@@ -40,6 +40,8 @@ struct State {
     next: u64,
     pending: BTreeMap<u64, Pending>,
     closed: bool,
+    /// No new commands are taken: the node is on its way out.
+    retired: bool,
     /// Why new commands are not taken, while they are not.
     refusal: Option<Trouble>,
     /// Why nothing can be done, where that is known better than "no quorum".
@@ -106,7 +108,7 @@ impl Submitter {
         let (answer, answered) = oneshot::channel();
         let number = {
             let mut state = self.state();
-            if state.closed {
+            if state.closed || state.retired {
                 return Err(Error::ShutDown);
             }
             if let Some(refusal) = &state.refusal {
@@ -131,8 +133,7 @@ impl Submitter {
         self.wake.notified().await;
     }
 
-    /// Whether any command waits for its outcome.
-    #[cfg(test)]
+    /// Whether no command waits for its outcome.
     pub(crate) fn is_idle(&self) -> bool {
         self.state().pending.is_empty()
     }
@@ -275,6 +276,12 @@ impl Submitter {
     /// New commands are refused with this, until it is taken back.
     pub(crate) fn refuse(&self, refusal: Option<Trouble>) {
         self.state().refusal = refusal;
+    }
+
+    /// No new commands are taken; those that wait for their outcome go on.
+    pub(crate) fn retire(&self) {
+        self.state().retired = true;
+        self.permits.close();
     }
 
     /// Ends every command; `error` says why, those that may have been proposed end in [`Error::ConnectionLost`].

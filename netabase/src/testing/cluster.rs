@@ -164,6 +164,17 @@ impl<S: Schema> Cluster<S> {
         }
     }
 
+    /// Stops a node in order, as [`Netabase::shutdown`] does: a leader hands its leadership over first.
+    ///
+    /// # Errors
+    /// What the node's shutdown gives.
+    pub async fn stop(&mut self, place: usize) -> Result<()> {
+        let Some(node) = self.places[place].node.take() else { return Ok(()) };
+        let stopped = node.shut_down().await;
+        self.fabric.cut(self.peer_id(place));
+        stopped
+    }
+
     /// Loses a node's consensus log, as when its file was deleted; the node must not be running.
     pub fn lose_log(&mut self, place: usize) {
         self.places[place].disks.lose_log();

@@ -30,6 +30,8 @@ pub(crate) enum Report {
     Agreement { agrees: bool },
     /// Every answer to the question is in.
     QuestionOver,
+    /// A voter that was told to succeed this leader agreed, or did not.
+    Told { agrees: bool },
     /// The leader took forwarded commands, or did not.
     Forwarded { outgoing: Vec<Outgoing>, answer: Result<ForwardAnswer, RequestError> },
     /// A voter answered a confirm, from this life of its directory, or did not.
@@ -72,6 +74,7 @@ impl Member {
                 }
             }
             Report::QuestionOver => self.leadership.on_question_over(now),
+            Report::Told { agrees } => self.on_told(agrees),
             Report::Forwarded { outgoing, answer } => {
                 self.forwarding = self.forwarding.saturating_sub(1);
                 match answer {
