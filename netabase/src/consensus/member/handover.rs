@@ -41,8 +41,12 @@ pub(super) struct Handover {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
-    /// Rounds may be open; nobody who was told is on its way.
+    /// Rounds may be open.
     Draining,
+    /// No round is open; what is chosen becomes durable, so that whoever misses some of it can fetch it from here.
+    Settling,
+    /// Nobody who was told is on its way.
+    Settled,
     /// A voter was told, and has not answered.
     Asking,
     /// A voter campaigns.
@@ -79,12 +83,19 @@ impl Member {
     /// Tells the next voter to succeed this leader, once no round is open.
     pub(super) fn hand_over(&mut self) {
         let Role::Leading { ballot } = self.leadership.role() else { return };
-        if self.proposer.open() > 0 {
+        let Some(handover) = &mut self.handover else { return };
+        if handover.stage == Stage::Draining && self.proposer.open() == 0 {
+            handover.stage = Stage::Settling;
+            let (durable, reports) = (self.seat.log.barrier(), self.reports.clone());
+            tokio::task::spawn_local(async move {
+                // Without its log this node ends anyway.
+                let _ = durable.await;
+                let _ = reports.send(Report::Settled).await;
+            });
+        }
+        if handover.stage != Stage::Settled {
             return;
         }
-        let Some(handover) = self.handover.as_mut().filter(|handover| handover.stage == Stage::Draining) else {
-            return;
-        };
         let terms = &self.seat.terms;
         let others = terms.voters.iter().filter(|peer| **peer != terms.me && !handover.told.contains(peer));
         let there = others.filter(|peer| self.acquaintances.knows(peer) && self.peers.contains_key(peer));
@@ -105,10 +116,19 @@ impl Member {
         });
     }
 
+    /// What is chosen is durable.
+    pub(super) fn on_settled(&mut self) {
+        self.advance(Stage::Settling, Stage::Settled);
+    }
+
     /// Who was told to succeed this leader answered, or did not.
     pub(super) fn on_told(&mut self, agrees: bool) {
-        if let Some(handover) = self.handover.as_mut().filter(|handover| handover.stage == Stage::Asking) {
-            handover.stage = if agrees { Stage::Agreed } else { Stage::Draining };
+        self.advance(Stage::Asking, if agrees { Stage::Agreed } else { Stage::Settled });
+    }
+
+    fn advance(&mut self, from: Stage, to: Stage) {
+        if let Some(handover) = self.handover.as_mut().filter(|handover| handover.stage == from) {
+            handover.stage = to;
         }
     }
 

@@ -30,6 +30,8 @@ pub(crate) enum Report {
     Agreement { agrees: bool },
     /// Every answer to the question is in.
     QuestionOver,
+    /// What was chosen when the last open round of a leader on its way out returned is durable.
+    Settled,
     /// A voter that was told to succeed this leader agreed, or did not.
     Told { agrees: bool },
     /// The leader took forwarded commands, or did not.
@@ -74,6 +76,7 @@ impl Member {
                 }
             }
             Report::QuestionOver => self.leadership.on_question_over(now),
+            Report::Settled => self.on_settled(),
             Report::Told { agrees } => self.on_told(agrees),
             Report::Forwarded { outgoing, answer } => {
                 self.forwarding = self.forwarding.saturating_sub(1);
