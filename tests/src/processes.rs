@@ -108,6 +108,12 @@ impl Processes {
         &self.places[node].dir
     }
 
+    /// The full addresses that every node is given.
+    #[must_use]
+    pub fn founders(&self) -> &[String] {
+        &self.founders
+    }
+
     /// Starts a node without waiting until it has started; nothing happens when it runs.
     ///
     /// # Errors

@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 
 use super::card::Card;
 use super::options::{Limits, Tuning};
+use super::space::FULL_BYTES;
 use super::volume::Volume;
 use crate::command::{EntryIds, entry_bytes_max};
 use crate::consensus::{
@@ -63,6 +64,10 @@ pub(super) struct Opened {
 impl Assembly {
     /// Opens the files; nothing is sent anywhere yet.
     pub(super) fn open(&self) -> Result<Opened> {
+        // Even to be opened, the files may need some room.
+        if self.volume.free_bytes().is_some_and(|free| free < FULL_BYTES) && self.volume.release_ballast()? {
+            tracing::warn!("the disk is full: the ballast is let go of to start at all");
+        }
         let me = self.identity.peer_id();
         let voters = Voters::new(self.peers.iter().map(|(peer, _)| *peer).collect());
         let founders: Vec<String> = voters.iter().map(ToString::to_string).collect();
