@@ -92,6 +92,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// An invite cannot be used.
+    #[error("the invite cannot be used: {reason}")]
+    InvalidInvite {
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+
     /// The schema of this program and that of the directory or of a peer differ.
     #[error(
         "the schemas differ: ours is {ours}, theirs is {theirs}; open it with the program that wrote it, or change the schema back"

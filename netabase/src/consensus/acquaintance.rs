@@ -43,6 +43,11 @@ impl Acquaintances {
         self.greeted.contains(peer)
     }
 
+    /// Everybody who was greeted.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PeerId> {
+        self.greeted.iter()
+    }
+
     pub(crate) fn on_disconnected(&mut self, peer: &PeerId) {
         self.greeted.remove(peer);
     }
@@ -63,6 +68,10 @@ impl Acquaintances {
         }
         self.greeted.insert(from);
         seat.claim(theirs.applied);
+        if theirs.epoch != seat.terms.epoch {
+            // What either counted or met in another epoch binds nobody in this one.
+            return Verdict::Welcome;
+        }
         if theirs.remembered.is_some_and(|remembered| remembered != seat.terms.incarnation) {
             return Verdict::Forgetful(format!(
                 "its directory is not the one in which the founder {from} first met it"
@@ -108,11 +117,8 @@ fn difference(mine: &Greeting, theirs: &Greeting) -> Option<Trouble> {
         let theirs = shown(theirs);
         return Some(Arc::new(move || Error::SchemaMismatch { ours: ours.clone(), theirs: theirs.clone() }));
     }
-    if mine.cluster != theirs.cluster || mine.epoch != theirs.epoch {
-        let reason = format!(
-            "a peer belongs to the cluster {} in epoch {}, this node to {} in epoch {}",
-            theirs.cluster, theirs.epoch.0, mine.cluster, mine.epoch.0
-        );
+    if mine.cluster != theirs.cluster {
+        let reason = format!("a peer belongs to the cluster {}, this node to {}", theirs.cluster, mine.cluster);
         return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
     }
     None

@@ -12,21 +12,27 @@
 
 mod answer;
 mod confirm;
+mod epoch;
 mod fetch;
 mod lead;
 mod report;
+mod seal;
+mod weigh;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use self::epoch::{peer_of, voters_of};
 pub(crate) use self::report::Report;
+use self::seal::Progress;
 use super::acquaintance::Acquaintances;
+use super::addresses::Addresses;
 use super::entries::Entries;
-use super::id::Round;
+use super::id::{Epoch, Round};
 use super::keeper::{Death, Life};
 use super::leadership::{Leadership, Role, Timing};
 use super::proposer::Proposer;
@@ -35,6 +41,7 @@ use super::seat::Seat;
 use super::submit::{Submitter, Trouble};
 use crate::command::EntryIds;
 use crate::error::{Error, Result};
+use crate::machine::Roster;
 use crate::network::NetworkEvent;
 
 /// Reports of what runs beside the member that may wait for it.
@@ -51,6 +58,8 @@ const REVIVE: Duration = Duration::from_millis(50);
 pub(crate) enum Control {
     /// Make everything durable and stop; the sender is dropped when that is done.
     ShutDown(#[expect(dead_code, reason = "only its end matters")] oneshot::Sender<()>),
+    /// Whether the cluster could go on without this member; the reason if not.
+    Weigh { leaving: PeerId, answer: oneshot::Sender<Result<()>> },
 }
 
 /// What a member tells about itself.
@@ -64,10 +73,13 @@ pub(crate) struct Standing {
     pub(crate) durable: Round,
     /// How often the keeper was woken again.
     pub(crate) revived: u64,
+    pub(crate) epoch: Epoch,
+    /// Whether a majority of the epoch's voters has entered it: only then may those that left with the last one stop.
+    pub(crate) settled: bool,
 }
 
 /// Records durably that this node must not vote in this epoch any more; the reason is kept for the user.
-pub(crate) type Renounce = Box<dyn Fn(&str) -> Result<()> + Send>;
+pub(crate) type Renounce = Box<dyn Fn(Epoch, &str) -> Result<()> + Send>;
 
 /// What a member is made of.
 pub(crate) struct Parts {
@@ -75,6 +87,7 @@ pub(crate) struct Parts {
     pub(crate) submitter: Arc<Submitter>,
     pub(crate) readers: ReadInbox,
     pub(crate) timing: Timing,
+    pub(crate) addresses: Addresses,
     pub(crate) ids: EntryIds,
     /// The founders and the records, as a greeting names them.
     pub(crate) founders: Vec<String>,
@@ -92,8 +105,14 @@ pub(crate) struct Member {
     /// Reads that the handle asks for, and those that are under way.
     readers: ReadInbox,
     reads: Reads<Reader>,
+    timing: Timing,
     leadership: Leadership,
     proposer: Proposer,
+    /// Who takes part, as the log says it, and where they are.
+    roster: watch::Receiver<Arc<Roster>>,
+    addresses: Addresses,
+    /// Voters that are known to have entered this epoch.
+    started: HashSet<PeerId>,
     acquaintances: Acquaintances,
     troubles: HashMap<PeerId, Trouble>,
     entries: Arc<Entries>,
@@ -116,8 +135,8 @@ pub(crate) struct Member {
     fetch: fetch::Fetch,
     flushing: bool,
     flush_after: Instant,
-    /// What each voter last said about how far its store is.
-    durable: HashMap<PeerId, Round>,
+    /// How far each node is, as it last said.
+    progress: HashMap<PeerId, Progress>,
     reports: mpsc::Sender<Report>,
     standing: watch::Sender<Standing>,
 }
@@ -125,12 +144,26 @@ pub(crate) struct Member {
 impl Member {
     /// Makes the member and the channel on which it tells about itself.
     pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Report>, watch::Receiver<Standing>) {
-        let Parts { seat, submitter, readers, timing, ids, founders, schema, votes, store_is_durable, renounce } =
-            parts;
+        let Parts {
+            seat,
+            submitter,
+            readers,
+            timing,
+            addresses,
+            ids,
+            founders,
+            schema,
+            votes,
+            store_is_durable,
+            renounce,
+        } = parts;
+        let epoch = seat.terms.epoch;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
         let (standing, watching) =
-            watch::channel(Standing { leads: false, votes, leader: None, applied, durable: 0, revived: 0 });
+            watch::channel(Standing { leads: false, votes, leader: None, applied, durable: 0, revived: 0, epoch, settled: false });
+        let mut roster = seat.replica.follow_roster();
+        roster.mark_changed();
         let leadership =
             Leadership::new(timing, seat.terms.me, seat.terms.voters.clone(), Instant::now(), crate::entropy::fraction);
         let member = Member {
@@ -138,8 +171,12 @@ impl Member {
             submitter,
             readers,
             reads: Reads::default(),
+            timing,
             leadership,
             proposer: Proposer::default(),
+            roster,
+            addresses,
+            started: HashSet::new(),
             acquaintances: Acquaintances::default(),
             troubles: HashMap::new(),
             entries: Arc::new(Entries::new(ids)),
@@ -158,7 +195,7 @@ impl Member {
             fetch: fetch::Fetch::default(),
             flushing: false,
             flush_after: Instant::now(),
-            durable: HashMap::new(),
+            progress: HashMap::new(),
             reports,
             standing,
         };
@@ -168,23 +205,24 @@ impl Member {
     /// Runs until the node is shut down or cannot go on.
     ///
     /// # Errors
-    /// [`Error::Storage`] when the log or the store failed.
+    /// [`Error::Storage`] when the log or the store failed; [`Error::Removed`] when this node left the cluster.
     pub(crate) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Report>,
         mut events: mpsc::Receiver<NetworkEvent>,
         mut control: mpsc::Receiver<Control>,
     ) -> Result<()> {
-        let seat = Arc::clone(&self.seat);
         let submitter = Arc::clone(&self.submitter);
-        let mut applied = seat.replica.follow();
+        let mut applied = self.seat.replica.follow();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.revive().await?;
         loop {
+            self.follow_roster().await?;
             self.act();
             self.pump();
             self.publish();
+            let seat = Arc::clone(&self.seat);
             let due = self.due();
             let ended = async {
                 match &mut self.life {
@@ -194,12 +232,15 @@ impl Member {
             };
             tokio::select! {
                 biased;
-                asked = control.recv() => {
-                    let result = self.stop().await;
-                    // Whoever asked hears of the end by this.
-                    drop(asked);
-                    return result;
-                }
+                asked = control.recv() => match asked {
+                    Some(Control::Weigh { leaving, answer }) => self.weigh(leaving, answer),
+                    asked => {
+                        let result = self.stop().await;
+                        // Whoever asked hears of the end by this.
+                        drop(asked);
+                        return result;
+                    }
+                },
                 death = ended => self.on_death(death).await?,
                 overreach = seat.stopped() => {
                     tracing::warn!(%overreach, "the keeper is woken again from its log");
@@ -258,7 +299,7 @@ impl Member {
         self.electing = false;
         self.proposer.reset();
         self.leadership.on_lost(Instant::now());
-        (self.renounce)(reason)
+        (self.renounce)(self.seat.terms.epoch, reason)
     }
 
     /// After a failed sync the log may show rows that are not on the disk, and no later sync would tell: a vote that
@@ -283,6 +324,10 @@ impl Member {
         self.fetch.on_progress(self.seat.replica.applied(), self.seat.sought(), Instant::now());
         self.greet_again();
         self.end_reads(Instant::now());
+        if self.is_released() {
+            return Err(Error::Removed);
+        }
+        self.seal_if_due(Instant::now());
         self.flush();
         self.prune();
         Ok(())
@@ -294,7 +339,9 @@ impl Member {
         let (leader, applied) = (self.leadership.leader(now), self.seat.replica.applied());
         let durable = self.durable_round();
         self.standing.send_if_modified(|standing| {
-            let news = Standing { leads, votes: self.votes, leader, applied, durable, revived: standing.revived };
+            let (epoch, settled) = (self.seat.terms.epoch, self.is_settled());
+            let (votes, revived) = (self.votes, standing.revived);
+            let news = Standing { leads, votes, leader, applied, durable, revived, epoch, settled };
             std::mem::replace(standing, news) != news
         });
     }

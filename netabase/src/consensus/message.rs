@@ -138,6 +138,8 @@ pub(crate) enum ForwardRequest {
     Commands(Vec<Bytes>),
     /// "Up to which round must I have applied what a read may not miss?"
     Read,
+    /// "Could the cluster go on without this member?"
+    Weigh { leaving: Vec<u8> },
 }
 
 /// Answers on channel `Forward`: whether the commands will be proposed. Their outcomes come with the log.
@@ -151,6 +153,8 @@ pub(crate) enum ForwardAnswer {
     },
     NoQuorum,
     Overloaded,
+    /// To a member that is to leave: why it cannot.
+    Refused { reason: String },
 }
 
 impl ForwardAnswer {

@@ -1,0 +1,119 @@
+//! From one epoch to the next, and who belongs to this one (DESIGN, "Rounds and epochs").
+//!
+//! ```text
+//! seal applied ─▶ keeper gone ─▶ log enters the next epoch ─▶ a new seat ─▶ a new keeper, if this node votes there
+//! ```
+//! Must hold: the keeper of an epoch is gone, and everything it sent to the log is durable or refused, before anything of the
+//! next one is said; what is said in an epoch is said under its number. A member that is in no epoch any more serves what
+//! it has until a majority of the next one has entered it.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use libp2p::PeerId;
+
+use super::{Acquaintances, Member, copy, fetch};
+use crate::consensus::id::{Epoch, Voters};
+use crate::consensus::leadership::Leadership;
+use crate::error::{Error, Result};
+use crate::machine::Roster;
+
+/// A peer by the bytes that the log knows it by; nothing for what is no peer id.
+pub(crate) fn peer_of(member: &crate::command::MemberId) -> Option<PeerId> {
+    PeerId::from_bytes(member.as_bytes()).ok()
+}
+
+/// The voters of the roster's epoch.
+pub(crate) fn voters_of(roster: &Roster) -> Voters {
+    Voters::new(roster.voters.iter().filter_map(peer_of).collect())
+}
+
+impl Member {
+    /// Goes where the applied seals lead, and tells the network who takes part.
+    pub(super) async fn follow_roster(&mut self) -> Result<()> {
+        if !self.roster.has_changed().unwrap_or(false) {
+            return Ok(());
+        }
+        let roster = Arc::clone(&self.roster.borrow_and_update());
+        if Epoch(roster.epoch) != self.seat.terms.epoch {
+            self.enter(&roster).await?;
+        }
+        self.seat.network.set_members(self.addresses.members(&roster));
+        Ok(())
+    }
+
+    async fn enter(&mut self, roster: &Roster) -> Result<()> {
+        let now = Instant::now();
+        self.seat.mute();
+        self.life = None;
+        self.electing = false;
+        self.proposer.reset();
+        self.reads.only(None);
+        let Ok(log) = self.seat.log.enter(Epoch(roster.epoch), roster.sealed).await else {
+            let failure = self.seat.log.failure();
+            return Err(failure.map_or(Error::ShutDown, |failure| copy(&failure)));
+        };
+        let voters = voters_of(roster);
+        let me = self.seat.terms.me;
+        self.seat.replica.enter(log.clone());
+        self.seat = Arc::new(self.seat.succeeded(voters.clone(), log));
+        self.votes = voters.position(&me).is_some();
+        self.leadership = Leadership::new(self.timing, me, voters, now, crate::entropy::fraction);
+        if let Some(first) = roster.first.as_ref().and_then(peer_of) {
+            self.leadership.expect(now, first);
+        }
+        self.acquaintances = Acquaintances::default();
+        self.started.clear();
+        self.fetch = fetch::Fetch::default();
+        tracing::info!(epoch = roster.epoch, round = roster.sealed, votes = self.votes, "a new epoch begins");
+        self.revive().await?;
+        self.submitter.send_all_again();
+        self.greet_again();
+        Ok(())
+    }
+
+    /// Everybody who holds, or held, a copy: who may be greeted, and asked for rows.
+    pub(super) fn nodes(&self) -> Vec<PeerId> {
+        let roster = self.seat.replica.roster();
+        let members = roster.members().filter(|(_, member)| member.role.is_node()).map(|(member, _)| member);
+        let mut nodes: Vec<PeerId> =
+            members.chain(&roster.voters).chain(roster.departed()).filter_map(peer_of).collect();
+        nodes.extend(self.addresses.bootstrap());
+        nodes.sort_unstable();
+        nodes.dedup();
+        nodes.retain(|peer| *peer != self.seat.terms.me);
+        nodes
+    }
+
+    /// Who hears this leader's beats: who votes, and who is to hold a copy.
+    pub(super) fn audience(&self) -> Vec<PeerId> {
+        let roster = self.seat.replica.roster();
+        let learners = roster.members().filter(|(_, member)| member.role.is_node()).map(|(member, _)| member);
+        let mut audience: Vec<PeerId> = learners.chain(&roster.voters).filter_map(peer_of).collect();
+        audience.sort_unstable();
+        audience.dedup();
+        audience.retain(|peer| *peer != self.seat.terms.me);
+        audience
+    }
+
+    /// Something came from this peer that was said in this epoch: it has entered it.
+    pub(super) fn on_started(&mut self, peer: PeerId) {
+        if self.seat.terms.voters.position(&peer).is_some() {
+            self.started.insert(peer);
+        }
+    }
+
+    /// Whether a majority of the voters has entered this epoch: the ones before it are history.
+    pub(super) fn is_settled(&self) -> bool {
+        let voters = &self.seat.terms.voters;
+        let mine = usize::from(self.votes && voters.position(&self.seat.terms.me).is_some());
+        self.started.len() + mine >= voters.majority()
+    }
+
+    /// Whether this node left the cluster, and nobody needs it any more.
+    pub(super) fn is_released(&self) -> bool {
+        let me = crate::command::MemberId::new(self.seat.terms.me.to_bytes());
+        let roster = self.seat.replica.roster();
+        roster.has_left(&me) && !roster.is_voter(&me) && self.is_settled()
+    }
+}

@@ -1,0 +1,252 @@
+//! Who takes part: the replicated list of members, invites, and the voters of the epoch.
+//!
+//! ```text
+//! Invite ─▶ Admit ─▶ member ─ a voter to be ─▶ Seal ─▶ voter ─ Remove ─▶ Seal ─▶ departed
+//! ```
+//! Must hold: a function of the log alone (no clock: who honours an invite looks at its expiry); `voters` changes with a
+//! seal only; everything is bounded, and what is dropped for that is the oldest in log order. One row of the store, written
+//! in the round that changes it; before the first change there is none and the founders are the list.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::sessions::Place;
+use crate::Error;
+use crate::command::{InviteHash, MemberId, MemberRole, Reform, ReformRefusal, Seal, VOTERS_MAX};
+use crate::schema::codec;
+use crate::storage::{Rows, StoreError, WriteSet, layout};
+
+/// Invites that are remembered, used or not.
+const INVITES_MAX: usize = 1_024;
+/// Nodes, voting or not.
+const NODES_MAX: usize = 256;
+/// Clients and readers; one more ends the one that was admitted first.
+const CLIENTS_MAX: usize = 4_096;
+/// Members that left and are remembered, so that they are told.
+const DEPARTED_MAX: usize = 1_024;
+
+/// One who takes part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Membership {
+    /// What it is, or, of a voter, is to be from the next epoch on.
+    pub(crate) role: MemberRole,
+    pub(crate) addresses: Vec<String>,
+    admitted: Place,
+}
+
+/// An invite that was given out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Invited {
+    role: MemberRole,
+    used_by: Option<MemberId>,
+    given: Place,
+}
+
+/// Who takes part, as of one round.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Roster {
+    /// The epoch, and the round of the seal that began it; 0 for the founders' epoch.
+    pub(crate) epoch: u64,
+    pub(crate) sealed: u64,
+    /// Who vote in this epoch, in order.
+    pub(crate) voters: Vec<MemberId>,
+    /// Who of them campaigns first; nobody in the founders' epoch.
+    pub(crate) first: Option<MemberId>,
+    members: BTreeMap<MemberId, Membership>,
+    invites: BTreeMap<InviteHash, Invited>,
+    /// Who left, and where in the log.
+    departed: BTreeMap<MemberId, Place>,
+}
+
+impl Roster {
+    /// The founders' list: before the log says anything.
+    pub(crate) fn founded(voters: impl IntoIterator<Item = MemberId>) -> Self {
+        let mut voters: Vec<MemberId> = voters.into_iter().collect();
+        voters.sort_unstable();
+        voters.dedup();
+        let founder =
+            || Membership { role: MemberRole::Voter, addresses: Vec::new(), admitted: Place { round: 0, position: 0 } };
+        let members = voters.iter().map(|voter| (voter.clone(), founder())).collect();
+        Roster { voters, members, ..Roster::default() }
+    }
+
+    /// What the store holds, if the log has changed anything.
+    pub(super) fn load(rows: &dyn Rows) -> Result<Option<Roster>, Error> {
+        let Some(row) = rows.get(&layout::roster_key())? else { return Ok(None) };
+        let roster = codec::decode(&row)
+            .map_err(|error| StoreError::Damaged(format!("the list of members does not decode: {error}")))?;
+        Ok(Some(roster))
+    }
+
+    /// Its row, the same bytes on every node.
+    pub(super) fn row(&self) -> Result<WriteSet, Error> {
+        let row = codec::encode(self)
+            .map_err(|error| StoreError::Failed(format!("the list of members cannot be written: {error}")))?;
+        let mut rows = WriteSet::default();
+        rows.put(layout::roster_key(), Bytes::from(row));
+        Ok(rows)
+    }
+
+    /// Everybody who takes part, voters that are to leave not among them.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (&MemberId, &Membership)> {
+        self.members.iter()
+    }
+
+    pub(crate) fn member(&self, member: &MemberId) -> Option<&Membership> {
+        self.members.get(member)
+    }
+
+    pub(crate) fn is_voter(&self, member: &MemberId) -> bool {
+        self.voters.binary_search(member).is_ok()
+    }
+
+    /// Whether it left, and nothing brought it back.
+    pub(crate) fn has_left(&self, member: &MemberId) -> bool {
+        self.departed.contains_key(member)
+    }
+
+    pub(crate) fn departed(&self) -> impl Iterator<Item = &MemberId> {
+        self.departed.keys()
+    }
+
+    /// The invites that may be presented.
+    pub(crate) fn invites(&self) -> impl Iterator<Item = &InviteHash> {
+        self.invites.keys()
+    }
+
+    /// Whether this invite may be used by this member, and for what.
+    pub(crate) fn invited(&self, hash: &InviteHash, member: &MemberId) -> Result<MemberRole, ReformRefusal> {
+        let invited = self.invites.get(hash).ok_or(ReformRefusal::UnknownInvite)?;
+        match &invited.used_by {
+            Some(other) if other != member => Err(ReformRefusal::UsedInvite),
+            _ => Ok(invited.role),
+        }
+    }
+
+    /// The voters that the next epoch is to have, in order, if they are others than this one's.
+    pub(crate) fn next_voters(&self) -> Option<Vec<MemberId>> {
+        let wanted = self.members.iter().filter(|(_, member)| member.role == MemberRole::Voter);
+        let next: Vec<MemberId> = wanted.map(|(id, _)| id.clone()).collect();
+        (next != self.voters && !next.is_empty()).then_some(next)
+    }
+
+    /// Changes the list, or says why not, and then nothing changed.
+    pub(super) fn reform(&mut self, reform: &Reform, place: Place) -> Result<(), ReformRefusal> {
+        match reform {
+            Reform::Invite { hash, role } => {
+                self.invites.entry(*hash).or_insert(Invited { role: *role, used_by: None, given: place });
+                while self.invites.len() > INVITES_MAX {
+                    drop_oldest(&mut self.invites, |invited| Some(invited.given));
+                }
+                Ok(())
+            }
+            Reform::Revoke { hash } => {
+                self.invites.remove(hash);
+                Ok(())
+            }
+            Reform::Admit { hash, member, addresses } => self.admit(hash, member, addresses, place),
+            Reform::Remove { member } => self.remove(member, place),
+            Reform::Move { member, addresses } => {
+                let known = self.members.get_mut(member).ok_or(ReformRefusal::NotAMember)?;
+                known.addresses.clone_from(addresses);
+                Ok(())
+            }
+        }
+    }
+
+    fn admit(
+        &mut self,
+        hash: &InviteHash,
+        member: &MemberId,
+        addresses: &[String],
+        place: Place,
+    ) -> Result<(), ReformRefusal> {
+        let role = self.invited(hash, member)?;
+        let used = self.invites.get(hash).is_some_and(|invited| invited.used_by.is_some());
+        if used {
+            // It presents its invite again: it is in, or was removed since, which an old invite does not undo.
+            return if self.members.contains_key(member) { Ok(()) } else { Err(ReformRefusal::UsedInvite) };
+        }
+        if role.is_node() {
+            let nodes = self.members.values().filter(|member| member.role.is_node()).count();
+            let voters = self.members.values().filter(|member| member.role == MemberRole::Voter).count();
+            if nodes >= NODES_MAX || (role == MemberRole::Voter && voters >= VOTERS_MAX) {
+                return Err(ReformRefusal::TooMany);
+            }
+        }
+        if let Some(invited) = self.invites.get_mut(hash) {
+            invited.used_by = Some(member.clone());
+        }
+        self.departed.remove(member);
+        match self.members.get_mut(member) {
+            // What it was invited to be more is a gain, what it was before stays otherwise: a voter does not become a
+            // client by an invite.
+            Some(known) if known.role.is_node() && !(known.role == MemberRole::Learner && role == MemberRole::Voter) => {}
+            Some(known) => known.role = role,
+            None => {
+                let addresses = addresses.to_vec();
+                self.members.insert(member.clone(), Membership { role, addresses, admitted: place });
+            }
+        }
+        let is_client = |member: &Membership| !member.role.is_node();
+        while self.members.values().filter(|member| is_client(member)).count() > CLIENTS_MAX {
+            drop_oldest(&mut self.members, |member| is_client(member).then_some(member.admitted));
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, member: &MemberId, place: Place) -> Result<(), ReformRefusal> {
+        let Some(known) = self.members.get(member) else {
+            return if self.has_left(member) { Ok(()) } else { Err(ReformRefusal::NotAMember) };
+        };
+        let voters = self.members.values().filter(|member| member.role == MemberRole::Voter).count();
+        if known.role == MemberRole::Voter && voters == 1 {
+            return Err(ReformRefusal::LastVoter);
+        }
+        self.members.remove(member);
+        if !self.is_voter(member) {
+            self.depart(member.clone(), place);
+        }
+        Ok(())
+    }
+
+    /// Ends the epoch; `false` when the seal is of another one, and void.
+    pub(super) fn seal(&mut self, seal: &Seal, place: Place) -> bool {
+        if seal.epoch != self.epoch || place.position != 0 {
+            return false;
+        }
+        let leaving: Vec<MemberId> =
+            self.voters.iter().filter(|voter| !seal.voters.contains(voter)).cloned().collect();
+        for voter in leaving {
+            // A voter that is still wanted had no place in this epoch: it follows as a learner until the next seal.
+            if !self.members.contains_key(&voter) {
+                self.depart(voter, place);
+            }
+        }
+        self.epoch += 1;
+        self.sealed = place.round;
+        self.voters.clone_from(&seal.voters);
+        self.first = Some(seal.first.clone());
+        true
+    }
+
+    fn depart(&mut self, member: MemberId, place: Place) {
+        self.departed.insert(member, place);
+        while self.departed.len() > DEPARTED_MAX {
+            drop_oldest(&mut self.departed, |left| Some(*left));
+        }
+    }
+}
+
+/// Drops the entry of the earliest place; those without one stay.
+fn drop_oldest<K: Clone + Ord, V>(entries: &mut BTreeMap<K, V>, place: impl Fn(&V) -> Option<Place>) {
+    let oldest = entries.iter().filter_map(|(key, value)| Some((place(value)?, key))).min().map(|(_, key)| key.clone());
+    if let Some(oldest) = oldest {
+        entries.remove(&oldest);
+    }
+}
+
+#[cfg(test)]
+mod tests;
