@@ -29,7 +29,7 @@ pub use self::explain::Explain;
 pub use self::linearizable::Linearizable;
 pub use self::requested::Requested;
 pub use self::start::Start;
-pub use self::status::{Role, StateHash, Status};
+pub use self::status::{StateHash, Status};
 pub use self::stream::Records;
 pub use self::tx::Tx;
 pub use self::watch::{Changes, Watch};

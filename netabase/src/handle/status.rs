@@ -6,17 +6,7 @@ use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 
 use crate::error::Result;
-use crate::node::Node;
-
-/// What a node is to its cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Role {
-    /// Holds a full copy and votes.
-    Voter,
-    /// Holds a full copy and does not vote.
-    Learner,
-}
+use crate::node::{Node, Role};
 
 /// What a node knows of itself and its cluster, now.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,14 +9,20 @@
 
 mod assemble;
 mod card;
+mod invite;
 mod options;
+mod role;
 mod space;
 mod thread;
 mod volume;
 
 pub(crate) use self::assemble::{Assembly, Wire};
+pub use self::invite::Invite;
+#[allow(unused_imports, reason = "the member that lets in uses it")]
+pub(crate) use self::invite::check_expiry;
 pub(crate) use self::options::Options;
 pub use self::options::{Limits, Tuning};
+pub use self::role::Role;
 pub(crate) use self::thread::Node;
 pub(crate) use self::volume::Directory;
 #[cfg(any(test, feature = "testing"))]

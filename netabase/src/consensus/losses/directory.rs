@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::stage::{Stage, eager, item, patient, put_at_last, serve, until};
 use crate::consensus::id::Incarnation;
 use crate::consensus::message::PaxosAnswer;
-use crate::handle::Role;
+use crate::node::Role;
 use crate::node::Tuning;
 use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
