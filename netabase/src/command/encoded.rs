@@ -195,7 +195,7 @@ mod tests {
     use std::ops::Bound;
 
     use super::*;
-    use crate::command::{Digest, MemberId, MemberRole, RangeRead, Read, Reform, RequestId, Seal};
+    use crate::command::{Digest, Life, MemberId, MemberRole, RangeRead, Read, Reform, RequestId, Seal};
     use crate::schema::IndexId;
 
     fn commands() -> impl Strategy<Value = Command> {
@@ -229,10 +229,15 @@ mod tests {
         let reform = prop_oneof![
             any::<[u8; 32]>().prop_map(|hash| Reform::Invite { hash, role: MemberRole::Client }),
             any::<[u8; 32]>().prop_map(|hash| Reform::Revoke { hash }),
-            (any::<[u8; 32]>(), member(), addresses())
-                .prop_map(|(hash, member, addresses)| Reform::Admit { hash, member, addresses }),
+            (any::<[u8; 32]>(), member()).prop_map(|(hash, member)| Reform::Admit { hash, member }),
             member().prop_map(|member| Reform::Remove { member }),
-            (member(), addresses()).prop_map(|(member, addresses)| Reform::Move { member, addresses }),
+            (member(), any::<[u8; 16]>(), any::<u32>(), addresses()).prop_map(
+                |(member, incarnation, lapses, addresses)| Reform::Present {
+                    member,
+                    life: Life { incarnation, lapses },
+                    addresses
+                }
+            ),
         ]
         .prop_map(Action::from);
         let seal = (any::<u64>(), prop::collection::btree_set(member(), 1..5)).prop_map(|(epoch, voters)| {

@@ -21,5 +21,7 @@ pub(crate) use command::{Action, Command, SessionId, Write};
 pub(crate) use encoded::EncodedCommand;
 pub(crate) use entry::{Entry, EntryId, EntryIds};
 pub(crate) use outcome::{Applied, Outcome, ReformRefusal, Refusal};
-pub(crate) use reform::{ADDRESS_BYTES_MAX, ADDRESSES_MAX, InviteHash, MemberId, MemberRole, Reform, Seal, VOTERS_MAX};
+pub(crate) use reform::{
+    ADDRESS_BYTES_MAX, ADDRESSES_MAX, InviteHash, Life, MemberId, MemberRole, Reform, Seal, VOTERS_MAX,
+};
 pub(crate) use transaction::{Digest, RANGE_ROWS_MAX, RangeRead, Read, RequestId, Transaction};

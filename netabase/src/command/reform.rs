@@ -72,12 +72,28 @@ pub(crate) enum Reform {
     Invite { hash: InviteHash, role: MemberRole },
     /// An invite is good for nothing any more. Who has used it stays.
     Revoke { hash: InviteHash },
-    /// A member joins on an invite, reachable at these addresses. Again by the same member, it changes nothing.
-    Admit { hash: InviteHash, member: MemberId, addresses: Vec<String> },
+    /// A member joins on an invite. Again by the same member, it changes nothing.
+    Admit { hash: InviteHash, member: MemberId },
     /// A member leaves: at once, or, if it is a voter, with the next seal.
     Remove { member: MemberId },
-    /// A member is reachable at other addresses.
-    Move { member: MemberId, addresses: Vec<String> },
+    /// A member says in which life it is, and where it is reached. It votes in this life from the next seal on.
+    Present { member: MemberId, life: Life, addresses: Vec<String> },
+}
+
+/// Since when a node remembers what it voted for (D9, D14).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) struct Life {
+    /// Drawn at random when its data directory was made.
+    pub(crate) incarnation: [u8; 16],
+    /// How often it has lost its memory in this directory.
+    pub(crate) lapses: u32,
+}
+
+impl fmt::Debug for Life {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.incarnation[..4].iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        write!(f, "+{}", self.lapses)
+    }
 }
 
 /// The end of an epoch.
@@ -100,8 +116,8 @@ impl Bounded for Reform {
     fn is_within_bounds(&self) -> bool {
         match self {
             Reform::Invite { .. } | Reform::Revoke { .. } => true,
-            Reform::Remove { member } => is_id(member),
-            Reform::Admit { member, addresses, .. } | Reform::Move { member, addresses } => {
+            Reform::Remove { member } | Reform::Admit { member, .. } => is_id(member),
+            Reform::Present { member, addresses, .. } => {
                 let fits = |address: &String| address.len() <= ADDRESS_BYTES_MAX;
                 is_id(member) && addresses.len() <= ADDRESSES_MAX && addresses.iter().all(fits)
             }
@@ -163,12 +179,13 @@ mod tests {
 
     #[test]
     fn addresses_are_bounded() {
-        let admit = |addresses: Vec<String>| {
-            let reform = Reform::Admit { hash: [1; 32], member: id(1), addresses };
+        let life = Life { incarnation: [1; 16], lapses: 0 };
+        let present = |addresses: Vec<String>| {
+            let reform = Reform::Present { member: id(1), life, addresses };
             decode::<Reform>(&Bytes::from(encode(&reform)))
         };
-        assert!(admit(vec!["/ip4/127.0.0.1/tcp/1".into(); ADDRESSES_MAX]).is_ok());
-        assert!(admit(vec![String::new(); ADDRESSES_MAX + 1]).is_err());
-        assert!(admit(vec!["a".repeat(ADDRESS_BYTES_MAX + 1)]).is_err());
+        assert!(present(vec!["/ip4/127.0.0.1/tcp/1".into(); ADDRESSES_MAX]).is_ok());
+        assert!(present(vec![String::new(); ADDRESSES_MAX + 1]).is_err());
+        assert!(present(vec!["a".repeat(ADDRESS_BYTES_MAX + 1)]).is_err());
     }
 }

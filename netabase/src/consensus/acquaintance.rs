@@ -97,7 +97,7 @@ pub(crate) fn greeting(seat: &Seat, founders: &[String], schema: &[(String, Stri
         founders: founders.to_vec(),
         schema: schema.to_vec(),
         counted: met.map_or(0, |row| row.counted),
-        remembered: met.map(|row| row.incarnation),
+        remembered: seat.life_of(peer),
         applied: seat.replica.applied(),
     }
 }

@@ -41,7 +41,7 @@ impl Addresses {
                 }
             }
         }
-        let silent = roster.voters.iter().chain(roster.departed()).filter_map(peer_of);
+        let silent = roster.voters.iter().map(|voter| &voter.id).chain(roster.departed()).filter_map(peer_of);
         for peer in silent.chain(roster.invites().filter_map(knocker)) {
             peers.entry(peer).or_default();
         }

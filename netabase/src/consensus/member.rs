@@ -15,6 +15,7 @@ mod confirm;
 mod epoch;
 mod fetch;
 mod lead;
+mod present;
 mod report;
 mod seal;
 mod weigh;
@@ -26,11 +27,11 @@ use std::time::{Duration, Instant};
 use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub(crate) use self::epoch::{peer_of, voters_of};
+pub(crate) use self::epoch::{named_in, peer_of, voters_of};
 pub(crate) use self::report::Report;
 use self::seal::Progress;
 use super::acquaintance::Acquaintances;
-use super::addresses::Addresses;
+use super::addresses::{Addresses, member_id};
 use super::entries::Entries;
 use super::id::{Epoch, Round};
 use super::keeper::{Death, Life};
@@ -39,7 +40,7 @@ use super::proposer::Proposer;
 use super::reads::{ReadInbox, Reader, Reads};
 use super::seat::Seat;
 use super::submit::{Submitter, Trouble};
-use crate::command::EntryIds;
+use crate::command::{EntryIds, Life as VotingLife};
 use crate::error::{Error, Result};
 use crate::machine::Roster;
 use crate::network::NetworkEvent;
@@ -78,8 +79,13 @@ pub(crate) struct Standing {
     pub(crate) settled: bool,
 }
 
-/// Records durably that this node must not vote in this epoch any more; the reason is kept for the user.
-pub(crate) type Renounce = Box<dyn Fn(Epoch, &str) -> Result<()> + Send>;
+/// Records durably, in the node's card, what must outlive it.
+pub(crate) trait Keepsake: Send {
+    /// This node votes no more in the life before this one; the reason is kept for the user.
+    fn lapse(&self, life: VotingLife, reason: &str) -> Result<()>;
+    /// This node left the cluster.
+    fn depart(&self) -> Result<()>;
+}
 
 /// What a member is made of.
 pub(crate) struct Parts {
@@ -92,10 +98,10 @@ pub(crate) struct Parts {
     /// The founders and the records, as a greeting names them.
     pub(crate) founders: Vec<String>,
     pub(crate) schema: Vec<(String, String)>,
-    pub(crate) votes: bool,
+    pub(crate) own: VotingLife,
     /// Whether what the store holds survives a restart; otherwise the log has to keep everything.
     pub(crate) store_is_durable: bool,
-    pub(crate) renounce: Renounce,
+    pub(crate) keepsake: Box<dyn Keepsake>,
 }
 
 /// The running member.
@@ -118,12 +124,14 @@ pub(crate) struct Member {
     entries: Arc<Entries>,
     founders: Arc<[String]>,
     schema: Arc<[(String, String)]>,
-    renounce: Renounce,
+    keepsake: Box<dyn Keepsake>,
     store_is_durable: bool,
     /// Through which round every voter's store is durable, as the leader counts it.
     held: Round,
-    /// Whether this node may vote in this epoch.
+    /// In which life this node is, and whether it may vote in it in this epoch.
+    own: VotingLife,
     votes: bool,
+    presence: present::Presence,
     life: Option<Life>,
     /// Counts the lives of the keeper, so that reports of an earlier one are not taken for this one's.
     lives: u64,
@@ -153,15 +161,24 @@ impl Member {
             ids,
             founders,
             schema,
-            votes,
+            own,
             store_is_durable,
-            renounce,
+            keepsake,
         } = parts;
+        let votes = seat.replica.roster().votes(&member_id(&seat.terms.me), own);
         let epoch = seat.terms.epoch;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
-        let (standing, watching) =
-            watch::channel(Standing { leads: false, votes, leader: None, applied, durable: 0, revived: 0, epoch, settled: false });
+        let (standing, watching) = watch::channel(Standing {
+            leads: false,
+            votes,
+            leader: None,
+            applied,
+            durable: 0,
+            revived: 0,
+            epoch,
+            settled: false,
+        });
         let mut roster = seat.replica.follow_roster();
         roster.mark_changed();
         let leadership =
@@ -182,10 +199,12 @@ impl Member {
             entries: Arc::new(Entries::new(ids)),
             founders: founders.into(),
             schema: schema.into(),
-            renounce,
+            keepsake,
             store_is_durable,
             held: 0,
+            own,
             votes,
+            presence: present::Presence::default(),
             life: None,
             lives: 0,
             electing: false,
@@ -290,7 +309,8 @@ impl Member {
         self.revive().await
     }
 
-    /// This node must never vote again in this epoch (D9).
+    /// This node must never vote again in this epoch (D9): from now on it is another one, which votes in an epoch that names
+    /// it.
     fn renounce(&mut self, reason: &str) -> Result<()> {
         tracing::error!(reason, "this node does not vote any more in this epoch; it follows");
         self.seat.mute();
@@ -299,7 +319,8 @@ impl Member {
         self.electing = false;
         self.proposer.reset();
         self.leadership.on_lost(Instant::now());
-        (self.renounce)(self.seat.terms.epoch, reason)
+        self.own.lapses += 1;
+        self.keepsake.lapse(self.own, reason)
     }
 
     /// After a failed sync the log may show rows that are not on the disk, and no later sync would tell: a vote that
@@ -325,8 +346,10 @@ impl Member {
         self.greet_again();
         self.end_reads(Instant::now());
         if self.is_released() {
+            self.keepsake.depart()?;
             return Err(Error::Removed);
         }
+        self.present();
         self.seal_if_due(Instant::now());
         self.flush();
         self.prune();

@@ -154,7 +154,9 @@ pub(crate) enum ForwardAnswer {
     NoQuorum,
     Overloaded,
     /// To a member that is to leave: why it cannot.
-    Refused { reason: String },
+    Refused {
+        reason: String,
+    },
 }
 
 impl ForwardAnswer {

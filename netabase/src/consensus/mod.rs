@@ -61,7 +61,7 @@ pub(crate) use self::guard::OPEN_ROUNDS_MAX;
 pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};
 pub(crate) use self::leadership::Timing;
 pub(crate) use self::log::{Log, Owner};
-pub(crate) use self::member::{Control, Member, Parts, Report, Standing, peer_of, voters_of};
+pub(crate) use self::member::{Control, Keepsake, Member, Parts, Report, Standing, named_in, peer_of, voters_of};
 pub(crate) use self::reads::ReadQueue;
 pub(crate) use self::replica::Replica;
 pub(crate) use self::seat::{Seat, Terms};

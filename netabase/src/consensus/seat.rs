@@ -4,7 +4,7 @@
 //! of that peer's directory (D14); a seal that was accepted or proposed here is known before anybody hears of it. A seat is
 //! left with its epoch: what still holds it can neither log nor apply anything.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,6 +30,8 @@ pub(crate) struct Terms {
     pub(crate) incarnation: Incarnation,
     pub(crate) me: PeerId,
     pub(crate) voters: Voters,
+    /// Which life of their directories the seal before this epoch named; of a voter that is not here, the one met first.
+    pub(crate) named: HashMap<PeerId, Incarnation>,
     pub(crate) entry_bytes_max: usize,
     /// How long a voter may take to answer.
     pub(crate) vote_timeout: Duration,
@@ -182,8 +184,8 @@ impl Seat {
     }
 
     /// The seat in the epoch that follows this one, with the log as that epoch writes to it.
-    pub(crate) fn succeeded(&self, voters: Voters, log: Log) -> Seat {
-        let terms = Terms { epoch: log.epoch(), voters, ..self.terms.clone() };
+    pub(crate) fn succeeded(&self, voters: Voters, named: HashMap<PeerId, Incarnation>, log: Log) -> Seat {
+        let terms = Terms { epoch: log.epoch(), voters, named, ..self.terms.clone() };
         let seat = Seat::new(terms, self.network.clone(), log, Arc::clone(&self.replica));
         seat.claim(self.claimed.load(Ordering::Relaxed));
         seat
@@ -206,19 +208,27 @@ impl Seat {
     /// Has the log remember the life of its directory in which a peer was first met: whatever this node says later rests on
     /// it. `false` when the log does not take it.
     pub(crate) fn meet(&self, peer: PeerId, incarnation: Incarnation) -> bool {
+        if self.met(&peer).is_some() || self.terms.named.get(&peer).is_some_and(|named| *named != incarnation) {
+            return true;
+        }
         let row = PeerRow { epoch: self.terms.epoch, incarnation, counted: 0 };
-        self.met(&peer).is_some() || self.log.meet(peer, row).is_queued()
+        self.log.meet(peer, row).is_queued()
     }
 
-    /// Whether this node met `peer` with another directory: what it promised there is forgotten, so it may not lead either,
+    /// The life of its directory in which this peer may vote: the one that the epoch names, or else the one met first.
+    pub(crate) fn life_of(&self, peer: &PeerId) -> Option<Incarnation> {
+        self.terms.named.get(peer).copied().or_else(|| self.met(peer).map(|row| row.incarnation))
+    }
+
+    /// Whether this node knows `peer` with another directory: what it promised there is forgotten, so it may not lead either,
     /// since it would count its own vote (D14).
     pub(crate) fn is_other_life(&self, peer: &PeerId, incarnation: Incarnation) -> bool {
-        self.met(peer).is_some_and(|row| row.incarnation != incarnation)
+        self.life_of(peer).is_some_and(|known| known != incarnation)
     }
 
-    /// Whether it is durable that `peer` was met with this directory.
+    /// Whether it is durable that `peer` votes with this directory.
     pub(crate) fn is_known_life(&self, peer: &PeerId, incarnation: Incarnation) -> bool {
-        self.met(peer).is_some_and(|row| row.incarnation == incarnation)
+        self.life_of(peer).is_some_and(|known| known == incarnation)
     }
 
     /// Resolves when a vote of `peer` under `ballot` may be counted.

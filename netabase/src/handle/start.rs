@@ -90,11 +90,11 @@ impl<S: Schema> Start<S> {
             Some(identity) => identity,
             None => Identity::load_or_create(&options.data_dir)?,
         };
-        let peers = options.founder_peers(identity.peer_id())?;
+        let origin = options.origin(identity.peer_id())?;
         let assembly = Assembly {
             catalog,
             identity,
-            peers,
+            origin,
             volume: Arc::new(volume),
             wire,
             store: options.store,

@@ -26,7 +26,7 @@ pub(crate) use footprint::Footprint;
 #[cfg(test)]
 pub(crate) use hash::StateHash;
 pub(crate) use machine::{Answer, FlushDone, Machine};
-pub(crate) use roster::Roster;
+pub(crate) use roster::{Roster, Voter};
 pub(crate) use rule::Rule;
 pub(crate) use schema::{Keeper, adopt};
 pub(crate) use sessions::Reply;

@@ -5,7 +5,9 @@
 //! ```
 //! Must hold: a function of the log alone (no clock: who honours an invite looks at its expiry); `voters` changes with a
 //! seal only; everything is bounded, and what is dropped for that is the oldest in log order. One row of the store, written
-//! in the round that changes it; before the first change there is none and the founders are the list.
+//! in the round that changes it; before the first change there is none and the founders are the list. Which life of a voter
+//! votes in an epoch is what it had said of itself before the seal: so a node that lost its memory, or its directory, has no
+//! vote in an epoch in which it may have voted before (D9, D14).
 
 use std::collections::BTreeMap;
 
@@ -14,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::sessions::Place;
 use crate::Error;
-use crate::command::{InviteHash, MemberId, MemberRole, Reform, ReformRefusal, Seal, VOTERS_MAX};
+use crate::command::{InviteHash, Life, MemberId, MemberRole, Reform, ReformRefusal, Seal, VOTERS_MAX};
 use crate::schema::codec;
 use crate::storage::{Rows, StoreError, WriteSet, layout};
 
@@ -33,7 +35,17 @@ pub(crate) struct Membership {
     /// What it is, or, of a voter, is to be from the next epoch on.
     pub(crate) role: MemberRole,
     pub(crate) addresses: Vec<String>,
+    /// In which life it last said to be.
+    pub(crate) life: Option<Life>,
     admitted: Place,
+}
+
+/// One who votes in an epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Voter {
+    pub(crate) id: MemberId,
+    /// The life that votes; a founder that has said nothing of it: the one that its peers met first.
+    pub(crate) life: Option<Life>,
 }
 
 /// An invite that was given out.
@@ -51,7 +63,7 @@ pub(crate) struct Roster {
     pub(crate) epoch: u64,
     pub(crate) sealed: u64,
     /// Who vote in this epoch, in order.
-    pub(crate) voters: Vec<MemberId>,
+    pub(crate) voters: Vec<Voter>,
     /// Who of them campaigns first; nobody in the founders' epoch.
     pub(crate) first: Option<MemberId>,
     members: BTreeMap<MemberId, Membership>,
@@ -63,12 +75,10 @@ pub(crate) struct Roster {
 impl Roster {
     /// The founders' list: before the log says anything.
     pub(crate) fn founded(voters: impl IntoIterator<Item = MemberId>) -> Self {
-        let mut voters: Vec<MemberId> = voters.into_iter().collect();
-        voters.sort_unstable();
-        voters.dedup();
-        let founder =
-            || Membership { role: MemberRole::Voter, addresses: Vec::new(), admitted: Place { round: 0, position: 0 } };
-        let members = voters.iter().map(|voter| (voter.clone(), founder())).collect();
+        let beginning = Place { round: 0, position: 0 };
+        let founder = || Membership { role: MemberRole::Voter, addresses: Vec::new(), life: None, admitted: beginning };
+        let members: BTreeMap<MemberId, Membership> = voters.into_iter().map(|voter| (voter, founder())).collect();
+        let voters = members.keys().map(|id| Voter { id: id.clone(), life: None }).collect();
         Roster { voters, members, ..Roster::default() }
     }
 
@@ -98,8 +108,18 @@ impl Roster {
         self.members.get(member)
     }
 
+    /// How this one votes in this epoch, if it does.
+    pub(crate) fn voter(&self, member: &MemberId) -> Option<&Voter> {
+        self.voters.binary_search_by(|voter| voter.id.cmp(member)).ok().map(|at| &self.voters[at])
+    }
+
     pub(crate) fn is_voter(&self, member: &MemberId) -> bool {
-        self.voters.binary_search(member).is_ok()
+        self.voter(member).is_some()
+    }
+
+    /// Whether anything but the founding has happened to it.
+    pub(crate) fn is_founded_only(&self) -> bool {
+        self.epoch == 0 && self.invites.is_empty() && self.departed.is_empty()
     }
 
     /// Whether it left, and nothing brought it back.
@@ -125,11 +145,27 @@ impl Roster {
         }
     }
 
-    /// The voters that the next epoch is to have, in order, if they are others than this one's.
-    pub(crate) fn next_voters(&self) -> Option<Vec<MemberId>> {
+    /// The voters that the next epoch is to have, in order; nothing, if it would be as this one.
+    pub(crate) fn next_voters(&self) -> Option<Vec<Voter>> {
         let wanted = self.members.iter().filter(|(_, member)| member.role == MemberRole::Voter);
-        let next: Vec<MemberId> = wanted.map(|(id, _)| id.clone()).collect();
-        (next != self.voters && !next.is_empty()).then_some(next)
+        let next: Vec<Voter> = wanted.map(|(id, member)| Voter { id: id.clone(), life: member.life }).collect();
+        let same = next.len() == self.voters.len()
+            && next.iter().zip(&self.voters).all(|(next, now)| next.id == now.id && !self.gains_vote(next));
+        (!same && !next.is_empty()).then_some(next)
+    }
+
+    /// Whether this voter has a vote in the next epoch that it does not have in this one.
+    pub(crate) fn gains_vote(&self, voter: &Voter) -> bool {
+        voter.life.map_or(!self.is_voter(&voter.id), |life| !self.votes(&voter.id, life))
+    }
+
+    /// Whether this one votes in this epoch, in this life.
+    pub(crate) fn votes(&self, member: &MemberId, life: Life) -> bool {
+        self.voter(member).is_some_and(|voter| match voter.life {
+            Some(named) => named == life,
+            // Of a founder's first life its peers decide, by what they met first.
+            None => life.lapses == 0,
+        })
     }
 
     /// Changes the list, or says why not, and then nothing changed.
@@ -146,23 +182,18 @@ impl Roster {
                 self.invites.remove(hash);
                 Ok(())
             }
-            Reform::Admit { hash, member, addresses } => self.admit(hash, member, addresses, place),
+            Reform::Admit { hash, member } => self.admit(hash, member, place),
             Reform::Remove { member } => self.remove(member, place),
-            Reform::Move { member, addresses } => {
+            Reform::Present { member, life, addresses } => {
                 let known = self.members.get_mut(member).ok_or(ReformRefusal::NotAMember)?;
+                known.life = Some(*life);
                 known.addresses.clone_from(addresses);
                 Ok(())
             }
         }
     }
 
-    fn admit(
-        &mut self,
-        hash: &InviteHash,
-        member: &MemberId,
-        addresses: &[String],
-        place: Place,
-    ) -> Result<(), ReformRefusal> {
+    fn admit(&mut self, hash: &InviteHash, member: &MemberId, place: Place) -> Result<(), ReformRefusal> {
         let role = self.invited(hash, member)?;
         let used = self.invites.get(hash).is_some_and(|invited| invited.used_by.is_some());
         if used {
@@ -183,11 +214,12 @@ impl Roster {
         match self.members.get_mut(member) {
             // What it was invited to be more is a gain, what it was before stays otherwise: a voter does not become a
             // client by an invite.
-            Some(known) if known.role.is_node() && !(known.role == MemberRole::Learner && role == MemberRole::Voter) => {}
+            Some(known)
+                if known.role.is_node() && !(known.role == MemberRole::Learner && role == MemberRole::Voter) => {}
             Some(known) => known.role = role,
             None => {
-                let addresses = addresses.to_vec();
-                self.members.insert(member.clone(), Membership { role, addresses, admitted: place });
+                let member_to_be = Membership { role, addresses: Vec::new(), life: None, admitted: place };
+                self.members.insert(member.clone(), member_to_be);
             }
         }
         let is_client = |member: &Membership| !member.role.is_node();
@@ -217,8 +249,9 @@ impl Roster {
         if seal.epoch != self.epoch || place.position != 0 {
             return false;
         }
+        let stays = |voter: &&Voter| seal.voters.contains(&voter.id);
         let leaving: Vec<MemberId> =
-            self.voters.iter().filter(|voter| !seal.voters.contains(voter)).cloned().collect();
+            self.voters.iter().filter(|voter| !stays(voter)).map(|voter| voter.id.clone()).collect();
         for voter in leaving {
             // A voter that is still wanted had no place in this epoch: it follows as a learner until the next seal.
             if !self.members.contains_key(&voter) {
@@ -227,7 +260,8 @@ impl Roster {
         }
         self.epoch += 1;
         self.sealed = place.round;
-        self.voters.clone_from(&seal.voters);
+        let life = |id: &MemberId| self.members.get(id).and_then(|member| member.life);
+        self.voters = seal.voters.iter().map(|id| Voter { id: id.clone(), life: life(id) }).collect();
         self.first = Some(seal.first.clone());
         true
     }

@@ -3,43 +3,91 @@
 //! Must hold: it is written last when a directory is made, so a directory without it never voted; it is replaced
 //! atomically and synced; what cannot be read is damage, never a new directory.
 
+use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::{ClusterId, Epoch, Incarnation};
+use crate::command::Life;
+use crate::consensus::{ClusterId, Incarnation, Voters};
 use crate::error::{Error, Result};
-use crate::schema::codec;
+use crate::schema::{Fingerprint, codec};
 
 const MAGIC: &[u8; 8] = b"netabase";
 const HASH_BYTES: usize = 32;
 /// Raised with every change of [`Card`].
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What a data directory says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Card {
     format: u32,
+    pub(crate) charter: Charter,
     pub(crate) cluster: ClusterId,
     pub(crate) incarnation: Incarnation,
     pub(crate) peer: String,
-    pub(crate) founders: Vec<String>,
-    pub(crate) renounced: Option<Renounced>,
+    /// Where the others were when the directory was made: until the log says it.
+    pub(crate) peers: Vec<(String, Vec<String>)>,
+    /// How often this node lost its memory of what it voted for, and why the last time (D9).
+    pub(crate) lapses: u32,
+    pub(crate) lapse: Option<String>,
+    /// Whether this node left the cluster.
+    pub(crate) departed: bool,
 }
 
-/// Why this node must not vote (D9).
+/// What a cluster began with: its id follows from that and from the schema.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Renounced {
-    pub(crate) epoch: Epoch,
-    pub(crate) reason: String,
+pub(crate) struct Charter {
+    /// The voters of the first epoch, in order.
+    pub(crate) founders: Vec<String>,
+    /// Tells apart what the same founders begin more than once, as after a restore; zeros for a plain beginning.
+    pub(crate) salt: [u8; 16],
+}
+
+impl Charter {
+    pub(crate) fn founded(founders: &Voters) -> Self {
+        Charter { founders: founders.iter().map(ToString::to_string).collect(), salt: [0; 16] }
+    }
+
+    /// The founders; nothing, if one of them is no peer id.
+    pub(crate) fn voters(&self) -> Option<Voters> {
+        let founders: Option<Vec<PeerId>> = self.founders.iter().map(|founder| founder.parse().ok()).collect();
+        founders.map(Voters::new)
+    }
+
+    /// The id of the cluster that began so with this schema.
+    pub(crate) fn cluster(&self, schema: &Fingerprint) -> Option<ClusterId> {
+        self.voters().map(|voters| ClusterId::of(&voters, schema, &self.salt))
+    }
 }
 
 impl Card {
-    pub(crate) fn new(cluster: ClusterId, incarnation: Incarnation, peer: String, founders: Vec<String>) -> Self {
-        Card { format: FORMAT, cluster, incarnation, peer, founders, renounced: None }
+    pub(crate) fn new(charter: Charter, cluster: ClusterId, peer: String, peers: Vec<(String, Vec<String>)>) -> Self {
+        let incarnation = Incarnation::random();
+        let (lapses, lapse, departed) = (0, None, false);
+        Card { format: FORMAT, charter, cluster, incarnation, peer, peers, lapses, lapse, departed }
     }
 
-    /// The same card of a node that must not vote any more.
-    pub(crate) fn renouncing(mut self, epoch: Epoch, reason: &str) -> Self {
-        self.renounced = Some(Renounced { epoch, reason: reason.to_owned() });
+    /// In which life the node is that has this card.
+    pub(crate) fn life(&self) -> Life {
+        Life { incarnation: self.incarnation.0, lapses: self.lapses }
+    }
+
+    /// The same card of a node that has lost its memory once more.
+    pub(crate) fn lapsed(mut self, lapses: u32, reason: &str) -> Self {
+        self.lapses = lapses;
+        self.lapse = Some(reason.to_owned());
+        self
+    }
+
+    /// The same card of a node that left the cluster.
+    pub(crate) fn departed(mut self) -> Self {
+        self.departed = true;
+        self
+    }
+
+    /// The same card of a node that was let in again.
+    pub(crate) fn readmitted(mut self, peers: Vec<(String, Vec<String>)>) -> Self {
+        self.peers = peers;
+        self.departed = false;
         self
     }
 

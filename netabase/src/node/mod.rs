@@ -16,7 +16,7 @@ mod space;
 mod thread;
 mod volume;
 
-pub(crate) use self::assemble::{Assembly, Wire};
+pub(crate) use self::assemble::{Admission, Assembly, Origin, Wire};
 pub use self::invite::Invite;
 #[allow(unused_imports, reason = "the member that lets in uses it")]
 pub(crate) use self::invite::check_expiry;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
 
+use super::assemble::Origin;
 use crate::consensus::Timing;
 use crate::error::{Error, Result};
 use crate::network::Identity;
@@ -133,9 +134,9 @@ impl Options {
             .collect()
     }
 
-    /// The founders with their addresses, oneself included; alone without the option.
-    pub(crate) fn founder_peers(&self, me: PeerId) -> Result<Vec<(PeerId, Vec<Multiaddr>)>> {
-        let Some(founders) = &self.founders else { return Ok(vec![(me, Vec::new())]) };
+    /// How a new directory is to begin: alone, or with the founders, oneself included.
+    pub(crate) fn origin(&self, me: PeerId) -> Result<Origin> {
+        let Some(founders) = &self.founders else { return Ok(Origin::Alone) };
         let mut peers: Vec<(PeerId, Vec<Multiaddr>)> = Vec::new();
         for founder in founders {
             let (peer, address) = crate::network::parse_peer_address("founders", founder)?;
@@ -146,7 +147,7 @@ impl Options {
             }
         }
         if peers.iter().any(|(peer, _)| *peer == me) {
-            Ok(peers)
+            Ok(Origin::Founded(peers))
         } else {
             Err(Error::Configuration {
                 option: "founders",

@@ -12,12 +12,13 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use super::assemble::{Assembly, Built};
+use super::card::Charter;
 use super::space;
-use crate::consensus::{Control, ReadQueue, Replica, Standing, Submitter};
+use crate::consensus::{ClusterId, Control, ReadQueue, Replica, Standing, Submitter, member_id};
 use crate::error::{Error, Result};
 use crate::event::Hub;
 use crate::machine::Rule;
-use crate::network::Network;
+use crate::network::{Identity, Network};
 use crate::schema::Catalog;
 use crate::storage::{View, Views};
 
@@ -32,7 +33,9 @@ const CONTROL_MAX: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) peer_id: PeerId,
-    pub(crate) members: Vec<PeerId>,
+    pub(crate) identity: Identity,
+    pub(crate) cluster: ClusterId,
+    pub(crate) charter: Charter,
     pub(crate) submitter: Arc<Submitter>,
     reads: ReadQueue,
     /// Tells watchers of changes; closed when the node's thread ends.
@@ -46,7 +49,7 @@ pub(crate) struct Node {
     pub(crate) catalog: Catalog,
     standing: watch::Receiver<Standing>,
     control: mpsc::Sender<Control>,
-    failure: Arc<OnceLock<String>>,
+    failure: Arc<OnceLock<Failure>>,
     /// Closed when the node has ended and its failure, if any, is known.
     ended: watch::Receiver<()>,
     #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "only tests crash a node"))]
@@ -62,7 +65,7 @@ impl Node {
         let (killed, kill) = watch::channel(false);
         let failure = Arc::new(OnceLock::new());
         let peer_id = assembly.identity.peer_id();
-        let members = assembly.peers.iter().map(|(peer, _)| *peer).collect();
+        let identity = assembly.identity.clone();
         let record_bytes_max = assembly.limits.record_bytes();
         let catalog = assembly.catalog.clone();
         let reason = Arc::clone(&failure);
@@ -74,11 +77,13 @@ impl Node {
                 drop(running);
             })
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
-        let Ready { submitter, reads, replica, views, hub, network, standing } =
+        let Ready { submitter, reads, replica, views, hub, network, standing, charter, cluster } =
             started.await.map_err(|_| Error::ShutDown)??;
         let node = Arc::new(Node {
             peer_id,
-            members,
+            identity,
+            cluster,
+            charter,
             submitter,
             reads,
             hub,
@@ -94,7 +99,8 @@ impl Node {
             killed,
             thread: Mutex::new(Some(thread)),
         });
-        if node.members.len() == 1 {
+        let me = member_id(&peer_id);
+        if matches!(&node.replica()?.roster().voters[..], [voter] if voter.id == me) {
             node.led().await?;
         }
         Ok(node)
@@ -148,7 +154,7 @@ impl Node {
 
     /// Why the node stopped by itself, once it has.
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.failure.get().map(|reason| Error::Storage { reason: reason.clone(), source: None })
+        self.failure.get().map(Failure::to_error)
     }
 
     /// Makes everything durable and stops; resolves when the node's thread has ended and its files are closed, so that
@@ -187,6 +193,30 @@ impl Node {
     }
 }
 
+/// Why a node stopped by itself.
+#[derive(Clone, Debug)]
+enum Failure {
+    Storage(String),
+    /// It left the cluster.
+    Removed,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Removed => Failure::Removed,
+            other => Failure::Storage(other.to_string()),
+        }
+    }
+
+    fn to_error(&self) -> Error {
+        match self {
+            Failure::Storage(reason) => Error::Storage { reason: reason.clone(), source: None },
+            Failure::Removed => Error::Removed,
+        }
+    }
+}
+
 /// What a running node reads from.
 #[derive(Debug)]
 struct Files {
@@ -202,6 +232,8 @@ struct Ready {
     hub: Arc<Hub>,
     network: Network,
     standing: watch::Receiver<Standing>,
+    charter: Charter,
+    cluster: ClusterId,
 }
 
 /// Resolves when the node is to stop as in a crash; never when it is merely let go.
@@ -216,7 +248,7 @@ fn run(
     ready: oneshot::Sender<Result<Ready>>,
     asked: mpsc::Receiver<Control>,
     mut kill: watch::Receiver<bool>,
-    failure: &OnceLock<String>,
+    failure: &OnceLock<Failure>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -231,7 +263,20 @@ fn run(
             Ok(opened) => assembly.member(opened).await,
             Err(error) => Err(error),
         };
-        let Built { member, inbox, events, standing, submitter, reads, replica, views, network, volume } = match built {
+        let Built {
+            member,
+            inbox,
+            events,
+            standing,
+            submitter,
+            reads,
+            replica,
+            views,
+            network,
+            volume,
+            charter,
+            cluster,
+        } = match built {
             Ok(built) => built,
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -241,7 +286,18 @@ fn run(
         let stopping = Arc::clone(&submitter);
         tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter)));
         let hub = Hub::new(views.clone(), replica.follow());
-        let _ = ready.send(Ok(Ready { submitter, reads, replica, views, hub: Arc::clone(&hub), network, standing }));
+        let hub_to_tell = Arc::clone(&hub);
+        let _ = ready.send(Ok(Ready {
+            submitter,
+            reads,
+            replica,
+            views,
+            hub: hub_to_tell,
+            network,
+            standing,
+            charter,
+            cluster,
+        }));
         let failed = tokio::select! {
             ended = member.run(inbox, events, asked) => ended.err(),
             () = killed(&mut kill) => {
@@ -250,9 +306,9 @@ fn run(
             }
         };
         if let Some(error) = &failed {
-            let reason = failure.get_or_init(|| error.to_string()).clone();
-            tracing::error!(reason, "the node stopped");
-            stopping.close(|| Error::Storage { reason: reason.clone(), source: None });
+            let failure = failure.get_or_init(|| Failure::of(error)).clone();
+            tracing::error!(%error, "the node stopped");
+            stopping.close(|| failure.to_error());
         }
         hub.close(failed.as_ref());
     });

@@ -14,7 +14,7 @@ use super::{ForgetfulDisk, Unsynced};
 use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
-use crate::node::{Assembly, Limits, Node, Tuning, Wire};
+use crate::node::{Assembly, Limits, Node, Origin, Tuning, Wire};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
 
@@ -193,7 +193,7 @@ impl<S: Schema> Cluster<S> {
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
-            peers,
+            origin: Origin::Founded(peers),
             volume: Arc::new(self.places[place].disks.mount()),
             wire: Wire::Joined(network, events),
             store: self.store,

@@ -7,25 +7,34 @@
 //! next one is said; what is said in an epoch is said under its number. A member that is in no epoch any more serves what
 //! it has until a majority of the next one has entered it.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use libp2p::PeerId;
 
 use super::{Acquaintances, Member, copy, fetch};
-use crate::consensus::id::{Epoch, Voters};
+use crate::command::MemberId;
+use crate::consensus::addresses::member_id;
+use crate::consensus::id::{Epoch, Incarnation, Voters};
 use crate::consensus::leadership::Leadership;
 use crate::error::{Error, Result};
-use crate::machine::Roster;
+use crate::machine::{Roster, Voter};
 
 /// A peer by the bytes that the log knows it by; nothing for what is no peer id.
-pub(crate) fn peer_of(member: &crate::command::MemberId) -> Option<PeerId> {
+pub(crate) fn peer_of(member: &MemberId) -> Option<PeerId> {
     PeerId::from_bytes(member.as_bytes()).ok()
 }
 
 /// The voters of the roster's epoch.
 pub(crate) fn voters_of(roster: &Roster) -> Voters {
-    Voters::new(roster.voters.iter().filter_map(peer_of).collect())
+    Voters::new(roster.voters.iter().filter_map(|voter| peer_of(&voter.id)).collect())
+}
+
+/// The lives of directories that the seal before the roster's epoch named.
+pub(crate) fn named_in(roster: &Roster) -> HashMap<PeerId, Incarnation> {
+    let named = |voter: &Voter| Some((peer_of(&voter.id)?, Incarnation(voter.life?.incarnation)));
+    roster.voters.iter().filter_map(named).collect()
 }
 
 impl Member {
@@ -56,8 +65,8 @@ impl Member {
         let voters = voters_of(roster);
         let me = self.seat.terms.me;
         self.seat.replica.enter(log.clone());
-        self.seat = Arc::new(self.seat.succeeded(voters.clone(), log));
-        self.votes = voters.position(&me).is_some();
+        self.seat = Arc::new(self.seat.succeeded(voters.clone(), named_in(roster), log));
+        self.votes = roster.votes(&member_id(&me), self.own);
         self.leadership = Leadership::new(self.timing, me, voters, now, crate::entropy::fraction);
         if let Some(first) = roster.first.as_ref().and_then(peer_of) {
             self.leadership.expect(now, first);
@@ -76,8 +85,8 @@ impl Member {
     pub(super) fn nodes(&self) -> Vec<PeerId> {
         let roster = self.seat.replica.roster();
         let members = roster.members().filter(|(_, member)| member.role.is_node()).map(|(member, _)| member);
-        let mut nodes: Vec<PeerId> =
-            members.chain(&roster.voters).chain(roster.departed()).filter_map(peer_of).collect();
+        let voters = roster.voters.iter().map(|voter| &voter.id);
+        let mut nodes: Vec<PeerId> = members.chain(voters).chain(roster.departed()).filter_map(peer_of).collect();
         nodes.extend(self.addresses.bootstrap());
         nodes.sort_unstable();
         nodes.dedup();
@@ -89,7 +98,8 @@ impl Member {
     pub(super) fn audience(&self) -> Vec<PeerId> {
         let roster = self.seat.replica.roster();
         let learners = roster.members().filter(|(_, member)| member.role.is_node()).map(|(member, _)| member);
-        let mut audience: Vec<PeerId> = learners.chain(&roster.voters).filter_map(peer_of).collect();
+        let voters = roster.voters.iter().map(|voter| &voter.id);
+        let mut audience: Vec<PeerId> = learners.chain(voters).filter_map(peer_of).collect();
         audience.sort_unstable();
         audience.dedup();
         audience.retain(|peer| *peer != self.seat.terms.me);
@@ -112,7 +122,7 @@ impl Member {
 
     /// Whether this node left the cluster, and nobody needs it any more.
     pub(super) fn is_released(&self) -> bool {
-        let me = crate::command::MemberId::new(self.seat.terms.me.to_bytes());
+        let me = member_id(&self.seat.terms.me);
         let roster = self.seat.replica.roster();
         roster.has_left(&me) && !roster.is_voter(&me) && self.is_settled()
     }

@@ -216,7 +216,9 @@ async fn ask(seat: &Seat, peer: PeerId) -> Option<Vec<AcceptedRow>> {
     let from = seat.replica.applied() + 1;
     let payload = seat.envelope(SyncRequest { from, bytes_max: SYNC_BYTES_MAX }).encode().ok()?;
     let answer = seat.network.request(peer, Channel::Sync, payload, FETCH_TIMEOUT).await.ok()?;
-    let envelope = Envelope::<SyncAnswer>::decode(&answer).ok().filter(|envelope| seat.belongs(envelope))?;
+    // Of any epoch: rows are how one gets from one into the next.
+    let envelope = Envelope::<SyncAnswer>::decode(&answer).ok()?;
+    let envelope = Some(envelope).filter(|envelope| envelope.cluster == seat.terms.cluster)?;
     let SyncAnswer { rows, through } = envelope.body;
     seat.claim(through);
     let in_order = (from..).zip(&rows).all(|(round, row)| row.round == round && seat.guard().entry(&row.entry).is_ok());

@@ -40,6 +40,8 @@ pub(crate) enum Report {
     Greeted { peer: PeerId, greeting: Box<Greeting> },
     /// Chosen rows came from a peer and are applied.
     Fetched(Fetched),
+    /// What this node had to say of itself is said, or was not taken.
+    Presented,
     /// The store was synced.
     Flushed(Result<FlushDone>),
 }
@@ -99,6 +101,7 @@ impl Member {
             Report::Indexed { number, answer } => self.on_indexed(now, number, answer),
             Report::Greeted { peer, greeting } => self.on_greeting(peer, &greeting)?,
             Report::Fetched(fetched) => self.on_fetched(now, fetched)?,
+            Report::Presented => self.on_presented(now),
             Report::Flushed(done) => {
                 self.flushing = false;
                 let retired = self.seat.replica.machine().end_flush(done?)?;

@@ -12,6 +12,7 @@ use super::epoch::peer_of;
 use crate::command::{Batch, MemberId, Seal};
 use crate::consensus::id::{Ballot, Round};
 use crate::consensus::leadership::Role;
+use crate::machine::Voter;
 
 /// A node that lacks no more rounds than this has nearly what the leader has.
 const NEAR: Round = 256;
@@ -34,9 +35,13 @@ impl Member {
         let roster = self.seat.replica.roster();
         let Some(wanted) = roster.next_voters() else { return };
         let near = |member: &MemberId| peer_of(member).is_some_and(|peer| self.is_near(peer, now));
-        let voters: Vec<MemberId> =
-            wanted.into_iter().filter(|member| roster.is_voter(member) || near(member)).collect();
-        if voters == roster.voters || !is_majority(&voters, near) {
+        // Who is to gain a vote must be there; who has one may be away.
+        let gains = wanted.iter().any(|voter| roster.gains_vote(voter) && near(&voter.id));
+        let stays = |voter: &Voter| roster.is_voter(&voter.id) || near(&voter.id);
+        let voters: Vec<MemberId> = wanted.into_iter().filter(stays).map(|voter| voter.id).collect();
+        let leaves = roster.voters.iter().any(|voter| !voters.contains(&voter.id));
+        let changes = gains || leaves;
+        if !changes || !is_majority(&voters, near) {
             return;
         }
         let Some(first) = self.first_of(&voters) else { return };
@@ -51,7 +56,8 @@ impl Member {
         if !roster.is_voter(&leaving) {
             return None;
         }
-        let rest: Vec<MemberId> = roster.voters.iter().filter(|voter| **voter != leaving).cloned().collect();
+        let rest: Vec<MemberId> =
+            roster.voters.iter().map(|voter| voter.id.clone()).filter(|voter| *voter != leaving).collect();
         let near = |member: &MemberId| peer_of(member).is_some_and(|peer| self.is_near(peer, now));
         if is_majority(&rest, near) {
             return None;

@@ -12,7 +12,8 @@ use crate::machine::fixture::{self, Person, catalog, entry, put_note};
 use crate::storage::{Engine, MemoryEngine, Rows, Snapshot, layout};
 
 fn open(engine: Arc<dyn Engine>) -> Machine {
-    Machine::open(Store::open(engine).expect("the store opens"), catalog(), Roster::default()).expect("the machine opens")
+    Machine::open(Store::open(engine).expect("the store opens"), catalog(), Roster::default())
+        .expect("the machine opens")
 }
 
 pub(super) fn in_memory() -> Machine {

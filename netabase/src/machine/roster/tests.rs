@@ -12,6 +12,10 @@ fn hash(byte: u8) -> InviteHash {
     [byte; 32]
 }
 
+fn ids(voters: &[Voter]) -> Vec<MemberId> {
+    voters.iter().map(|voter| voter.id.clone()).collect()
+}
+
 fn founded(voters: u8) -> Roster {
     Roster::founded((1..=voters).map(id))
 }
@@ -24,8 +28,7 @@ fn join(roster: &mut Roster, member: u8, role: MemberRole) -> Result<(), ReformR
 }
 
 fn admit(roster: &mut Roster, invite: u8, member: u8, round: u64) -> Result<(), ReformRefusal> {
-    let addresses = vec![format!("/ip4/127.0.0.1/tcp/{member}")];
-    roster.reform(&Reform::Admit { hash: hash(invite), member: id(member), addresses }, at(round))
+    roster.reform(&Reform::Admit { hash: hash(invite), member: id(member) }, at(round))
 }
 
 fn seal(roster: &mut Roster, epoch: u64, voters: &[u8], round: u64) -> bool {
@@ -38,12 +41,12 @@ fn a_voter_is_invited_admitted_and_votes_from_the_next_seal_on() {
     let mut roster = founded(1);
     assert_eq!(roster.next_voters(), None);
     join(&mut roster, 9, MemberRole::Voter).unwrap();
-    assert_eq!(roster.voters, [id(1)]);
+    assert_eq!(ids(&roster.voters), [id(1)]);
     assert!(!roster.is_voter(&id(9)));
-    assert_eq!(roster.next_voters(), Some(vec![id(1), id(9)]));
+    assert_eq!(roster.next_voters().map(|next| ids(&next)), Some(vec![id(1), id(9)]));
     assert!(seal(&mut roster, 0, &[1, 9], 40));
     assert_eq!((roster.epoch, roster.sealed), (1, 40));
-    assert_eq!(roster.voters, [id(1), id(9)]);
+    assert_eq!(ids(&roster.voters), [id(1), id(9)]);
     assert_eq!(roster.next_voters(), None);
 }
 
@@ -70,7 +73,7 @@ fn a_voter_leaves_with_the_next_seal_and_the_last_one_does_not() {
     let mut roster = founded(3);
     roster.reform(&Reform::Remove { member: id(3) }, at(5)).unwrap();
     assert!(roster.is_voter(&id(3)) && !roster.has_left(&id(3)));
-    assert_eq!(roster.next_voters(), Some(vec![id(1), id(2)]));
+    assert_eq!(roster.next_voters().map(|next| ids(&next)), Some(vec![id(1), id(2)]));
     assert!(seal(&mut roster, 0, &[1, 2], 6));
     assert!(roster.has_left(&id(3)));
     roster.reform(&Reform::Remove { member: id(3) }, at(7)).unwrap();
@@ -87,6 +90,30 @@ fn a_seal_of_another_epoch_or_behind_something_else_is_void() {
     let behind = Place { round: 5, position: 1 };
     assert!(!roster.seal(&Seal { epoch: 0, voters: vec![id(1)], first: id(1) }, behind));
     assert_eq!(roster, before);
+}
+
+/// D9, D14: what a voter says of itself counts from the next seal on.
+#[test]
+fn another_life_votes_from_the_next_seal_on() {
+    let mut roster = founded(3);
+    let life = |byte, lapses| Life { incarnation: [byte; 16], lapses };
+    let present = |roster: &mut Roster, life| {
+        roster.reform(&Reform::Present { member: id(2), life, addresses: vec!["/dns/b/tcp/1".into()] }, at(4))
+    };
+    present(&mut roster, life(7, 0)).unwrap();
+    assert_eq!(roster.next_voters(), None, "it votes in this life, as far as anybody knows");
+    present(&mut roster, life(7, 1)).unwrap();
+    assert!(!roster.votes(&id(2), life(7, 1)), "it voted in this epoch before");
+    assert_eq!(roster.next_voters().map(|next| ids(&next)), Some(vec![id(1), id(2), id(3)]));
+    assert!(seal(&mut roster, 0, &[1, 2, 3], 5));
+    assert_eq!(roster.next_voters(), None);
+    assert!(roster.votes(&id(2), life(7, 1)) && !roster.votes(&id(2), life(7, 0)));
+    present(&mut roster, life(8, 0)).unwrap();
+    assert!(!roster.votes(&id(2), life(8, 0)), "another directory");
+    assert!(seal(&mut roster, 1, &[1, 2, 3], 6));
+    assert!(roster.votes(&id(2), life(8, 0)));
+    let stranger = Reform::Present { member: id(9), life: life(1, 0), addresses: vec![] };
+    assert_eq!(roster.reform(&stranger, at(9)), Err(ReformRefusal::NotAMember));
 }
 
 #[test]
@@ -112,7 +139,7 @@ fn everything_is_bounded_and_the_oldest_goes_first() {
         let round = 2 * n as u64;
         roster.reform(&Reform::Invite { hash: many(n), role: MemberRole::Client }, at(round)).unwrap();
         let member = MemberId::new(many(n).to_vec());
-        roster.reform(&Reform::Admit { hash: many(n), member, addresses: vec![] }, at(round + 1)).unwrap();
+        roster.reform(&Reform::Admit { hash: many(n), member }, at(round + 1)).unwrap();
     }
     assert_eq!(roster.members.len(), 1 + CLIENTS_MAX);
     assert_eq!(roster.invites.len(), INVITES_MAX);
@@ -120,12 +147,13 @@ fn everything_is_bounded_and_the_oldest_goes_first() {
     assert!(roster.member(&MemberId::new(many(10).to_vec())).is_some());
     for n in 2..NODES_MAX + 1 {
         let hash = many(100_000 + n);
-        roster.reform(&Reform::Invite { hash, role: MemberRole::Learner }, at(n as u64)).unwrap();
+        let round = (1 << 30) + n as u64;
+        roster.reform(&Reform::Invite { hash, role: MemberRole::Learner }, at(round)).unwrap();
         let member = MemberId::new(hash.to_vec());
-        roster.reform(&Reform::Admit { hash, member, addresses: vec![] }, at(n as u64)).unwrap();
+        roster.reform(&Reform::Admit { hash, member }, at(round)).unwrap();
     }
     let hash = many(200_000);
     roster.reform(&Reform::Invite { hash, role: MemberRole::Learner }, at(1 << 40)).unwrap();
-    let one_more = Reform::Admit { hash, member: MemberId::new(vec![1]), addresses: vec![] };
+    let one_more = Reform::Admit { hash, member: MemberId::new(vec![1]) };
     assert_eq!(roster.reform(&one_more, at(1 << 40)), Err(ReformRefusal::TooMany));
 }

@@ -69,7 +69,7 @@ impl Papers {
         let voters = Voters::new(founders);
         Papers {
             me,
-            cluster: ClusterId::of(&voters, &catalog.fingerprint()),
+            cluster: ClusterId::of(&voters, &catalog.fingerprint(), &[0; 16]),
             incarnation: Incarnation::random(),
             founders: voters.iter().map(ToString::to_string).collect(),
             schema: catalog.summary(),
