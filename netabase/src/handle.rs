@@ -8,6 +8,7 @@ mod answer;
 mod change;
 mod explain;
 mod linearizable;
+mod member;
 mod read;
 mod requested;
 mod start;

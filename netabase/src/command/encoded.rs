@@ -227,7 +227,11 @@ mod tests {
         let member = || prop::collection::vec(any::<u8>(), 1..64).prop_map(MemberId::new);
         let addresses = || prop::collection::vec("[ -~]{0,40}", 0..4);
         let reform = prop_oneof![
-            any::<[u8; 32]>().prop_map(|hash| Reform::Invite { hash, role: MemberRole::Client }),
+            (any::<[u8; 32]>(), any::<u64>()).prop_map(|(hash, expires_at_ms)| Reform::Invite {
+                hash,
+                role: MemberRole::Client,
+                expires_at_ms
+            }),
             any::<[u8; 32]>().prop_map(|hash| Reform::Revoke { hash }),
             (any::<[u8; 32]>(), member()).prop_map(|(hash, member)| Reform::Admit { hash, member }),
             member().prop_map(|member| Reform::Remove { member }),

@@ -62,14 +62,15 @@ impl MemberRole {
     }
 }
 
-/// The hash of an invite's secret: all that the log knows of it.
+/// All that the log knows of an invite: the public key of which its secret is the private one.
 pub(crate) type InviteHash = [u8; 32];
 
 /// A change of who takes part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reform {
-    /// Whoever knows the secret of this hash may join in this role; the first who does is the only one.
-    Invite { hash: InviteHash, role: MemberRole },
+    /// Whoever knows the secret of this hash may join in this role; the first who does is the only one. The members that
+    /// honour it look at their clocks, in Unix milliseconds; `apply` does not.
+    Invite { hash: InviteHash, role: MemberRole, expires_at_ms: u64 },
     /// An invite is good for nothing any more. Who has used it stays.
     Revoke { hash: InviteHash },
     /// A member joins on an invite. Again by the same member, it changes nothing.

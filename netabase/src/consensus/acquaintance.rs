@@ -88,13 +88,13 @@ impl Acquaintances {
 }
 
 /// What this node says of itself to `peer`.
-pub(crate) fn greeting(seat: &Seat, founders: &[String], schema: &[(String, String)], peer: &PeerId) -> Greeting {
+pub(crate) fn greeting(seat: &Seat, schema: &[(String, String)], peer: &PeerId) -> Greeting {
     let met = seat.met(peer);
     Greeting {
         cluster: seat.terms.cluster,
         epoch: seat.terms.epoch,
         incarnation: seat.terms.incarnation,
-        founders: founders.to_vec(),
+        founders: seat.terms.charter.founders.clone(),
         schema: schema.to_vec(),
         counted: met.map_or(0, |row| row.counted),
         remembered: seat.life_of(peer),
@@ -112,9 +112,7 @@ fn difference(mine: &Greeting, theirs: &Greeting) -> Option<Trouble> {
         );
         return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
     }
-    if mine.schema != theirs.schema {
-        let (ours, theirs) = first_difference(&mine.schema, &theirs.schema);
-        let theirs = shown(theirs);
+    if let Some((ours, theirs)) = schema_difference(&mine.schema, &theirs.schema) {
         return Some(Arc::new(move || Error::SchemaMismatch { ours: ours.clone(), theirs: theirs.clone() }));
     }
     if mine.cluster != theirs.cluster {
@@ -122,6 +120,11 @@ fn difference(mine: &Greeting, theirs: &Greeting) -> Option<Trouble> {
         return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
     }
     None
+}
+
+/// The first record type in which two schemas differ, here and there.
+pub(crate) fn schema_difference(ours: &[(String, String)], theirs: &[(String, String)]) -> Option<(String, String)> {
+    (ours != theirs).then(|| first_difference(ours, theirs)).map(|(ours, theirs)| (ours, shown(theirs)))
 }
 
 /// What a peer says of itself, as long as it may be in an error or in this node's own log.

@@ -27,6 +27,14 @@ impl Addresses {
         self.told.keys().copied()
     }
 
+    /// Those who hold a copy, with where they are.
+    pub(crate) fn nodes(&self, roster: &Roster) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let is_node = |peer: &PeerId| roster.member(&member_id(peer)).is_some_and(|member| member.role.is_node());
+        let mut nodes = self.members(roster);
+        nodes.retain(|(peer, _)| is_node(peer));
+        nodes
+    }
+
     /// Everybody who is let in, with where to find those that are to be connected to.
     pub(crate) fn members(&self, roster: &Roster) -> Vec<(PeerId, Vec<Multiaddr>)> {
         let mut peers = self.told.clone();

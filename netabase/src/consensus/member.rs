@@ -14,6 +14,7 @@ mod answer;
 mod confirm;
 mod epoch;
 mod fetch;
+mod knock;
 mod lead;
 mod present;
 mod report;
@@ -95,8 +96,7 @@ pub(crate) struct Parts {
     pub(crate) timing: Timing,
     pub(crate) addresses: Addresses,
     pub(crate) ids: EntryIds,
-    /// The founders and the records, as a greeting names them.
-    pub(crate) founders: Vec<String>,
+    /// The records, as a greeting names them.
     pub(crate) schema: Vec<(String, String)>,
     pub(crate) own: VotingLife,
     /// Whether what the store holds survives a restart; otherwise the log has to keep everything.
@@ -122,7 +122,6 @@ pub(crate) struct Member {
     acquaintances: Acquaintances,
     troubles: HashMap<PeerId, Trouble>,
     entries: Arc<Entries>,
-    founders: Arc<[String]>,
     schema: Arc<[(String, String)]>,
     keepsake: Box<dyn Keepsake>,
     store_is_durable: bool,
@@ -152,19 +151,7 @@ pub(crate) struct Member {
 impl Member {
     /// Makes the member and the channel on which it tells about itself.
     pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Report>, watch::Receiver<Standing>) {
-        let Parts {
-            seat,
-            submitter,
-            readers,
-            timing,
-            addresses,
-            ids,
-            founders,
-            schema,
-            own,
-            store_is_durable,
-            keepsake,
-        } = parts;
+        let Parts { seat, submitter, readers, timing, addresses, ids, schema, own, store_is_durable, keepsake } = parts;
         let votes = seat.replica.roster().votes(&member_id(&seat.terms.me), own);
         let epoch = seat.terms.epoch;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
@@ -197,7 +184,6 @@ impl Member {
             acquaintances: Acquaintances::default(),
             troubles: HashMap::new(),
             entries: Arc::new(Entries::new(ids)),
-            founders: founders.into(),
             schema: schema.into(),
             keepsake,
             store_is_durable,

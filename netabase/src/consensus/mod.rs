@@ -31,6 +31,7 @@
 mod acceptor;
 mod acquaintance;
 mod addresses;
+mod charter;
 mod communicator;
 mod election;
 mod entries;
@@ -57,11 +58,13 @@ mod submit;
 mod tests;
 
 pub(crate) use self::addresses::{Addresses, knocker, member_id};
+pub(crate) use self::charter::{Admission, Charter};
 pub(crate) use self::guard::OPEN_ROUNDS_MAX;
 pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};
 pub(crate) use self::leadership::Timing;
 pub(crate) use self::log::{Log, Owner};
-pub(crate) use self::member::{Control, Keepsake, Member, Parts, Report, Standing, named_in, peer_of, voters_of};
+pub(crate) use self::member::{Control, Keepsake, Member, Parts, Report, Standing, named_in, voters_of};
+pub(crate) use self::message::{Knock, KnockAnswer, Pulse};
 pub(crate) use self::reads::ReadQueue;
 pub(crate) use self::replica::Replica;
 pub(crate) use self::seat::{Seat, Terms};

@@ -12,6 +12,7 @@ use std::time::Duration;
 use libp2p::PeerId;
 use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock};
 
+use super::charter::Charter;
 use super::communicator::Unanswered;
 use super::guard::{BALLOT_JUMP_MAX, Guard, Refused};
 use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round, Voters};
@@ -32,6 +33,8 @@ pub(crate) struct Terms {
     pub(crate) voters: Voters,
     /// Which life of their directories the seal before this epoch named; of a voter that is not here, the one met first.
     pub(crate) named: HashMap<PeerId, Incarnation>,
+    /// What the cluster began with.
+    pub(crate) charter: Charter,
     pub(crate) entry_bytes_max: usize,
     /// How long a voter may take to answer.
     pub(crate) vote_timeout: Duration,

@@ -10,6 +10,7 @@
 //! vote in an epoch in which it may have voted before (D9, D14).
 
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,7 @@ pub(crate) struct Voter {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Invited {
     role: MemberRole,
+    expires_at_ms: u64,
     used_by: Option<MemberId>,
     given: Place,
 }
@@ -145,6 +147,17 @@ impl Roster {
         }
     }
 
+    /// Whether this member has joined on this invite.
+    pub(crate) fn has_used(&self, hash: &InviteHash, member: &MemberId) -> bool {
+        self.invites.get(hash).is_some_and(|invited| invited.used_by.as_ref() == Some(member))
+    }
+
+    /// For how long this invite has been expired, by the clock of whoever asks.
+    pub(crate) fn expired(&self, hash: &InviteHash, now: SystemTime) -> Option<Duration> {
+        let expires_at = UNIX_EPOCH.checked_add(Duration::from_millis(self.invites.get(hash)?.expires_at_ms))?;
+        now.duration_since(expires_at).ok()
+    }
+
     /// The voters that the next epoch is to have, in order; nothing, if it would be as this one.
     pub(crate) fn next_voters(&self) -> Option<Vec<Voter>> {
         let wanted = self.members.iter().filter(|(_, member)| member.role == MemberRole::Voter);
@@ -171,8 +184,9 @@ impl Roster {
     /// Changes the list, or says why not, and then nothing changed.
     pub(super) fn reform(&mut self, reform: &Reform, place: Place) -> Result<(), ReformRefusal> {
         match reform {
-            Reform::Invite { hash, role } => {
-                self.invites.entry(*hash).or_insert(Invited { role: *role, used_by: None, given: place });
+            Reform::Invite { hash, role, expires_at_ms } => {
+                let invited = Invited { role: *role, expires_at_ms: *expires_at_ms, used_by: None, given: place };
+                self.invites.entry(*hash).or_insert(invited);
                 while self.invites.len() > INVITES_MAX {
                     drop_oldest(&mut self.invites, |invited| Some(invited.given));
                 }

@@ -6,16 +6,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use libp2p::{Multiaddr, PeerId};
-use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 
-use super::card::{Card, Charter};
+use super::card::Card;
 use super::options::{Limits, Tuning};
 use super::volume::Volume;
 use crate::command::{EntryIds, Life, entry_bytes_max};
 use crate::consensus::{
-    Addresses, ClusterId, Epoch, Keepsake, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue, Replica, Report,
-    Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
+    Addresses, Admission, Charter, ClusterId, Epoch, Keepsake, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue,
+    Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
 };
 use crate::entropy;
 use crate::error::{Error, Result};
@@ -43,15 +42,6 @@ pub(crate) enum Origin {
     Founded(Vec<(PeerId, Vec<Multiaddr>)>),
     /// Let into a cluster by its members.
     Joined(Admission),
-}
-
-/// What a cluster tells a node that it has let in.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Admission {
-    pub(crate) charter: Charter,
-    pub(crate) cluster: ClusterId,
-    /// The members, and where they are.
-    pub(crate) peers: Vec<(String, Vec<String>)>,
 }
 
 /// Everything a node is made of.
@@ -278,6 +268,7 @@ impl Assembly {
             me,
             voters: voters_of(&roster),
             named: named_in(&roster),
+            charter: card.charter.clone(),
             entry_bytes_max,
             vote_timeout: self.tuning.vote_timeout,
         };
@@ -287,9 +278,8 @@ impl Assembly {
             submitter: Arc::clone(&submitter),
             readers,
             timing: self.tuning.timing,
-            addresses,
+            addresses: addresses.clone(),
             ids: EntryIds::new(entropy::bytes()),
-            founders: card.charter.founders.clone(),
             schema: self.catalog.summary(),
             own: card.life(),
             store_is_durable: self.keeps(self.store),
@@ -312,6 +302,7 @@ impl Assembly {
             volume,
             charter,
             cluster,
+            addresses,
         })
     }
 
@@ -384,6 +375,7 @@ pub(super) struct Built {
     pub(super) volume: Arc<dyn Volume>,
     pub(super) charter: Charter,
     pub(super) cluster: ClusterId,
+    pub(super) addresses: Addresses,
 }
 
 /// The card, as the member changes it.

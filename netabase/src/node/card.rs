@@ -3,13 +3,12 @@
 //! Must hold: it is written last when a directory is made, so a directory without it never voted; it is replaced
 //! atomically and synced; what cannot be read is damage, never a new directory.
 
-use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
 use crate::command::Life;
-use crate::consensus::{ClusterId, Incarnation, Voters};
+use crate::consensus::{Charter, ClusterId, Incarnation};
 use crate::error::{Error, Result};
-use crate::schema::{Fingerprint, codec};
+use crate::schema::codec;
 
 const MAGIC: &[u8; 8] = b"netabase";
 const HASH_BYTES: usize = 32;
@@ -31,32 +30,6 @@ pub(crate) struct Card {
     pub(crate) lapse: Option<String>,
     /// Whether this node left the cluster.
     pub(crate) departed: bool,
-}
-
-/// What a cluster began with: its id follows from that and from the schema.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Charter {
-    /// The voters of the first epoch, in order.
-    pub(crate) founders: Vec<String>,
-    /// Tells apart what the same founders begin more than once, as after a restore; zeros for a plain beginning.
-    pub(crate) salt: [u8; 16],
-}
-
-impl Charter {
-    pub(crate) fn founded(founders: &Voters) -> Self {
-        Charter { founders: founders.iter().map(ToString::to_string).collect(), salt: [0; 16] }
-    }
-
-    /// The founders; nothing, if one of them is no peer id.
-    pub(crate) fn voters(&self) -> Option<Voters> {
-        let founders: Option<Vec<PeerId>> = self.founders.iter().map(|founder| founder.parse().ok()).collect();
-        founders.map(Voters::new)
-    }
-
-    /// The id of the cluster that began so with this schema.
-    pub(crate) fn cluster(&self, schema: &Fingerprint) -> Option<ClusterId> {
-        self.voters().map(|voters| ClusterId::of(&voters, schema, &self.salt))
-    }
 }
 
 impl Card {

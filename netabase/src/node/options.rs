@@ -6,6 +6,8 @@ use std::time::Duration;
 use libp2p::{Multiaddr, PeerId};
 
 use super::assemble::Origin;
+use super::invite::Invite;
+use super::role::Role;
 use crate::consensus::Timing;
 use crate::error::{Error, Result};
 use crate::network::Identity;
@@ -94,6 +96,7 @@ pub(crate) struct Options {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: Vec<String>,
     pub(crate) founders: Option<Vec<String>>,
+    pub(crate) join: Option<Invite>,
     pub(crate) identity: Option<Identity>,
     pub(crate) store: StoreKind,
     pub(crate) limits: Limits,
@@ -106,6 +109,7 @@ impl Default for Options {
             data_dir: PathBuf::from("netabase-data"),
             listen: Vec::new(),
             founders: None,
+            join: None,
             identity: None,
             store: StoreKind::default(),
             limits: Limits::default(),
@@ -116,6 +120,15 @@ impl Default for Options {
 
 impl Options {
     pub(crate) fn check(&self) -> Result<()> {
+        if let Some(invite) = &self.join {
+            if self.founders.is_some() {
+                return Err(Error::Configuration {
+                    option: "join",
+                    reason: "a node either founds a cluster or joins one: leave out `founders` or `join`".into(),
+                });
+            }
+            invite.check_role("join", &[Role::Voter, Role::Learner])?;
+        }
         self.limits.check()
     }
 

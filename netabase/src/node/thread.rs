@@ -12,9 +12,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use super::assemble::{Assembly, Built};
-use super::card::Charter;
+use super::role::Role;
 use super::space;
-use crate::consensus::{ClusterId, Control, ReadQueue, Replica, Standing, Submitter, member_id};
+use crate::consensus::{Addresses, Charter, ClusterId, Control, ReadQueue, Replica, Standing, Submitter, member_id};
 use crate::error::{Error, Result};
 use crate::event::Hub;
 use crate::machine::Rule;
@@ -24,6 +24,8 @@ use crate::storage::{View, Views};
 
 /// How long a node that is alone may take to lead: one commit of its log.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a node that joins may get no farther.
+const ARRIVE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the log's writer may take to let go of its file.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests to the member that may wait.
@@ -48,7 +50,9 @@ pub(crate) struct Node {
     pub(crate) rule: Rule,
     pub(crate) catalog: Catalog,
     standing: watch::Receiver<Standing>,
-    control: mpsc::Sender<Control>,
+    pub(super) control: mpsc::Sender<Control>,
+    pub(super) addresses: Addresses,
+    pub(super) request_timeout: Duration,
     failure: Arc<OnceLock<Failure>>,
     /// Closed when the node has ended and its failure, if any, is known.
     ended: watch::Receiver<()>,
@@ -65,7 +69,7 @@ impl Node {
         let (killed, kill) = watch::channel(false);
         let failure = Arc::new(OnceLock::new());
         let peer_id = assembly.identity.peer_id();
-        let identity = assembly.identity.clone();
+        let (identity, request_timeout) = (assembly.identity.clone(), assembly.tuning.request_timeout);
         let record_bytes_max = assembly.limits.record_bytes();
         let catalog = assembly.catalog.clone();
         let reason = Arc::clone(&failure);
@@ -77,7 +81,7 @@ impl Node {
                 drop(running);
             })
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
-        let Ready { submitter, reads, replica, views, hub, network, standing, charter, cluster } =
+        let Ready { submitter, reads, replica, views, hub, network, standing, charter, cluster, addresses } =
             started.await.map_err(|_| Error::ShutDown)??;
         let node = Arc::new(Node {
             peer_id,
@@ -94,6 +98,8 @@ impl Node {
             catalog,
             standing,
             control,
+            addresses,
+            request_timeout,
             failure,
             ended,
             killed,
@@ -114,6 +120,27 @@ impl Node {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(self.failure().unwrap_or(Error::ShutDown)),
             Err(_) => Err(Error::Timeout),
+        }
+    }
+
+    /// A node that was let in is ready once it has its own admission, and votes if it is to; as long as it gets on.
+    pub(crate) async fn arrived(&self, role: Role) -> Result<()> {
+        let me = member_id(&self.peer_id);
+        let replica = self.replica()?;
+        let mut standing = self.follow();
+        loop {
+            let now = *standing.borrow_and_update();
+            let is_in = replica.roster().member(&me).is_some();
+            if is_in && (role != Role::Voter || now.votes) {
+                return Ok(());
+            }
+            let applied = now.applied;
+            let news = standing.wait_for(|standing| standing.applied != applied || standing.votes != now.votes);
+            match tokio::time::timeout(ARRIVE_PATIENCE, news).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return Err(self.failure().unwrap_or(Error::ShutDown)),
+                Err(_) => return Err(Error::NoQuorum),
+            }
         }
     }
 
@@ -234,6 +261,7 @@ struct Ready {
     standing: watch::Receiver<Standing>,
     charter: Charter,
     cluster: ClusterId,
+    addresses: Addresses,
 }
 
 /// Resolves when the node is to stop as in a crash; never when it is merely let go.
@@ -276,6 +304,7 @@ fn run(
             volume,
             charter,
             cluster,
+            addresses,
         } = match built {
             Ok(built) => built,
             Err(error) => {
@@ -297,6 +326,7 @@ fn run(
             standing,
             charter,
             cluster,
+            addresses,
         }));
         let failed = tokio::select! {
             ended = member.run(inbox, events, asked) => ended.err(),

@@ -102,11 +102,15 @@ impl Member {
         let envelope = match codec::decode::<Pulse<PulseRequest>>(payload) {
             Ok(Pulse::Greeting(theirs)) => {
                 // They hear who we are also when we do not belong together, so that both can say why.
-                let mine = acquaintance::greeting(&self.seat, &self.founders, &self.schema, &from);
+                let mine = acquaintance::greeting(&self.seat, &self.schema, &from);
                 if let Ok(bytes) = codec::encode(&Pulse::<PulseAnswer>::Greeting(Box::new(mine))) {
                     reply.send(Bytes::from(bytes));
                 }
                 return self.on_greeting(from, &theirs);
+            }
+            Ok(Pulse::Knock(knock)) => {
+                self.on_knock(from, &knock, reply);
+                return Ok(());
             }
             Ok(Pulse::Within(envelope)) if self.seat.belongs(&envelope) && self.acquaintances.knows(&from) => envelope,
             Ok(Pulse::Within(envelope)) => {
@@ -209,7 +213,7 @@ impl Member {
 
     /// Says who we are to a peer whose connection opened.
     fn greet(&self, peer: PeerId) {
-        let mine = acquaintance::greeting(&self.seat, &self.founders, &self.schema, &peer);
+        let mine = acquaintance::greeting(&self.seat, &self.schema, &peer);
         let Ok(payload) = codec::encode(&Pulse::<PulseRequest>::Greeting(Box::new(mine))) else { return };
         let answer = self.seat.network.request(peer, Channel::Heartbeat, payload.into(), GREETING_TIMEOUT);
         let reports = self.reports.clone();

@@ -83,26 +83,32 @@ impl Member {
 
     /// Everybody who holds, or held, a copy: who may be greeted, and asked for rows.
     pub(super) fn nodes(&self) -> Vec<PeerId> {
-        let roster = self.seat.replica.roster();
-        let members = roster.members().filter(|(_, member)| member.role.is_node()).map(|(member, _)| member);
-        let voters = roster.voters.iter().map(|voter| &voter.id);
-        let mut nodes: Vec<PeerId> = members.chain(voters).chain(roster.departed()).filter_map(peer_of).collect();
-        nodes.extend(self.addresses.bootstrap());
+        let mut nodes = self.holders();
+        nodes.extend(self.seat.replica.roster().departed().filter_map(peer_of));
+        nodes.extend(self.addresses.bootstrap().filter(|peer| *peer != self.seat.terms.me));
         nodes.sort_unstable();
         nodes.dedup();
-        nodes.retain(|peer| *peer != self.seat.terms.me);
         nodes
     }
 
-    /// Who hears this leader's beats: who votes, and who is to hold a copy.
+    /// Who is to hold a copy, this node aside.
+    pub(super) fn holders(&self) -> Vec<PeerId> {
+        let roster = self.seat.replica.roster();
+        let members = roster.members().filter(|(_, member)| member.role.is_node()).map(|(member, _)| member);
+        let voters = roster.voters.iter().map(|voter| &voter.id);
+        let mut holders: Vec<PeerId> = members.chain(voters).filter_map(peer_of).collect();
+        holders.sort_unstable();
+        holders.dedup();
+        holders.retain(|peer| *peer != self.seat.terms.me);
+        holders
+    }
+
+    /// Who hears this leader's beats: who is to hold a copy, and who left and has not heard of it.
     pub(super) fn audience(&self) -> Vec<PeerId> {
         let roster = self.seat.replica.roster();
-        let learners = roster.members().filter(|(_, member)| member.role.is_node()).map(|(member, _)| member);
-        let voters = roster.voters.iter().map(|voter| &voter.id);
-        let mut audience: Vec<PeerId> = learners.chain(voters).filter_map(peer_of).collect();
-        audience.sort_unstable();
-        audience.dedup();
-        audience.retain(|peer| *peer != self.seat.terms.me);
+        let gone = roster.departed().filter_map(peer_of).filter(|peer| self.seat.network.is_connected(*peer));
+        let mut audience = self.holders();
+        audience.extend(gone);
         audience
     }
 

@@ -196,7 +196,7 @@ impl Member {
 
     /// Through which round the store of every node is durable, as far as this leader heard.
     pub(super) fn count_held(&self) -> Round {
-        let others = self.audience().into_iter();
+        let others = self.holders().into_iter();
         let others = others.map(|peer| self.progress.get(&peer).map_or(0, |progress| progress.durable)).min();
         others.unwrap_or(Round::MAX).min(self.durable_round())
     }

@@ -114,7 +114,7 @@ impl Member {
 
     pub(super) fn on_greeting(&mut self, peer: PeerId, theirs: &Greeting) -> Result<()> {
         let seat = Arc::clone(&self.seat);
-        let mine = crate::consensus::acquaintance::greeting(&seat, &self.founders, &self.schema, &peer);
+        let mine = crate::consensus::acquaintance::greeting(&seat, &self.schema, &peer);
         match self.acquaintances.on_greeting(&seat, &mine, peer, theirs) {
             Verdict::Welcome => {
                 self.troubles.remove(&peer);

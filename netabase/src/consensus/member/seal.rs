@@ -76,9 +76,10 @@ impl Member {
             return true;
         }
         let applied = self.seat.replica.applied();
-        self.progress.get(&peer).is_some_and(|progress| {
-            progress.applied + NEAR >= applied && now.saturating_duration_since(progress.at) < self.heard_within()
-        })
+        self.seat.network.is_connected(peer)
+            && self.progress.get(&peer).is_some_and(|progress| {
+                progress.applied + NEAR >= applied && now.saturating_duration_since(progress.at) < self.heard_within()
+            })
     }
 
     /// This leader itself, or who is farthest of those that stay.

@@ -12,6 +12,10 @@ fn hash(byte: u8) -> InviteHash {
     [byte; 32]
 }
 
+fn invite(hash: InviteHash, role: MemberRole) -> Reform {
+    Reform::Invite { hash, role, expires_at_ms: 7 }
+}
+
 fn ids(voters: &[Voter]) -> Vec<MemberId> {
     voters.iter().map(|voter| voter.id.clone()).collect()
 }
@@ -23,7 +27,7 @@ fn founded(voters: u8) -> Roster {
 /// Invites and admits in the rounds 2n and 2n + 1.
 fn join(roster: &mut Roster, member: u8, role: MemberRole) -> Result<(), ReformRefusal> {
     let round = u64::from(member) * 2;
-    roster.reform(&Reform::Invite { hash: hash(member), role }, at(round))?;
+    roster.reform(&invite(hash(member), role), at(round))?;
     admit(roster, member, member, round + 1)
 }
 
@@ -59,11 +63,11 @@ fn an_invite_is_good_for_the_first_who_uses_it() {
     assert_eq!(admit(&mut roster, 5, 5, 21), Ok(()), "it presents it again");
     roster.reform(&Reform::Remove { member: id(5) }, at(22)).unwrap();
     assert_eq!(admit(&mut roster, 5, 5, 23), Err(ReformRefusal::UsedInvite), "an old invite brings nobody back");
-    roster.reform(&Reform::Invite { hash: hash(6), role: MemberRole::Learner }, at(24)).unwrap();
+    roster.reform(&invite(hash(6), MemberRole::Learner), at(24)).unwrap();
     assert!(roster.has_left(&id(5)));
     assert_eq!(admit(&mut roster, 6, 5, 25), Ok(()), "a new one does");
     assert!(!roster.has_left(&id(5)));
-    roster.reform(&Reform::Invite { hash: hash(7), role: MemberRole::Client }, at(26)).unwrap();
+    roster.reform(&invite(hash(7), MemberRole::Client), at(26)).unwrap();
     roster.reform(&Reform::Revoke { hash: hash(7) }, at(27)).unwrap();
     assert_eq!(admit(&mut roster, 7, 7, 28), Err(ReformRefusal::UnknownInvite));
 }
@@ -122,7 +126,7 @@ fn an_invite_makes_nobody_less() {
     join(&mut roster, 2, MemberRole::Reader).unwrap();
     assert_eq!(roster.member(&id(2)).map(|member| member.role), Some(MemberRole::Voter));
     join(&mut roster, 7, MemberRole::Learner).unwrap();
-    roster.reform(&Reform::Invite { hash: hash(99), role: MemberRole::Voter }, at(50)).unwrap();
+    roster.reform(&invite(hash(99), MemberRole::Voter), at(50)).unwrap();
     admit(&mut roster, 99, 7, 51).unwrap();
     assert_eq!(roster.member(&id(7)).map(|member| member.role), Some(MemberRole::Voter));
 }
@@ -137,7 +141,7 @@ fn everything_is_bounded_and_the_oldest_goes_first() {
     };
     for n in 0..CLIENTS_MAX + 10 {
         let round = 2 * n as u64;
-        roster.reform(&Reform::Invite { hash: many(n), role: MemberRole::Client }, at(round)).unwrap();
+        roster.reform(&invite(many(n), MemberRole::Client), at(round)).unwrap();
         let member = MemberId::new(many(n).to_vec());
         roster.reform(&Reform::Admit { hash: many(n), member }, at(round + 1)).unwrap();
     }
@@ -148,12 +152,12 @@ fn everything_is_bounded_and_the_oldest_goes_first() {
     for n in 2..NODES_MAX + 1 {
         let hash = many(100_000 + n);
         let round = (1 << 30) + n as u64;
-        roster.reform(&Reform::Invite { hash, role: MemberRole::Learner }, at(round)).unwrap();
+        roster.reform(&invite(hash, MemberRole::Learner), at(round)).unwrap();
         let member = MemberId::new(hash.to_vec());
         roster.reform(&Reform::Admit { hash, member }, at(round)).unwrap();
     }
     let hash = many(200_000);
-    roster.reform(&Reform::Invite { hash, role: MemberRole::Learner }, at(1 << 40)).unwrap();
+    roster.reform(&invite(hash, MemberRole::Learner), at(1 << 40)).unwrap();
     let one_more = Reform::Admit { hash, member: MemberId::new(vec![1]) };
     assert_eq!(roster.reform(&one_more, at(1 << 40)), Err(ReformRefusal::TooMany));
 }

@@ -308,6 +308,7 @@ fn understood(channel: Channel, payload: &[u8]) -> Asked {
         Channel::Heartbeat => match codec::decode::<Pulse<PulseRequest>>(payload).unwrap() {
             Pulse::Greeting(_) => Asked::Greeting,
             Pulse::Within(envelope) => Asked::Pulse(envelope.body),
+            other => panic!("a voter is asked {other:?}"),
         },
     }
 }
