@@ -77,6 +77,10 @@ impl Assembly {
             Some(card) => self.resumed(card, me)?,
             None => self.begun(me)?,
         };
+        let founders = card.charter.voters().map(|voters| voters.iter().map(member_id).collect::<Vec<_>>());
+        let founders = Roster::founded(founders.unwrap_or_default());
+        let store = Store::open(self.volume.open_store(self.store)?)?;
+        let machine = Machine::open(store, self.catalog.clone(), founders)?;
         if self.cluster_of(&card.charter)? != card.cluster {
             return Err(Error::DataDirectory {
                 reason: format!(
@@ -85,10 +89,6 @@ impl Assembly {
                 ),
             });
         }
-        let founders = card.charter.voters().map(|voters| voters.iter().map(member_id).collect::<Vec<_>>());
-        let founders = Roster::founded(founders.unwrap_or_default());
-        let store = Store::open(self.volume.open_store(self.store)?)?;
-        let machine = Machine::open(store, self.catalog.clone(), founders)?;
         let owner = Owner { cluster: card.cluster, incarnation: card.incarnation };
         if is_new {
             return self.make(card, owner, machine);

@@ -338,7 +338,7 @@ fn run(
         if let Some(error) = &failed {
             let failure = failure.get_or_init(|| Failure::of(error)).clone();
             tracing::error!(%error, "the node stopped");
-            stopping.close(|| failure.to_error());
+            stopping.close(move || failure.to_error());
         }
         hub.close(failed.as_ref());
     });
