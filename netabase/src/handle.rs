@@ -9,6 +9,7 @@ mod change;
 mod events;
 mod explain;
 mod linearizable;
+mod member;
 mod read;
 mod requested;
 mod start;

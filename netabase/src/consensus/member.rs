@@ -12,20 +12,29 @@
 
 mod answer;
 mod confirm;
+mod epoch;
 mod fetch;
 mod handover;
+mod knock;
 mod lead;
+mod present;
 mod report;
+mod seal;
+mod weigh;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
+pub(crate) use self::epoch::{named_in, peer_of, voters_of};
 pub(crate) use self::report::Report;
+use self::seal::Progress;
 use super::acquaintance::Acquaintances;
+use super::addresses::{Addresses, member_id};
 use super::entries::Entries;
 use super::id::{Epoch, Round, Voters};
 use super::keeper::{Death, Life};
@@ -34,8 +43,9 @@ use super::proposer::Proposer;
 use super::reads::{ReadInbox, Reader, Reads};
 use super::seat::Seat;
 use super::submit::{Submitter, Trouble};
-use crate::command::EntryIds;
+use crate::command::{EntryIds, Life as VotingLife};
 use crate::error::{Error, Result};
+use crate::machine::{FlushDone, Roster};
 use crate::network::NetworkEvent;
 
 /// Reports of what runs beside the member that may wait for it.
@@ -52,6 +62,8 @@ const REVIVE: Duration = Duration::from_millis(50);
 pub(crate) enum Control {
     /// Make everything durable and stop; the sender is dropped when that is done.
     ShutDown(#[expect(dead_code, reason = "only its end matters")] oneshot::Sender<()>),
+    /// Whether the cluster could go on without this member; the reason if not.
+    Weigh { leaving: PeerId, answer: oneshot::Sender<Result<()>> },
 }
 
 /// What a member tells about itself.
@@ -71,10 +83,17 @@ pub(crate) struct Standing {
     pub(crate) peers: Arc<BTreeMap<PeerId, Option<Round>>>,
     /// How often the keeper was woken again.
     pub(crate) revived: u64,
+    /// Whether a majority of the epoch's voters has entered it: only then may those that left with the last one stop.
+    pub(crate) settled: bool,
 }
 
-/// Records durably that this node must not vote in this epoch any more; the reason is kept for the user.
-pub(crate) type Renounce = Box<dyn Fn(&str) -> Result<()> + Send>;
+/// Records durably, in the node's card, what must outlive it.
+pub(crate) trait Keepsake: Send {
+    /// This node votes no more in the life before this one; the reason is kept for the user.
+    fn lapse(&self, life: VotingLife, reason: &str) -> Result<()>;
+    /// This node left the cluster.
+    fn depart(&self) -> Result<()>;
+}
 
 /// What a member is made of.
 pub(crate) struct Parts {
@@ -82,14 +101,14 @@ pub(crate) struct Parts {
     pub(crate) submitter: Arc<Submitter>,
     pub(crate) readers: ReadInbox,
     pub(crate) timing: Timing,
+    pub(crate) addresses: Addresses,
     pub(crate) ids: EntryIds,
-    /// The founders and the records, as a greeting names them.
-    pub(crate) founders: Vec<String>,
+    /// The records, as a greeting names them.
     pub(crate) schema: Vec<(String, String)>,
-    pub(crate) votes: bool,
+    pub(crate) own: VotingLife,
     /// Whether what the store holds survives a restart; otherwise the log has to keep everything.
     pub(crate) store_is_durable: bool,
-    pub(crate) renounce: Renounce,
+    pub(crate) keepsake: Box<dyn Keepsake>,
 }
 
 /// The running member.
@@ -99,19 +118,26 @@ pub(crate) struct Member {
     /// Reads that the handle asks for, and those that are under way.
     readers: ReadInbox,
     reads: Reads<Reader>,
+    timing: Timing,
     leadership: Leadership,
     proposer: Proposer,
+    /// Who takes part, as the log says it, and where they are.
+    roster: watch::Receiver<Arc<Roster>>,
+    addresses: Addresses,
+    /// Voters that are known to have entered this epoch.
+    started: HashSet<PeerId>,
     acquaintances: Acquaintances,
     troubles: HashMap<PeerId, Trouble>,
     entries: Arc<Entries>,
-    founders: Arc<[String]>,
     schema: Arc<[(String, String)]>,
-    renounce: Renounce,
+    keepsake: Box<dyn Keepsake>,
     store_is_durable: bool,
     /// Through which round every voter's store is durable, as the leader counts it.
     held: Round,
-    /// Whether this node may vote in this epoch.
+    /// In which life this node is, and whether it may vote in it in this epoch.
+    own: VotingLife,
     votes: bool,
+    presence: present::Presence,
     life: Option<Life>,
     /// Counts the lives of the keeper, so that reports of an earlier one are not taken for this one's.
     lives: u64,
@@ -121,12 +147,13 @@ pub(crate) struct Member {
     forward_after: Option<Instant>,
     pruned: Round,
     fetch: fetch::Fetch,
-    flushing: bool,
+    /// The flush of the store that is under way.
+    flushing: Option<JoinHandle<Option<Result<FlushDone>>>>,
     flush_after: Instant,
+    /// How far each node is, as it last said.
+    progress: HashMap<PeerId, Progress>,
     /// Set once this node is on its way out.
     handover: Option<handover::Handover>,
-    /// What each voter last said about how far its store is.
-    durable: HashMap<PeerId, Round>,
     /// Who is connected, with what each last said about how far it has applied.
     peers: Arc<BTreeMap<PeerId, Option<Round>>>,
     reports: mpsc::Sender<Report>,
@@ -136,12 +163,15 @@ pub(crate) struct Member {
 impl Member {
     /// Makes the member and the channel on which it tells about itself.
     pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Report>, watch::Receiver<Standing>) {
-        let Parts { seat, submitter, readers, timing, ids, founders, schema, votes, store_is_durable, renounce } =
-            parts;
+        let Parts { seat, submitter, readers, timing, addresses, ids, schema, own, store_is_durable, keepsake } = parts;
+        let votes = seat.replica.roster().votes(&member_id(&seat.terms.me), own);
+        let epoch = seat.terms.epoch;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
-        let (standing, watching) =
-            watch::channel(Standing { votes, applied, voters: seat.terms.voters.clone(), ..Standing::default() });
+        let voters = seat.terms.voters.clone();
+        let (standing, watching) = watch::channel(Standing { votes, applied, voters, epoch, ..Standing::default() });
+        let mut roster = seat.replica.follow_roster();
+        roster.mark_changed();
         let leadership =
             Leadership::new(timing, seat.terms.me, seat.terms.voters.clone(), Instant::now(), crate::entropy::fraction);
         let member = Member {
@@ -149,17 +179,22 @@ impl Member {
             submitter,
             readers,
             reads: Reads::default(),
+            timing,
             leadership,
             proposer: Proposer::default(),
+            roster,
+            addresses,
+            started: HashSet::new(),
             acquaintances: Acquaintances::default(),
             troubles: HashMap::new(),
             entries: Arc::new(Entries::new(ids)),
-            founders: founders.into(),
             schema: schema.into(),
-            renounce,
+            keepsake,
             store_is_durable,
             held: 0,
+            own,
             votes,
+            presence: present::Presence::default(),
             life: None,
             lives: 0,
             electing: false,
@@ -167,10 +202,10 @@ impl Member {
             forward_after: None,
             pruned: 0,
             fetch: fetch::Fetch::default(),
-            flushing: false,
+            flushing: None,
             flush_after: Instant::now(),
+            progress: HashMap::new(),
             handover: None,
-            durable: HashMap::new(),
             peers: Arc::default(),
             reports,
             standing,
@@ -181,20 +216,20 @@ impl Member {
     /// Runs until the node is shut down or cannot go on.
     ///
     /// # Errors
-    /// [`Error::Storage`] when the log or the store failed.
+    /// [`Error::Storage`] when the log or the store failed; [`Error::Removed`] when this node left the cluster.
     pub(crate) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Report>,
         mut events: mpsc::Receiver<NetworkEvent>,
         mut control: mpsc::Receiver<Control>,
     ) -> Result<()> {
-        let seat = Arc::clone(&self.seat);
         let submitter = Arc::clone(&self.submitter);
-        let mut applied = seat.replica.follow();
+        let mut applied = self.seat.replica.follow();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.revive().await?;
         loop {
+            self.follow_roster().await?;
             self.act();
             self.pump();
             self.publish();
@@ -205,6 +240,7 @@ impl Member {
                 drop(handover);
                 return result;
             }
+            let seat = Arc::clone(&self.seat);
             let due = self.due();
             let ended = async {
                 match &mut self.life {
@@ -214,13 +250,19 @@ impl Member {
             };
             tokio::select! {
                 biased;
-                asked = control.recv(), if self.handover.is_none() => self.leave(asked),
+                asked = control.recv(), if self.handover.is_none() => match asked {
+                    Some(Control::Weigh { leaving, answer }) => self.weigh(leaving, answer),
+                    asked => self.leave(asked),
+                },
                 death = ended => self.on_death(death).await?,
                 overreach = seat.stopped() => {
                     tracing::warn!(%overreach, "the keeper is woken again from its log");
                     self.on_death(Death::Panicked).await?;
                 }
-                Some(report) = inbox.recv() => self.on_report(report)?,
+                Some(report) = inbox.recv() => match report {
+                    Report::Flushed => self.end_flush().await?,
+                    report => self.on_report(report)?,
+                },
                 Some(event) = events.recv() => self.on_event(event)?,
                 () = self.readers.woken(), if self.reads.room() > 0 => {}
                 _ = applied.changed() => self.fetch.on_progress(seat.replica.applied(), seat.sought(), Instant::now()),
@@ -264,7 +306,8 @@ impl Member {
         self.revive().await
     }
 
-    /// This node must never vote again in this epoch (D9).
+    /// This node must never vote again in this epoch (D9): from now on it is another one, which votes in an epoch that names
+    /// it.
     fn renounce(&mut self, reason: &str) -> Result<()> {
         tracing::error!(reason, "this node does not vote any more in this epoch; it follows");
         self.seat.mute();
@@ -273,7 +316,8 @@ impl Member {
         self.electing = false;
         self.proposer.reset();
         self.leadership.on_lost(Instant::now());
-        (self.renounce)(reason)
+        self.own.lapses += 1;
+        self.keepsake.lapse(self.own, reason)
     }
 
     /// After a failed sync the log may show rows that are not on the disk, and no later sync would tell: a vote that
@@ -298,6 +342,12 @@ impl Member {
         self.fetch.on_progress(self.seat.replica.applied(), self.seat.sought(), Instant::now());
         self.greet_again();
         self.end_reads(Instant::now());
+        if self.is_released() {
+            self.keepsake.depart()?;
+            return Err(Error::Removed);
+        }
+        self.present();
+        self.seal_if_due(Instant::now());
         self.flush();
         self.prune();
         Ok(())
@@ -317,6 +367,7 @@ impl Member {
                 durable,
                 known: self.seat.sought(),
                 epoch: self.seat.terms.epoch,
+                settled: self.is_settled(),
                 voters: self.seat.terms.voters.clone(),
                 peers: Arc::clone(&self.peers),
                 revived: standing.revived,
@@ -346,6 +397,8 @@ impl Member {
     async fn stop(mut self) -> Result<()> {
         self.submitter.close(|| Error::ShutDown);
         self.life = None;
+        // One that is under way holds the store's file.
+        self.end_flush().await?;
         let flush = self.seat.replica.machine().begin_flush();
         if self.seat.log.barrier().await.is_err() {
             return Err(self.seat.log.failure().map_or(Error::ShutDown, |failure| copy(&failure)));

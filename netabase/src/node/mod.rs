@@ -11,17 +11,18 @@ mod assemble;
 mod ballast;
 mod card;
 mod invite;
+mod join;
 mod news;
 mod options;
+mod reform;
 mod role;
 mod space;
 mod thread;
 mod volume;
 
-pub(crate) use self::assemble::{Assembly, Wire};
+pub(crate) use self::assemble::{Assembly, Origin, Wire};
 pub use self::invite::Invite;
-#[allow(unused_imports, reason = "the member that lets in uses it")]
-pub(crate) use self::invite::check_expiry;
+pub(crate) use self::join::{Door, origin_of};
 pub use self::news::Event;
 pub(crate) use self::options::Options;
 pub use self::options::{Limits, Tuning};

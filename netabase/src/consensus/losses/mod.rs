@@ -9,6 +9,7 @@ mod catch_up;
 mod directory;
 mod disk;
 mod election;
+mod epochs;
 mod handover;
 mod leader;
 mod learner;

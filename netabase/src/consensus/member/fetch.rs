@@ -134,7 +134,8 @@ impl Member {
         {
             return Some(leader);
         }
-        let peers: Vec<PeerId> = self.seat.terms.voters.iter().copied().filter(greeted).collect();
+        let mut peers: Vec<PeerId> = self.acquaintances.all().copied().filter(greeted).collect();
+        peers.sort_unstable();
         self.fetch.turn = self.fetch.turn.wrapping_add(1);
         (!peers.is_empty()).then(|| peers[self.fetch.turn % peers.len()])
     }
@@ -154,7 +155,7 @@ impl Member {
         } else {
             self.fetch.fruitless += 1;
             self.fetch.empty += usize::from(fetched.answered);
-            if self.fetch.empty >= self.seat.terms.voters.len() {
+            if self.fetch.empty > self.acquaintances.all().count() {
                 // Everyone was asked: if it is true after all, somebody will say so again.
                 self.seat.forget_claims();
                 self.fetch.empty = 0;
@@ -174,29 +175,36 @@ impl Member {
     pub(super) fn flush(&mut self) {
         let now = Instant::now();
         let rows_wait = self.seat.replica.machine().overlay_bytes() >= FLUSH_BYTES;
-        if self.flushing || !(rows_wait || self.flush_after <= now) {
+        if self.flushing.is_some() || !(rows_wait || self.flush_after <= now) {
             return;
         }
         self.flush_after = now + FLUSH_EVERY;
         let Some(flush) = self.seat.replica.machine().begin_flush() else { return };
-        self.flushing = true;
         let durable = self.seat.log.barrier();
         let reports = self.reports.clone();
-        tokio::task::spawn_local(async move {
+        self.flushing = Some(tokio::task::spawn_local(async move {
             // Without the log's word nothing is written; the log's failure ends the node.
-            if durable.await.is_err() {
-                return;
-            }
-            if let Ok(done) = tokio::task::spawn_blocking(move || flush.run()).await {
-                let _ = reports.send(Report::Flushed(done)).await;
-            }
-        });
+            durable.await.ok()?;
+            let done = tokio::task::spawn_blocking(move || flush.run()).await.ok();
+            let _ = reports.send(Report::Flushed).await;
+            done
+        }));
     }
 
-    /// Through which round every voter's store is durable, as far as this leader heard.
+    /// The flush that is under way ends, whenever that is.
+    pub(super) async fn end_flush(&mut self) -> Result<()> {
+        let Some(flushing) = self.flushing.take() else { return Ok(()) };
+        let Ok(Some(done)) = flushing.await else { return Ok(()) };
+        let retired = self.seat.replica.machine().end_flush(done?)?;
+        // Freeing the rows takes milliseconds that nobody should wait for.
+        tokio::task::spawn_blocking(move || drop(retired));
+        Ok(())
+    }
+
+    /// Through which round the store of every node is durable, as far as this leader heard.
     pub(super) fn count_held(&self) -> Round {
-        let others = self.seat.terms.voters.iter().filter(|peer| **peer != self.seat.terms.me);
-        let others = others.map(|peer| self.durable.get(peer).copied().unwrap_or(0)).min();
+        let others = self.holders().into_iter();
+        let others = others.map(|peer| self.progress.get(&peer).map_or(0, |progress| progress.durable)).min();
         others.unwrap_or(Round::MAX).min(self.durable_round())
     }
 
@@ -215,7 +223,9 @@ async fn ask(seat: &Seat, peer: PeerId) -> Option<Vec<AcceptedRow>> {
     let from = seat.replica.applied() + 1;
     let payload = seat.envelope(SyncRequest { from, bytes_max: SYNC_BYTES_MAX }).encode().ok()?;
     let answer = seat.network.request(peer, Channel::Sync, payload, FETCH_TIMEOUT).await.ok()?;
-    let envelope = Envelope::<SyncAnswer>::decode(&answer).ok().filter(|envelope| seat.belongs(envelope))?;
+    // Of any epoch: rows are how one gets from one into the next.
+    let envelope = Envelope::<SyncAnswer>::decode(&answer).ok()?;
+    let envelope = Some(envelope).filter(|envelope| envelope.cluster == seat.terms.cluster)?;
     let SyncAnswer { rows, through } = envelope.body;
     seat.claim(through);
     let in_order = (from..).zip(&rows).all(|(round, row)| row.round == round && seat.guard().entry(&row.entry).is_ok());
@@ -238,5 +248,5 @@ async fn apply(seat: &Seat, acceptor: Option<&Acceptor>, rows: Vec<AcceptedRow>)
 
 /// Without a keeper nothing else applies entries.
 fn apply_directly(seat: &Seat, round: Round, entry: &Entry) -> Result<(), ReplicaFailed> {
-    if round == seat.replica.applied() + 1 { seat.replica.apply_next(entry) } else { Ok(()) }
+    if round == seat.replica.applied() + 1 { seat.replica.apply_next(seat.terms.epoch, entry) } else { Ok(()) }
 }
