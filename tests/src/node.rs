@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use netabase::{Event, Netabase};
+use netabase::{Event, Invite, Netabase, Role};
 use netabase_tests::{Note, words};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -17,7 +17,14 @@ const LINES_MAX: usize = 64;
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (Some(dir), Some(listen)) = (arguments.next(), arguments.next()) else { return ExitCode::FAILURE };
-    let db = match Netabase::<Note>::start().data_dir(dir).listen(listen).founders(arguments).await {
+    let start = Netabase::<Note>::start().data_dir(dir).listen(listen);
+    let mut arguments = arguments.peekable();
+    let start = match arguments.peek().map(|first| first.parse::<Invite>()) {
+        None => start,
+        Some(Ok(invite)) => start.join(invite),
+        Some(Err(_)) => start.founders(arguments),
+    };
+    let db = match start.await {
         Ok(db) => db,
         Err(error) => {
             say(&format!("failed {error}"));
@@ -45,6 +52,22 @@ async fn main() -> ExitCode {
                 say(&format!("leader {}", leader.map_or_else(|| "-".to_owned(), |peer| peer.to_string())));
             }
             "changes" => say(&format!("changes {}", changes.swap(0, Ordering::Relaxed))),
+            "members" => {
+                let members = db.status().await.map(|status| status.members).unwrap_or_default();
+                let members: Vec<String> = members.iter().map(|member| member.peer_id.to_string()).collect();
+                say(&format!("members {}", members.join(" ")));
+            }
+            "invite" => match db.invite(Role::Voter).await {
+                Ok(invite) => say(&format!("invite {invite}")),
+                Err(error) => say(&format!("invite - {error}")),
+            },
+            "remove" => match rest.parse() {
+                Ok(peer) => match db.remove_member(peer).await {
+                    Ok(()) => say("remove ok"),
+                    Err(error) => say(&format!("remove {error}")),
+                },
+                Err(error) => say(&format!("remove {error}")),
+            },
             "check" => say(&format!("missing {}", missing(&db, rest).await)),
             "stop" => {
                 match db.shutdown().await {

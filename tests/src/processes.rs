@@ -4,6 +4,7 @@
 //! every process that is left.
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,8 @@ use crate::words;
 
 /// How long a node may take to say what it was asked for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// What a node says on its standard error.
+const COMPLAINTS: &str = "complaints";
 /// Lines of a node that may wait.
 const LINES_MAX: usize = 1024;
 
@@ -43,8 +46,25 @@ fn failed(what: impl std::fmt::Display) -> Failed {
 pub struct Processes {
     binary: PathBuf,
     places: Vec<Place>,
-    founders: Vec<String>,
-    acknowledged: Arc<Mutex<BTreeSet<u64>>>,
+    acknowledged: Arc<Mutex<Acknowledged>>,
+}
+
+#[derive(Debug, Default)]
+struct Acknowledged {
+    ids: BTreeSet<u64>,
+    last: Option<Instant>,
+    /// The longest time in which nothing was.
+    stall: Duration,
+}
+
+impl Acknowledged {
+    fn insert(&mut self, id: u64) {
+        let now = Instant::now();
+        if let Some(last) = self.last.replace(now) {
+            self.stall = self.stall.max(now - last);
+        }
+        self.ids.insert(id);
+    }
 }
 
 #[derive(Debug)]
@@ -52,6 +72,8 @@ struct Place {
     dir: PathBuf,
     listen: String,
     peer: String,
+    /// What it is started with: the founders, the invite, or nothing.
+    told: Vec<String>,
     running: Option<Running>,
 }
 
@@ -80,10 +102,13 @@ impl Processes {
             let peer = Identity::load_or_create(&dir).map_err(failed)?.peer_id().to_string();
             let listen = format!("/ip4/127.0.0.1/tcp/{}", port.local_addr().map_err(failed)?.port());
             founders.push(format!("{listen}/p2p/{peer}"));
-            places.push(Place { dir, listen, peer, running: None });
+            places.push(Place { dir, listen, peer, told: Vec::new(), running: None });
         }
         drop(ports);
-        let mut cluster = Processes { binary: binary.to_owned(), places, founders, acknowledged: Arc::default() };
+        for place in &mut places {
+            place.told.clone_from(&founders);
+        }
+        let mut cluster = Processes { binary: binary.to_owned(), places, acknowledged: Arc::default() };
         for node in 0..nodes {
             cluster.restart(node)?;
         }
@@ -123,12 +148,14 @@ impl Processes {
             return Ok(());
         }
         let place = &self.places[node];
+        let complaints = File::options().create(true).append(true).open(place.dir.join(COMPLAINTS)).map_err(failed)?;
         let mut child = Command::new(&self.binary)
             .arg(&place.dir)
             .arg(&place.listen)
-            .args(&self.founders)
+            .args(&place.told)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            .stderr(complaints)
             .spawn()
             .map_err(failed)?;
         let input = child.stdin.take().ok_or_else(|| failed("the node has no input"))?;
@@ -272,20 +299,78 @@ impl Processes {
         Err(failed("the nodes do not agree on a leader"))
     }
 
+    /// Adds a node that joins on an invite of another one, and waits until it has started. Its place is that of the last
+    /// node from then on, also when it fails.
+    ///
+    /// # Errors
+    /// What the node that invites, or the one that joins, says.
+    pub fn join(&mut self, inviter: usize) -> Result<usize, Failed> {
+        let invite = self.ask(inviter, "invite")?;
+        if invite.starts_with('-') {
+            return Err(failed(invite));
+        }
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).map_err(failed)?.port();
+        let node = self.places.len();
+        let dir = self.places[0].dir.with_file_name(format!("node-{node}"));
+        std::fs::create_dir_all(&dir).map_err(failed)?;
+        let peer = Identity::load_or_create(&dir).map_err(failed)?.peer_id().to_string();
+        let listen = format!("/ip4/127.0.0.1/tcp/{port}");
+        self.places.push(Place { dir, listen, peer, told: vec![invite], running: None });
+        self.restart(node)?;
+        Ok(node)
+    }
+
+    /// The id of a node.
+    #[must_use]
+    pub fn peer(&self, node: usize) -> &str {
+        &self.places[node].peer
+    }
+
+    /// Whether a node runs.
+    #[must_use]
+    pub fn is_running(&self, node: usize) -> bool {
+        self.places[node].running.is_some()
+    }
+
+    /// The nodes that are members, as this one knows it.
+    ///
+    /// # Errors
+    /// As [`Processes::ask`].
+    pub fn members(&mut self, node: usize) -> Result<Vec<usize>, Failed> {
+        let members = self.ask(node, "members")?;
+        let place = |peer: &str| self.places.iter().position(|place| place.peer == peer);
+        Ok(members.split_whitespace().filter_map(place).collect())
+    }
+
+    /// What any node said on its standard error that tells of a panic.
+    #[must_use]
+    pub fn panics(&self) -> Vec<String> {
+        let complaints = |place: &Place| std::fs::read_to_string(place.dir.join(COMPLAINTS)).unwrap_or_default();
+        let panics = |text: String| text.lines().filter(|line| line.contains("panicked")).map(str::to_owned).collect();
+        self.places.iter().map(complaints).flat_map::<Vec<String>, _>(panics).collect()
+    }
+
+    /// The longest time so far in which no write was acknowledged.
+    #[must_use]
+    pub fn longest_stall(&self) -> Duration {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).stall
+    }
+
     /// What was acknowledged so far.
     #[must_use]
     pub fn acknowledged(&self) -> BTreeSet<u64> {
-        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).ids.clone()
     }
 
-    /// Waits until all nodes report the same state hash; every node must run and nothing be written.
+    /// Waits until all running nodes report the same state hash; nothing may be written meanwhile.
     ///
     /// # Errors
     /// When two nodes differ at one round, or do not get to the same one in time.
     pub fn same_hash(&mut self) -> Result<String, Failed> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let hashes = (0..self.len()).map(|node| self.ask(node, "hash")).collect::<Result<BTreeSet<_>, _>>()?;
+            let running: Vec<usize> = (0..self.len()).filter(|&node| self.is_running(node)).collect();
+            let hashes = running.iter().map(|&node| self.ask(node, "hash")).collect::<Result<BTreeSet<_>, _>>()?;
             let hashes: Vec<String> = hashes.into_iter().collect();
             if let [hash] = &hashes[..] {
                 return Ok(hash.clone());
