@@ -146,7 +146,7 @@ fn two_processes_on_one_directory_are_one_too_many() -> Result<(), Failed> {
     assert_eq!(node.ask(0, "put 1")?, "ok");
     let second = || {
         let listen = "/ip4/127.0.0.1/tcp/0";
-        let output = Command::new(binary).arg(node.dir(0)).arg(listen).args(node.founders()).output();
+        let output = Command::new(binary).arg(node.dir(0)).arg(listen).args(node.told(0)).output();
         String::from_utf8_lossy(&output.expect("it runs").stdout).into_owned()
     };
     let said = second();
