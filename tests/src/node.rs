@@ -3,9 +3,9 @@
 use std::io::{BufRead, Write};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use netabase::{Invite, Netabase, Role};
+use netabase::{Event, Invite, Netabase, Role};
 use netabase_tests::{Note, words};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -32,6 +32,7 @@ async fn main() -> ExitCode {
         }
     };
     say("started");
+    let changes = count_changes(&db);
     let mut lines = lines();
     let mut writing = Writing::default();
     while let Some(line) = lines.recv().await {
@@ -50,6 +51,7 @@ async fn main() -> ExitCode {
                 let leader = db.status().await.ok().and_then(|status| status.leader);
                 say(&format!("leader {}", leader.map_or_else(|| "-".to_owned(), |peer| peer.to_string())));
             }
+            "changes" => say(&format!("changes {}", changes.swap(0, Ordering::Relaxed))),
             "members" => {
                 let members = db.status().await.map(|status| status.members).unwrap_or_default();
                 let members: Vec<String> = members.iter().map(|member| member.peer_id.to_string()).collect();
@@ -67,6 +69,13 @@ async fn main() -> ExitCode {
                 Err(error) => say(&format!("remove {error}")),
             },
             "check" => say(&format!("missing {}", missing(&db, rest).await)),
+            "stop" => {
+                match db.shutdown().await {
+                    Ok(()) => say("stopped ok"),
+                    Err(error) => say(&format!("stopped {error}")),
+                }
+                return ExitCode::SUCCESS;
+            }
             "put" => {
                 let id = rest.parse().unwrap_or(0);
                 match db.put_record(Note::of(id)).await {
@@ -78,6 +87,20 @@ async fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Counts how often somebody else leads, or nobody.
+fn count_changes(db: &Netabase<Note>) -> Arc<AtomicU64> {
+    let changes = Arc::new(AtomicU64::new(0));
+    let (mut events, counted) = (db.events(), Arc::clone(&changes));
+    tokio::spawn(async move {
+        while let Some(event) = events.next().await {
+            if let Event::LeaderChanged { .. } | Event::Missed { .. } = event {
+                counted.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    });
+    changes
 }
 
 #[derive(Default)]

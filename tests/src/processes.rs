@@ -133,6 +133,12 @@ impl Processes {
         &self.places[node].dir
     }
 
+    /// The full addresses that every node is given.
+    #[must_use]
+    pub fn founders(&self) -> &[String] {
+        &self.founders
+    }
+
     /// Starts a node without waiting until it has started; nothing happens when it runs.
     ///
     /// # Errors
@@ -207,6 +213,29 @@ impl Processes {
             reader.join().map_err(|_| failed("the reader of a node's output panicked"))?;
         }
         Ok(())
+    }
+
+    /// Tells a node to stop in order, and does not wait until it has.
+    ///
+    /// # Errors
+    /// When the node is gone.
+    pub fn stop(&mut self, node: usize) -> Result<(), Failed> {
+        self.say(node, "stop")
+    }
+
+    /// Waits until a node that was told to stop has; one that was killed has ended.
+    ///
+    /// # Errors
+    /// What the node says when it could not stop in order.
+    pub fn ended(&mut self, node: usize) -> Result<(), Failed> {
+        if self.places[node].running.is_none() {
+            return Ok(());
+        }
+        let said = self.hear(node, "stopped")?;
+        if said != "ok" {
+            return Err(failed(format!("node {node} did not stop in order: {said}")));
+        }
+        self.kill(node)
     }
 
     /// Says a line to a node.

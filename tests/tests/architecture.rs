@@ -49,6 +49,16 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("tests/tests/crash.rs", "the random moment of a kill is what is tested"),
 ];
 
+/// Files that may ask what time it is, each with the reason. Clocks are set back: nothing may depend on their order.
+const CLOCKS: &[(&str, &str)] = &[
+    ("netabase/src/command/entry.rs", "an id shows people when it was made; what makes it unique is random"),
+    ("netabase/src/entropy.rs", "where the system has no randomness, the clock is better than nothing"),
+    (
+        "netabase/src/node/invite.rs",
+        "an invite expires: looked at where it is presented and honoured, never in `apply`",
+    ),
+];
+
 const LINES_MAX: usize = 500;
 
 /// Files that may be longer, each with the reason.
@@ -73,6 +83,21 @@ fn nothing_banned_is_named() {
         let shown = shown(&path);
         if !SLEEPERS.iter().any(|(file, _)| *file == shown) {
             complaints.extend(banned_names(&read(&path), &shown));
+        }
+    }
+    none(complaints);
+}
+
+#[test]
+fn no_clock_decides() {
+    let mut complaints = Vec::new();
+    let files = rust_files(&root().join("netabase/src"));
+    let tests = test_files(&files);
+    for path in files.into_iter().filter(|path| !is_test_file(path) && !tests.contains(path)) {
+        let names_a_clock = read(&path).all_paths().iter().any(|path| path.iter().any(|part| part == "SystemTime"));
+        let shown = shown(&path);
+        if names_a_clock && !CLOCKS.iter().any(|(file, _)| *file == shown) {
+            complaints.push(format!("{shown}: `SystemTime`: a clock may be set back at any time; take `Instant`"));
         }
     }
     none(complaints);

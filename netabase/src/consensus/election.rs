@@ -27,14 +27,14 @@ const CAMPAIGNS_MAX: usize = 4;
 pub(crate) async fn run(seat: &Seat, appender: &Appender, entries: &Entries) -> Result<Elected, Appended> {
     let mut campaigns = 0;
     let (round, mut no_op_round) = loop {
-        let round = seat.replica.applied() + 1;
+        let (round, known) = (seat.replica.applied() + 1, seat.observed());
         campaigns += 1;
         match appender.campaign(round, entries.no_op()).await {
             Appended::Chosen(chosen) => break (round, Some(chosen)),
             Appended::Railroaded => break (round, None),
             // The last words of the leader before were still on their way. Nobody stands in the way, so nobody else has
             // to be given the time to be heard.
-            _ if campaigns < CAMPAIGNS_MAX && is_merely_behind(seat, round) => {}
+            _ if campaigns < CAMPAIGNS_MAX && is_merely_behind(seat, round, known) => {}
             lost => return Err(lost),
         }
     };
@@ -62,9 +62,9 @@ pub(crate) async fn run(seat: &Seat, appender: &Appender, entries: &Entries) -> 
 }
 
 /// Whether the campaign for this round was lost only because the round was decided, as this node has learned by now: no
-/// greater ballot is known.
-fn is_merely_behind(seat: &Seat, round: Round) -> bool {
-    seat.replica.applied() >= round && seat.observed() <= seat.mandate().ballot()
+/// greater ballot came up meanwhile.
+fn is_merely_behind(seat: &Seat, round: Round, known: Ballot) -> bool {
+    seat.replica.applied() >= round && seat.observed() <= seat.mandate().ballot().max(known)
 }
 
 async fn applied(seat: &Seat, round: Round) -> Result<(), Appended> {

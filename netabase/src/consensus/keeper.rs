@@ -5,6 +5,7 @@
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::poll_fn;
 use paxakos::append::{AppendArgs, AppendError, Importance, Peeryness};
@@ -112,6 +113,9 @@ impl Life {
     }
 }
 
+/// How long paxakos may take to notice that the round of a campaign is decided.
+const OVERTAKEN: Duration = Duration::from_millis(20);
+
 /// Makes appends in one life of the keeper.
 ///
 /// The futures must be driven until they resolve: a dropped append may leave a round open for ever.
@@ -129,11 +133,30 @@ impl Appender {
         // back what comes after until the prepare is on its way.
         self.seat.close_gate().await;
         let appended = match self.base.local(round) {
-            Some(local) => self.append_at(entry, local..=local, Importance::GainLeadership).await,
+            Some(local) => tokio::select! {
+                biased;
+                appended = self.append_at(entry, local..=local, Importance::GainLeadership) => appended,
+                () = self.overtaken(round) => Appended::Converged,
+            },
             None => Appended::Converged,
         };
         self.seat.open_gate();
         appended
+    }
+
+    /// Resolves when a campaign will never begin, since its round was decided while it was on its way into paxakos.
+    ///
+    /// paxakos then waits for the round to become free, for ever, once commits have come to it in such an order that it
+    /// takes a decided round below for a free one. An append that is dropped there has said nothing to anybody, and leaves
+    /// no round open.
+    async fn overtaken(&self, round: Round) {
+        let mut follow = self.seat.replica.follow();
+        let decided = follow.wait_for(|applied| *applied >= round).await.is_ok();
+        tokio::time::sleep(OVERTAKEN).await;
+        if !decided || !self.seat.is_gate_closed() {
+            // It is under way, and resolves by itself.
+            std::future::pending().await
+        }
     }
 
     /// An append of the leader, in any open round.

@@ -19,6 +19,7 @@ mod knock;
 mod lead;
 mod present;
 mod report;
+mod room;
 mod seal;
 mod weigh;
 
@@ -81,6 +82,8 @@ pub(crate) struct Standing {
     pub(crate) voters: Voters,
     /// Who is connected, and how far each is, as it last told this leader.
     pub(crate) peers: Arc<BTreeMap<PeerId, Option<Round>>>,
+    /// Whether this node rests, since its disk is full.
+    pub(crate) full: bool,
     /// How often the keeper was woken again.
     pub(crate) revived: u64,
     /// Whether a majority of the epoch's voters has entered it: only then may those that left with the last one stop.
@@ -152,6 +155,8 @@ pub(crate) struct Member {
     flush_after: Instant,
     /// How far each node is, as it last said.
     progress: HashMap<PeerId, Progress>,
+    /// Whether the log takes anything.
+    room: room::Room,
     /// Set once this node is on its way out.
     handover: Option<handover::Handover>,
     /// Who is connected, with what each last said about how far it has applied.
@@ -205,6 +210,7 @@ impl Member {
             flushing: None,
             flush_after: Instant::now(),
             progress: HashMap::new(),
+            room: room::Room::default(),
             handover: None,
             peers: Arc::default(),
             reports,
@@ -230,6 +236,7 @@ impl Member {
         self.revive().await?;
         loop {
             self.follow_roster().await?;
+            self.mind_room().await?;
             self.act();
             self.pump();
             self.publish();
@@ -284,6 +291,8 @@ impl Member {
                 self.life = Some(life);
                 Ok(())
             }
+            // It is woken when there is room.
+            Err(_) if self.seat.log.is_paused() => Ok(()),
             Err(death) => Err(error_of(death)),
         }
     }
@@ -334,7 +343,7 @@ impl Member {
     }
 
     fn keep_house(&mut self) -> Result<()> {
-        if let Some(failure) = self.seat.log.failure() {
+        if let Some(failure) = self.seat.log.failure().filter(|_| !self.seat.log.is_paused()) {
             self.distrust_log();
             return Err(copy(&failure));
         }
@@ -368,6 +377,7 @@ impl Member {
                 known: self.seat.sought(),
                 epoch: self.seat.terms.epoch,
                 settled: self.is_settled(),
+                full: self.room.is_full(),
                 voters: self.seat.terms.voters.clone(),
                 peers: Arc::clone(&self.peers),
                 revived: standing.revived,

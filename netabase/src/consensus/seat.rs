@@ -125,6 +125,11 @@ impl Seat {
         self.closed.lock().unwrap_or_else(PoisonError::into_inner).take();
     }
 
+    /// Whether a campaign of this node has not collected yet what this node has accepted.
+    pub(crate) fn is_gate_closed(&self) -> bool {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
     /// The greatest ballot that this node promised, accepted or campaigned with: never below one under which it has told
     /// anybody anything, also before a restart.
     pub(crate) fn spoken(&self) -> Ballot {

@@ -45,6 +45,8 @@ struct State {
     retired: bool,
     /// Why new commands are not taken, while they are not.
     refusal: Option<Trouble>,
+    /// Why nothing goes on at all, while it does not.
+    hold: Option<Trouble>,
     /// Why nothing can be done, where that is known better than "no quorum".
     trouble: Option<Trouble>,
 }
@@ -115,7 +117,7 @@ impl Submitter {
             if state.retired {
                 return Err(Error::ShutDown);
             }
-            if let Some(refusal) = &state.refusal {
+            if let Some(refusal) = state.hold.as_ref().or(state.refusal.as_ref()) {
                 return Err(refusal());
             }
             let number = state.next;
@@ -293,6 +295,16 @@ impl Submitter {
         self.state().closed.as_ref().map_or(Error::ShutDown, |end| end())
     }
 
+    /// Nothing goes on here, for this reason, until that is taken back: new commands are refused, and those that were never
+    /// handed over end.
+    pub(crate) fn hold(&self, reason: Option<Trouble>) {
+        let held = reason.is_some();
+        self.state().hold = reason;
+        if held {
+            self.fail_unproposed();
+        }
+    }
+
     /// Ends every command; `error` says why, those that may have been proposed end in [`Error::ConnectionLost`].
     pub(crate) fn close(&self, error: impl Fn() -> Error + Send + Sync + 'static) {
         self.permits.close();
@@ -319,7 +331,7 @@ impl State {
     }
 
     fn no_quorum(&self) -> Error {
-        self.trouble.as_ref().map_or(Error::NoQuorum, |trouble| trouble())
+        self.hold.as_ref().or(self.trouble.as_ref()).map_or(Error::NoQuorum, |trouble| trouble())
     }
 
     /// The cluster forgot the session: what was sent under it may have been applied and must not be sent anew.

@@ -10,11 +10,12 @@ use tokio::sync::mpsc;
 
 use super::card::Card;
 use super::options::{Limits, Tuning};
+use super::space::FULL_BYTES;
 use super::volume::Volume;
 use crate::command::{EntryIds, Life, entry_bytes_max};
 use crate::consensus::{
     Addresses, Admission, Charter, ClusterId, Epoch, Keepsake, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue,
-    Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
+    Reopen, Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
 };
 use crate::entropy;
 use crate::error::{Error, Result};
@@ -70,6 +71,10 @@ pub(super) struct Opened {
 impl Assembly {
     /// Opens the files; nothing is sent anywhere yet.
     pub(super) fn open(&self) -> Result<Opened> {
+        // Even to be opened, the files may need some room.
+        if self.volume.free_bytes().is_some_and(|free| free < FULL_BYTES) && self.volume.release_ballast()? {
+            tracing::warn!("the disk is full: the ballast is let go of to start at all");
+        }
         let me = self.identity.peer_id();
         let stored = self.volume.read_card()?.map(|bytes| Card::decode(&bytes)).transpose()?;
         let is_new = stored.is_none();
@@ -200,7 +205,20 @@ impl Assembly {
     }
 
     fn new_log(&self, owner: Owner) -> Result<Log> {
-        Log::open(self.volume.open_log()?, owner)
+        Ok(Log::open(self.volume.open_log()?, owner)?.reopened_with(self.reopen_log()))
+    }
+
+    /// How the log is opened again after the disk was full.
+    fn reopen_log(&self) -> Reopen {
+        let volume = Arc::clone(&self.volume);
+        Box::new(move || match volume.open_log() {
+            Ok(database) => Ok(Some(database)),
+            Err(error @ (StoreError::Damaged(_) | StoreError::Foreign(_))) => Err(error.into()),
+            Err(error) => {
+                tracing::debug!(%error, "the consensus log cannot be opened anew yet");
+                Ok(None)
+            }
+        })
     }
 
     /// Opens the log that this directory is known to have.
@@ -214,10 +232,11 @@ impl Assembly {
             }
             other => Unusable::Failed(other.into()),
         })?;
-        Log::open(database, owner).map_err(|error| match error {
+        let log = Log::open(database, owner).map_err(|error| match error {
             Error::DataDirectory { reason } => Unusable::Gone(reason),
             other => Unusable::Failed(other),
-        })
+        })?;
+        Ok(log.reopened_with(self.reopen_log()))
     }
 
     fn keeps(&self, kind: StoreKind) -> bool {

@@ -8,6 +8,7 @@
 //! says why to everybody who waits for it, and its records stay readable. Used by the handle and by `testing`.
 
 mod assemble;
+mod ballast;
 mod card;
 mod invite;
 mod join;

@@ -81,6 +81,11 @@ pub enum Event {
         /// What is free.
         free_bytes: u64,
     },
+    /// The disk is full, so that this node cannot keep its promises: it neither votes nor applies anything until there is
+    /// room, and goes on by itself then.
+    DiskFull,
+    /// There was room again, and this node goes on.
+    DiskWritable,
     /// The node has failed and stopped; what it holds can still be read. The last event.
     Failed {
         /// What happened, and what to do.
@@ -127,13 +132,14 @@ struct Seen {
     epoch: u64,
     connected: BTreeSet<PeerId>,
     lags: bool,
+    full: bool,
 }
 
 impl Seen {
     fn of(standing: &Standing) -> Self {
-        let Standing { leads, votes, leader, epoch, .. } = *standing;
+        let Standing { leads, votes, leader, epoch, full, .. } = *standing;
         let connected = standing.peers.keys().copied().collect();
-        Seen { leads, votes, leader, epoch: epoch.0, connected, lags: false }
+        Seen { leads, votes, leader, epoch: epoch.0, connected, lags: false, full }
     }
 
     /// What is new, in the order in which a reader wants it: who is there before who leads.
@@ -156,6 +162,11 @@ impl Seen {
         match (was.leads, self.leads) {
             (false, true) => events.push(Event::Leads),
             (true, false) => events.push(Event::LeadsNoLonger),
+            _ => {}
+        }
+        match (was.full, self.full) {
+            (false, true) => events.push(Event::DiskFull),
+            (true, false) => events.push(Event::DiskWritable),
             _ => {}
         }
         let rounds = now.known.saturating_sub(now.applied);

@@ -5,6 +5,7 @@
 //! node           the card: whose directory this is
 //! log.redb       the acceptor log
 //! store.redb     the records, or with sled the directory store.sled
+//! ballast        nothing; it takes room that is let go of when the disk fills up
 //! ```
 //!
 //! Must hold: every file that is made or renamed is synced, and its directory with it, before the first vote (D14).
@@ -17,6 +18,7 @@ use std::sync::Arc;
 
 use redb::Database;
 
+use super::ballast;
 use crate::error::{Error, Result};
 #[cfg(feature = "sled")]
 use crate::storage::SledEngine;
@@ -35,6 +37,10 @@ pub(crate) trait Volume: Debug + Send + Sync {
     fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>>;
     /// Bytes that can still be written, where that is known.
     fn free_bytes(&self) -> Option<u64>;
+    /// Takes room on the disk that can be let go of; `false` when there is none to take.
+    fn hold_ballast(&self) -> Result<bool>;
+    /// Lets go of it; `false` when none was held.
+    fn release_ballast(&self) -> Result<bool>;
 }
 
 /// A data directory.
@@ -48,6 +54,7 @@ const CARD_NEW: &str = "node.new";
 const LOG: &str = "log.redb";
 const LOG_ASIDE: &str = "log.redb.damaged";
 const REDB: &str = "store.redb";
+const BALLAST: &str = "ballast";
 const SLED: &str = "store.sled";
 
 /// What holds the records, by the name of its [`StoreKind`]; also those of kinds that this program was built without.
@@ -151,6 +158,14 @@ impl Volume for Directory {
     fn free_bytes(&self) -> Option<u64> {
         let stat = rustix::fs::statvfs(&self.path).ok()?;
         Some(stat.f_bavail.saturating_mul(stat.f_frsize))
+    }
+
+    fn hold_ballast(&self) -> Result<bool> {
+        ballast::hold(&self.file(BALLAST)).map_err(|error| Error::storage("the ballast cannot be made", error))
+    }
+
+    fn release_ballast(&self) -> Result<bool> {
+        ballast::release(&self.file(BALLAST)).map_err(|error| Error::storage("the ballast cannot be removed", error))
     }
 }
 

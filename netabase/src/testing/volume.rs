@@ -124,6 +124,14 @@ impl Volume for Mounted {
     fn free_bytes(&self) -> Option<u64> {
         None
     }
+
+    fn hold_ballast(&self) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn release_ballast(&self) -> Result<bool> {
+        Ok(false)
+    }
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@
 //! which they were made; the mirror never runs ahead of the file (D4); after a failed commit nothing is ever answered
 //! again (D13); a chosen row never changes (D10); nothing of an epoch is logged once a later one is entered. Used by the acceptor, the communicator, catch-up and the node's start.
 
+mod home;
 mod layout;
 mod mirror;
 mod open;
+mod pause;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -23,6 +25,8 @@ use libp2p::PeerId;
 use redb::{Database, ReadableDatabase};
 use tokio::sync::oneshot;
 
+use self::home::Home;
+pub(crate) use self::home::Reopen;
 pub(crate) use self::layout::{Accepted, PeerRow};
 pub(crate) use self::mirror::Mirror;
 use self::writer::{Op, Queue};
@@ -49,7 +53,7 @@ pub(crate) struct Log {
     epoch: Epoch,
     queue: Queue,
     mirror: Arc<Mutex<Mirror>>,
-    database: Arc<Database>,
+    home: Home,
 }
 
 impl Log {
@@ -60,10 +64,16 @@ impl Log {
     pub(crate) fn open(database: Database, owner: Owner) -> Result<Self> {
         let mirror = open::prepare(&database, owner)?;
         let epoch = mirror.epoch();
-        let database = Arc::new(database);
+        let home = Home::new(database);
         let mirror = Arc::new(Mutex::new(mirror));
-        let queue = writer::spawn(Arc::clone(&database), Arc::clone(&mirror))?;
-        Ok(Log { epoch, queue, mirror, database })
+        let queue = writer::spawn(home.clone(), Arc::clone(&mirror))?;
+        Ok(Log { epoch, queue, mirror, home })
+    }
+
+    /// The same, when it is known how the file is opened again: a disk that was full is then waited for.
+    pub(crate) fn reopened_with(self, reopen: Reopen) -> Self {
+        self.home.reopen_with(reopen);
+        self
     }
 
     /// Leaves this log's epoch for a later one, which begins after the round of `seal`. What was submitted before is
@@ -123,7 +133,7 @@ impl Log {
     /// [`Error::Storage`] when the file cannot be read.
     pub(crate) fn read_chosen(&self, from: Round, bytes_max: usize) -> Result<Vec<Accepted>> {
         let spans = self.durable(|log| log.chosen_from(from));
-        if spans.is_empty() { Ok(Vec::new()) } else { open::read_rows(&self.database, spans, bytes_max) }
+        if spans.is_empty() { Ok(Vec::new()) } else { open::read_rows(&*self.home.database()?, spans, bytes_max) }
     }
 
     /// How long the writer has been busy with the group in hand (D13: a stuck disk must not look alive).
@@ -131,9 +141,19 @@ impl Log {
         self.queue.busy_for()
     }
 
-    /// Why the writer stopped, once it has.
+    /// Why the writer stopped, or why it is paused.
     pub(crate) fn failure(&self) -> Option<Arc<Error>> {
         self.queue.failure()
+    }
+
+    /// Whether it does nothing until there is room on the disk.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.queue.is_paused()
+    }
+
+    /// How often it was paused: after each time, what was asked of it may have been left undone.
+    pub(crate) fn pauses(&self) -> u64 {
+        self.queue.pauses()
     }
 
     /// Whether it stopped only because the disk was full.

@@ -1,23 +1,24 @@
 //! The one thread that commits the acceptor log: it gathers whatever is waiting into one synced transaction (D4).
 //!
 //! Must hold: nobody hears of a record before its commit returned; after one failed commit the thread ends, and every
-//! waiter, present and future, hears that its record was not logged (D13).
+//! waiter, present and future, hears that its record was not logged (D13). When the disk was merely full, it goes on once
+//! there is room (`pause`).
 
 use std::collections::HashMap;
-use std::io::ErrorKind;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
-use redb::{Database, Durability, ReadableTable};
+use redb::{Durability, ReadableTable};
 use tokio::sync::{oneshot, watch};
 
 use super::NotLogged;
+use super::home::Home;
 use super::layout::{BALLOTS, CHOSEN, ENTRIES, PEERS, PeerRow, entry_row, read_entry_head};
 use super::mirror::Mirror;
-use super::open;
+use super::{open, pause};
 use crate::command::Entry;
 use crate::consensus::id::{Ballot, Epoch, Round};
 use crate::error::{Error, Result};
@@ -46,9 +47,9 @@ pub(super) enum Op {
 
 /// A request of one epoch.
 #[derive(Debug)]
-struct Request {
-    epoch: u64,
-    op: Op,
+pub(super) struct Request {
+    pub(super) epoch: u64,
+    pub(super) op: Op,
 }
 
 /// The sending side: bounded, and never blocks its caller.
@@ -64,19 +65,42 @@ struct Watch {
     started: Instant,
     /// Milliseconds after `started` at which the group in hand was begun, plus one; 0 when idle.
     busy_since: AtomicU64,
-    failure: OnceLock<Failure>,
+    failure: Mutex<Option<Failure>>,
+    /// How often it was paused.
+    pauses: AtomicU64,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Failure {
     error: Arc<Error>,
+    extent: Extent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// The disk is full; the writer waits for room.
+    Paused,
     /// The disk was full, and nothing else was wrong with it.
-    full: bool,
+    Full,
+    Failed,
 }
 
 impl Watch {
-    fn fail(&self, error: Error, full: bool) {
-        let _ = self.failure.set(Failure { error: Arc::new(error), full });
+    fn fail(&self, error: Error, extent: Extent) {
+        *self.lock() = Some(Failure { error: Arc::new(error), extent });
+    }
+
+    fn pause(&self, error: Error) {
+        self.fail(error, Extent::Paused);
+        self.pauses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn resume(&self) {
+        *self.lock() = None;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<Failure>> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -98,11 +122,19 @@ impl Queue {
     }
 
     pub(super) fn failure(&self) -> Option<Arc<Error>> {
-        self.watch.failure.get().map(|failure| Arc::clone(&failure.error))
+        self.watch.lock().as_ref().map(|failure| Arc::clone(&failure.error))
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.watch.failure.get().is_some_and(|failure| failure.full)
+        self.watch.lock().as_ref().is_some_and(|failure| failure.extent != Extent::Failed)
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.watch.lock().as_ref().is_some_and(|failure| failure.extent == Extent::Paused)
+    }
+
+    pub(super) fn pauses(&self) -> u64 {
+        self.watch.pauses.load(Ordering::Relaxed)
     }
 
     /// Resolves when the writer has ended and let go of the file.
@@ -112,12 +144,17 @@ impl Queue {
     }
 }
 
-pub(super) fn spawn(database: Arc<Database>, mirror: Arc<Mutex<Mirror>>) -> Result<Queue> {
+pub(super) fn spawn(home: Home, mirror: Arc<Mutex<Mirror>>) -> Result<Queue> {
     let (sender, receiver) = sync_channel(QUEUE_RECORDS);
-    let watch = Arc::new(Watch { started: Instant::now(), busy_since: AtomicU64::new(0), failure: OnceLock::new() });
+    let watch = Arc::new(Watch {
+        started: Instant::now(),
+        busy_since: AtomicU64::new(0),
+        failure: Mutex::default(),
+        pauses: AtomicU64::new(0),
+    });
     let (alive, ended) = watch::channel(());
     let epoch = mirror.lock().unwrap_or_else(PoisonError::into_inner).epoch;
-    let writer = Writer { database, mirror, epoch, watch: Arc::clone(&watch) };
+    let writer = Writer { home, mirror, epoch, watch: Arc::clone(&watch) };
     std::thread::Builder::new()
         .name("netabase-log".into())
         .spawn(move || {
@@ -128,10 +165,10 @@ pub(super) fn spawn(database: Arc<Database>, mirror: Arc<Mutex<Mirror>>) -> Resu
     Ok(Queue { sender, watch, ended })
 }
 
-struct Writer {
-    database: Arc<Database>,
+pub(super) struct Writer {
+    pub(super) home: Home,
     mirror: Arc<Mutex<Mirror>>,
-    epoch: u64,
+    pub(super) epoch: u64,
     watch: Arc<Watch>,
 }
 
@@ -145,27 +182,49 @@ impl Writer {
             self.watch.busy_since.store(began + 1, Ordering::Relaxed);
             if let Err(source) = self.commit(&group.ops) {
                 tracing::error!(%source, "the consensus log failed; this node stops voting");
-                let full = matches!(&source, redb::Error::Io(error) if error.kind() == ErrorKind::StorageFull);
+                let full = pause::is_full(&source);
+                if full && self.home.can_be_reopened() {
+                    self.watch.pause(Error::storage(
+                        "the disk is full, and nothing is voted on here: free some space, then this node goes on by itself",
+                        source,
+                    ));
+                    group.next = None;
+                    match self.wait_for_room(receiver, &mut group.ops) {
+                        Ok(true) => {
+                            tracing::info!("the consensus log was opened anew: there is room again");
+                            self.watch.busy_since.store(0, Ordering::Relaxed);
+                            self.watch.resume();
+                            continue;
+                        }
+                        Ok(false) => return,
+                        Err(error) => {
+                            tracing::error!(%error, "the consensus log cannot be opened anew; this node stops voting");
+                            self.watch.fail(error, Extent::Failed);
+                            return;
+                        }
+                    }
+                }
                 let error = Error::storage(
                     "the consensus log cannot be written: check the disk, free space if it is full, then start this node again",
                     source,
                 );
-                self.watch.fail(error, full);
+                self.watch.fail(error, if full { Extent::Full } else { Extent::Failed });
                 // Dropping the group and the receiver tells every waiter that its record was not logged.
                 return;
             }
             self.watch.busy_since.store(0, Ordering::Relaxed);
             if let Err(error) = self.publish(&mut group.ops) {
                 tracing::error!(%error, "the consensus log cannot be read back; this node stops voting");
-                self.watch.fail(error, false);
+                self.watch.fail(error, Extent::Failed);
                 return;
             }
         }
     }
 
     /// One transaction, one fsync.
-    fn commit(&self, group: &[Request]) -> Result<(), redb::Error> {
-        let mut transaction = self.database.begin_write()?;
+    pub(super) fn commit(&self, group: &[Request]) -> Result<(), redb::Error> {
+        let database = self.home.database().map_err(|error| redb::Error::Corrupted(error.to_string()))?;
+        let mut transaction = database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         self.write(&transaction, group)?;
         Ok(transaction.commit()?)
@@ -229,12 +288,16 @@ impl Writer {
         mirror.sealed.keys().copied().chain([self.epoch]).collect()
     }
 
+    pub(super) fn lock_mirror(&self) -> MutexGuard<'_, Mirror> {
+        self.mirror.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn remembered(&self, peer: &PeerId) -> Option<PeerRow> {
         self.mirror.lock().unwrap_or_else(PoisonError::into_inner).peer(peer)
     }
 
     /// The commit is done: memory follows, then the waiters hear of it.
-    fn publish(&mut self, group: &mut Vec<Request>) -> Result<()> {
+    pub(super) fn publish(&mut self, group: &mut Vec<Request>) -> Result<()> {
         let mut waiters = Vec::with_capacity(group.len());
         {
             let mut mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner);
@@ -259,7 +322,7 @@ impl Writer {
                     Op::Prune { .. } => {}
                     Op::Enter { epoch, done, .. } => {
                         // It is alone in its group, and what it needs was committed just now.
-                        *mirror = open::load(&self.database, epoch.0)?;
+                        *mirror = open::load(&*self.home.database()?, epoch.0)?;
                         self.epoch = epoch.0;
                         waiters.push(done);
                     }

@@ -1,11 +1,13 @@
 //! D13: a log that failed says nothing more, and its node says why.
 
-use super::stage::{Stage, item, patient, until};
+use super::stage::{Stage, item, patient, put_at_last, until};
+use futures::FutureExt;
+
 use crate::consensus::fixture::entry;
 use crate::consensus::message::{PaxosAnswer, PaxosRequest};
 use crate::error::Error;
 use crate::handle::Netabase;
-use crate::node::Role;
+use crate::node::{Event, Role};
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Unsynced};
 
@@ -50,23 +52,105 @@ async fn d13_after_a_failed_sync_the_log_is_not_voted_from_again() {
     }
 }
 
-/// A full disk has lost nothing: with room again the node votes again.
+/// A full disk has lost nothing: with room again the node votes again, as the same process.
 #[tokio::test(flavor = "multi_thread")]
 async fn d13_a_full_disk_stops_a_node_until_there_is_room() {
-    let (mut stage, puppets) = Stage::start(3, 0, patient()).await;
+    let (stage, puppets) = Stage::start(3, 0, patient()).await;
     puppets[0].prepare(1, 4).await.unwrap();
+    puppets[0].beat(4, 0).await;
     let disk = stage.log_disk();
     disk.limit_bytes(Some(disk.bytes_used()));
     let large = crate::consensus::fixture::entry_of(1, vec![1; 200_000].into());
     let voting = puppets[0].ask(PaxosRequest::Propose { round: 1, ballot: 4, entry: large });
-    let reason = failure(&stage.handle()).await;
-    assert!(reason.contains("free space"), "{reason}");
     assert!(voting.answer().await.is_err());
-    stage.crash(Unsynced::Lost).await;
+    stage.until(|node| node.standing().full).await;
+    assert!(puppets[1].prepare(1, 5).await.is_err(), "it votes, and cannot remember it");
+    assert_eq!(puppets[0].confirm(4).await, None, "nor does it confirm anything");
+    match stage.handle().put_record(item(1)).await {
+        Err(Error::Storage { reason, .. }) => assert!(reason.contains("free some space"), "{reason}"),
+        other => panic!("it is not said why nothing is taken: {other:?}"),
+    }
+    assert_eq!(stage.handle().get_record::<Item>(1).await.unwrap(), None, "reads go on");
     disk.limit_bytes(None);
-    stage.restart(&puppets).await;
+    stage.until(|node| !node.standing().full).await;
     assert!(stage.node().standing().votes);
+    assert!(puppets[1].prepare(1, 2).await.is_ok_and(|vote| vote == PaxosAnswer::Supplanted { ballot: 4 }));
     assert_eq!(puppets[0].propose(1, 4, &entry(1)).await, Ok(PaxosAnswer::Accepted));
+}
+
+/// Rounds that were applied when the disk was full, and noted in memory only, are in the log when it goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn d13_what_was_applied_on_a_full_disk_is_logged_when_there_is_room() {
+    let (stage, puppets) = Stage::start(3, 0, patient()).await;
+    puppets[0].prepare(1, 4).await.unwrap();
+    let disk = stage.log_disk();
+    disk.hold_syncs(true);
+    let voting = puppets[0].ask(PaxosRequest::Propose { round: 9, ballot: 4, entry: entry(9) });
+    stage.until_log_held().await;
+    for round in 1..=3 {
+        let large = crate::consensus::fixture::entry_of(round, vec![1; 100_000].into());
+        puppets[0].commit(round, 4, &large).await.unwrap();
+    }
+    stage.until(|node| node.standing().applied == 3).await;
+    disk.limit_bytes(Some(disk.bytes_used()));
+    disk.hold_syncs(false);
+    let _ = voting.answer().await;
+    stage.until(|node| node.standing().full).await;
+    assert_eq!(stage.durable(|log| log.chosen()), 0);
+    disk.limit_bytes(None);
+    stage.until(|node| !node.standing().full).await;
+    assert_eq!((stage.durable(|log| log.chosen()), stage.applied()), (3, 3));
+    assert_eq!(puppets[0].sync(1).await.rows.len(), 3, "no round is missing");
+    puppets[0].commit(4, 4, &entry(4)).await.unwrap();
+    stage.until(|node| node.standing().applied == 4).await;
+}
+
+/// Whoever leads, and alone: writes go on by themselves when there is room, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn d13_a_node_whose_disk_was_full_goes_on_by_itself() {
+    for (nodes, victim_leads) in [(1, true), (3, true), (3, false)] {
+        let cluster = Cluster::<Item>::start(nodes).await.unwrap();
+        let leader = cluster.leader().await.unwrap();
+        let victim = if victim_leads { leader } else { (leader + 1) % nodes };
+        let other = (victim + 1) % nodes;
+        let mut events = cluster.node(victim).events();
+        let disk = cluster.log_disk(victim);
+        disk.limit_bytes(Some(disk.bytes_used()));
+        let large = |id| Item { id, name: "x".repeat(50_000) };
+        let mut taken = Vec::new();
+        let node = cluster.running(victim);
+        let full = || node.standing().full;
+        for id in 0.. {
+            if full() {
+                break;
+            }
+            if cluster.node(other).put_record(large(id)).await.is_ok() {
+                taken.push(id);
+            }
+        }
+        if nodes > 1 {
+            put_at_last(&cluster, other, 1_000).await;
+            taken.push(1_000);
+        }
+        let refused = cluster.node(victim).put_record(item(2_000)).await.unwrap_err();
+        assert!(matches!(refused, Error::Storage { .. }) && !refused.may_have_happened(), "{refused}");
+        disk.limit_bytes(None);
+        until(|| !full()).await;
+        put_at_last(&cluster, victim, 2_001).await;
+        taken.push(2_001);
+        cluster.converged().await.unwrap();
+        for id in taken {
+            assert!(cluster.node(victim).get_record::<Item>(id).await.unwrap().is_some(), "{id} of {nodes}");
+        }
+        assert_eq!(cluster.node(victim).get_record::<Item>(2_000_u64).await.unwrap(), None);
+        assert_eq!(cluster.node(victim).status().await.unwrap().role, Role::Voter);
+        let mut told = Vec::new();
+        while let Some(event) = events.next().now_or_never().flatten() {
+            told.extend(Some(event).filter(|event| matches!(event, Event::DiskFull | Event::DiskWritable)));
+        }
+        assert_eq!((told.first(), told.last()), (Some(&Event::DiskFull), Some(&Event::DiskWritable)));
+        cluster.shutdown().await.unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
-use super::stage::{Stage, eager, item, serve, until};
+use super::stage::{Stage, eager, item, patient, serve, until};
 use crate::consensus::fixture::{entry, row};
 use crate::consensus::message::{PaxosAnswer, PaxosRequest};
+use crate::consensus::paxakos_types::WINDOW;
 
 /// What a promise names for a later round is proposed there and nothing else.
 #[tokio::test(flavor = "multi_thread")]
@@ -160,4 +161,34 @@ async fn a_campaign_that_was_merely_behind_goes_on_at_the_next_round() {
         assert_eq!(next, first + 1);
         assert_eq!(puppets[0].script().questions > 0, outbid, "whether it asks before it campaigns again");
     }
+}
+
+/// Hand-over found a candidate that hung: its round was decided while its campaign waited for a proposal on its way. With
+/// a decided round among those that paxakos takes for free, the campaign waited on, and kept every proposal of the next
+/// leader out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_whose_round_is_decided_before_it_begins_does_not_hang() {
+    let (stage, mut puppets) = Stage::start(3, 0, patient()).await;
+    let window = WINDOW as u64;
+    puppets[0].prepare(1, 4).await.unwrap();
+    // One round more than may be open, and the first one last: all of them are applied at once.
+    for round in (2..=window + 1).chain([1]) {
+        puppets[0].commit(round, 4, &entry(round)).await.unwrap();
+    }
+    stage.until(|node| node.standing().applied == window + 1).await;
+    puppets[0].beat(4, window + 1).await;
+
+    let round = window + 2;
+    stage.log_disk().hold_syncs(true);
+    let proposal = puppets[0].ask(PaxosRequest::Propose { round, ballot: 4, entry: entry(round) });
+    stage.until_log_held().await;
+    assert!(puppets[0].tell_to_succeed(4, window + 1).await);
+    puppets[0].probe().await;
+    assert!(puppets[0].asked_by_now().is_empty(), "the proposal is on its way");
+    puppets[0].commit(round, 4, &entry(round)).await.unwrap();
+    stage.until(|node| node.standing().applied == round).await;
+    stage.log_disk().hold_syncs(false);
+    proposal.answer().await.unwrap();
+    let (next, _) = puppets[0].asked_to_promise().await.prepare();
+    assert_eq!(next, round + 1);
 }

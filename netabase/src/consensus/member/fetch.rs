@@ -108,6 +108,10 @@ impl Member {
         if self.fetch.running {
             return;
         }
+        if self.room.is_full() {
+            self.fetch.due = Some(now + PAUSE);
+            return;
+        }
         let Some(peer) = self.whom_to_ask(now) else {
             self.fetch.fruitless += 1;
             self.fetch.due = Some(now + PAUSE);

@@ -187,7 +187,9 @@ impl Member {
     }
 
     fn pump_forward(&mut self, now: Instant) {
-        let Some(leader) = self.leadership.leader(now) else { return };
+        // What becomes of a command cannot be applied here while the log notes nothing.
+        let leader = self.leadership.leader(now).filter(|_| !self.room.is_full());
+        let Some(leader) = leader else { return };
         while self.forwarding < FORWARDS_MAX && self.forward_after.is_none() {
             let outgoing = self.submitter.take(now, COMMANDS_MAX, BATCH_BYTES);
             if outgoing.is_empty() {
