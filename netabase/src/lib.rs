@@ -10,6 +10,8 @@ pub mod __private;
 mod command;
 #[cfg(feature = "paxos")]
 mod consensus;
+#[cfg(feature = "paxos")]
+mod desk;
 pub mod docs;
 #[cfg(feature = "paxos")]
 mod entropy;

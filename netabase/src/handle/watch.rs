@@ -115,9 +115,9 @@ impl<R: Record> Watch<R> {
                 "changes come in the order of the writes, and do not end: leave `limit`, `reverse` and `after` off the query; a watch resumes with `db.watch(..).after(cursor)`",
             );
         }
-        let start = match self.starts[..] {
+        let start = match &self.starts[..] {
             [] => Start::Now,
-            [start] => start,
+            [start] => start.clone(),
             _ => return refused("it begins at one place: give one of `from_round`, `after` and `with_current`, once"),
         };
         let watcher = Watcher::start(self.hub, &self.plan, self.glue, start)?;

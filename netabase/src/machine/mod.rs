@@ -14,6 +14,7 @@ mod requests;
 mod rule;
 mod schema;
 mod sessions;
+mod trial;
 mod verify;
 
 #[cfg(test)]
@@ -28,5 +29,6 @@ pub(crate) use machine::{Answer, FlushDone, Machine};
 pub(crate) use rule::Rule;
 pub(crate) use schema::{Keeper, adopt};
 pub(crate) use sessions::Reply;
+pub(crate) use trial::Trial;
 pub use verify::Verified;
 pub(crate) use verify::verify;

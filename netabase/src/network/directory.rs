@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     gate::{Gate, Pass},
     handle::{RequestError, RequestResult, Transport},
+    inbound::{Door, NetworkEvent},
     limits::{NetworkLimits, OUTBOUND_QUEUE_BYTES_MAX, OUTBOUND_QUEUE_MAX, UNANSWERED_BYTES_MAX, UNANSWERED_MAX},
     protocol::Channel,
 };
@@ -81,6 +82,7 @@ pub(super) struct Directory {
     peers: RwLock<HashMap<PeerId, Peer>>,
     listen_addresses: RwLock<Vec<Multiaddr>>,
     refused: AtomicU64,
+    door: Arc<Door>,
 }
 
 impl Directory {
@@ -92,11 +94,16 @@ impl Directory {
             peers: RwLock::new(allowed.into_iter().map(|id| (id, peer())).collect()),
             listen_addresses: RwLock::default(),
             refused: AtomicU64::new(0),
+            door: Arc::default(),
         })
     }
 
     pub(super) fn limits(&self) -> &NetworkLimits {
         &self.limits
+    }
+
+    pub(super) fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
     /// The gates that bound what the peer may ask of us at a time; `None` for a stranger.
@@ -169,6 +176,10 @@ impl Transport for Directory {
 
     fn refusals(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    fn open_door(&self, desk: mpsc::Sender<NetworkEvent>) {
+        self.door.open(desk);
     }
 }
 

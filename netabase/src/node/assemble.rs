@@ -16,6 +16,7 @@ use crate::consensus::{
     ClusterId, Epoch, Incarnation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue, Replica, Report, Round, Seat,
     Submitter, Terms, Voters,
 };
+use crate::desk;
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
@@ -172,8 +173,9 @@ impl Assembly {
         let wire = std::mem::replace(&mut self.wire, Wire::Sockets { listen: Vec::new() });
         let (network, events) = self.connect(wire).await?;
         let entry_bytes_max = entry_bytes_max(self.limits.record_bytes());
+        let cluster = card.cluster;
         let terms = Terms {
-            cluster: card.cluster,
+            cluster,
             epoch: EPOCH,
             incarnation: card.incarnation,
             me,
@@ -198,7 +200,19 @@ impl Assembly {
             }),
         };
         let (member, inbox, standing) = Member::new(parts);
-        Ok(Built { member, inbox, events, standing, submitter, reads, replica, views, network, volume: self.volume })
+        Ok(Built {
+            cluster,
+            member,
+            inbox,
+            events,
+            standing,
+            submitter,
+            reads,
+            replica,
+            views,
+            network,
+            volume: self.volume,
+        })
     }
 
     /// What the channels must carry, whatever the size of a record.
@@ -210,6 +224,7 @@ impl Assembly {
             paxos_bytes_max: defaults.paxos_bytes_max.max(OPEN_ROUNDS_MAX * entry),
             forward_bytes_max: defaults.forward_bytes_max.max(2 * entry),
             sync_bytes_max: defaults.sync_bytes_max.max(2 * entry),
+            client_bytes_max: desk::frame_bytes_max(self.limits.record_bytes()),
             ..defaults
         }
     }
@@ -243,6 +258,7 @@ enum Unusable {
 
 /// A member that is ready to run, with what the handle needs of it.
 pub(super) struct Built {
+    pub(super) cluster: ClusterId,
     pub(super) member: Member,
     pub(super) inbox: mpsc::Receiver<Report>,
     pub(super) events: mpsc::Receiver<NetworkEvent>,

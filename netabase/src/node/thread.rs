@@ -13,7 +13,8 @@ use tokio::task::LocalSet;
 
 use super::assemble::{Assembly, Built};
 use super::space;
-use crate::consensus::{Control, ReadQueue, Replica, Standing, Submitter};
+use crate::consensus::{ClusterId, Control, ReadQueue, Replica, Standing, Submitter};
+use crate::desk::{self, Desk, Guests};
 use crate::error::{Error, Result};
 use crate::event::Hub;
 use crate::machine::Rule;
@@ -40,6 +41,10 @@ pub(crate) struct Node {
     /// What holds the files open; gone once the node is shut down.
     files: RwLock<Option<Files>>,
     pub(crate) network: Network,
+    /// Of which cluster it is a member.
+    pub(crate) cluster: ClusterId,
+    /// Who is served without being a member.
+    pub(crate) guests: Arc<Guests>,
     pub(crate) record_bytes_max: usize,
     /// What a write does to rows: transactions see by it what they have written.
     pub(crate) rule: Rule,
@@ -65,16 +70,17 @@ impl Node {
         let members = assembly.peers.iter().map(|(peer, _)| *peer).collect();
         let record_bytes_max = assembly.limits.record_bytes();
         let catalog = assembly.catalog.clone();
-        let reason = Arc::clone(&failure);
+        let guests = Arc::new(Guests::default());
+        let (reason, served) = (Arc::clone(&failure), Arc::clone(&guests));
         let (running, ended) = watch::channel(());
         let thread = std::thread::Builder::new()
             .name("netabase-node".into())
             .spawn(move || {
-                run(assembly, ready, asked, kill, &reason);
+                run(assembly, served, ready, asked, kill, &reason);
                 drop(running);
             })
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
-        let Ready { submitter, reads, replica, views, hub, network, standing } =
+        let Ready { cluster, submitter, reads, replica, views, hub, network, standing } =
             started.await.map_err(|_| Error::ShutDown)??;
         let node = Arc::new(Node {
             peer_id,
@@ -84,6 +90,8 @@ impl Node {
             hub,
             files: RwLock::new(Some(Files { replica, views })),
             network,
+            cluster,
+            guests,
             record_bytes_max,
             rule: Rule::new(&catalog),
             catalog,
@@ -195,6 +203,7 @@ struct Files {
 }
 
 struct Ready {
+    cluster: ClusterId,
     submitter: Arc<Submitter>,
     reads: ReadQueue,
     replica: Arc<Replica>,
@@ -213,6 +222,7 @@ async fn killed(kill: &mut watch::Receiver<bool>) {
 
 fn run(
     assembly: Assembly,
+    guests: Arc<Guests>,
     ready: oneshot::Sender<Result<Ready>>,
     asked: mpsc::Receiver<Control>,
     mut kill: watch::Receiver<bool>,
@@ -227,21 +237,45 @@ fn run(
     };
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
+        let (catalog, members) = (assembly.catalog.clone(), assembly.peers.clone());
+        let record_bytes_max = assembly.limits.record_bytes();
         let built = match assembly.open() {
             Ok(opened) => assembly.member(opened).await,
             Err(error) => Err(error),
         };
-        let Built { member, inbox, events, standing, submitter, reads, replica, views, network, volume } = match built {
-            Ok(built) => built,
+        let Built { cluster, member, inbox, events, standing, submitter, reads, replica, views, network, volume } =
+            match built {
+                Ok(built) => built,
+                Err(error) => {
+                    let _ = ready.send(Err(error));
+                    return;
+                }
+            };
+        let stopping = Arc::clone(&submitter);
+        tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter)));
+        let hub = Hub::new(views.clone(), replica.follow());
+        let parts = desk::Parts {
+            cluster,
+            catalog,
+            record_bytes_max,
+            guests,
+            members,
+            views: views.clone(),
+            replica: Arc::clone(&replica),
+            hub: Arc::clone(&hub),
+            submitter: Arc::clone(&submitter),
+            reads: reads.clone(),
+            standing: standing.clone(),
+        };
+        let desk = match Desk::open(parts, network.serve_clients()) {
+            Ok(desk) => desk,
             Err(error) => {
                 let _ = ready.send(Err(error));
                 return;
             }
         };
-        let stopping = Arc::clone(&submitter);
-        tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter)));
-        let hub = Hub::new(views.clone(), replica.follow());
-        let _ = ready.send(Ok(Ready { submitter, reads, replica, views, hub: Arc::clone(&hub), network, standing }));
+        let parts = Ready { cluster, submitter, reads, replica, views, hub: Arc::clone(&hub), network, standing };
+        let _ = ready.send(Ok(parts));
         let failed = tokio::select! {
             ended = member.run(inbox, events, asked) => ended.err(),
             () = killed(&mut kill) => {
@@ -254,6 +288,8 @@ fn run(
             tracing::error!(reason, "the node stopped");
             stopping.close(|| Error::Storage { reason: reason.clone(), source: None });
         }
+        // First those who read here for others.
+        desk.close();
         hub.close(failed.as_ref());
     });
     drop(tasks);

@@ -64,6 +64,8 @@ impl Member {
                     self.on_sync(&request, reply);
                 }
             }
+            // Before the desk is open; and a member asks nothing as a client.
+            Channel::Client => reply.refuse("clients are not served yet"),
             Channel::Heartbeat => {}
         }
         Ok(())
