@@ -6,6 +6,8 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+#[cfg(feature = "paxos")]
+mod client;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod command;
 #[cfg(feature = "paxos")]
@@ -57,8 +59,8 @@ pub use schema::{
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{
-        Answer, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Start, StateHash, Status,
-        Tx, Watch,
+        Answer, Change, Changes, Connect, Cursor, Explain, Linearizable, Netabase, Records, Requested, Start,
+        StateHash, Status, Tx, Watch,
     },
     node::{Invite, Limits, Role, Tuning},
 };

@@ -5,6 +5,8 @@ use std::fmt;
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 
+use crate::client::Shared;
+use crate::desk::Right;
 use crate::error::Result;
 use crate::node::{Node, Role};
 
@@ -48,6 +50,25 @@ pub(super) fn of(node: &Node) -> Result<Status> {
         durable_round: standing.durable,
         strangers_refused: node.network.refusals(),
         keeper_restarts: standing.revived,
+    })
+}
+
+/// What the member tells, of itself and of the cluster.
+pub(super) async fn of_client(client: &Shared) -> Result<Status> {
+    let welcome = client.greet().await?;
+    Ok(Status {
+        peer_id: client.peer_id,
+        role: match welcome.right {
+            Right::Write => Role::Client,
+            Right::Read => Role::Reader,
+        },
+        leader: welcome.leader,
+        members: welcome.members.into_iter().map(|(peer, _)| peer).collect(),
+        listen_addresses: Vec::new(),
+        applied_round: welcome.applied.max(client.seen()),
+        durable_round: welcome.durable,
+        strangers_refused: 0,
+        keeper_restarts: 0,
     })
 }
 

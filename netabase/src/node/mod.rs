@@ -21,6 +21,7 @@ pub use self::invite::Invite;
 #[allow(unused_imports, reason = "the member that lets in uses it")]
 pub(crate) use self::invite::check_expiry;
 pub(crate) use self::options::Options;
+pub(crate) use self::options::RECORD_BYTES_CEILING;
 pub use self::options::{Limits, Tuning};
 pub use self::role::Role;
 pub(crate) use self::thread::Node;

@@ -3,7 +3,7 @@
 //! Must hold: a crash leaves of a node exactly what its disks had synced; nothing here waits by sleeping, only for a
 //! condition, with a deadline.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
@@ -11,6 +11,8 @@ use libp2p::{Multiaddr, PeerId};
 use super::fabric::{Fabric, Separation};
 use super::volume::Disks;
 use super::{ForgetfulDisk, Unsynced};
+use crate::client::{self, Client, Target};
+use crate::desk::Right;
 use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
@@ -47,6 +49,8 @@ pub struct Cluster<S: Schema> {
     tuning: Tuning,
     store: StoreKind,
     places: Vec<Place>,
+    /// Those whom every node serves.
+    clients: Mutex<Vec<(PeerId, Right)>>,
     schema: std::marker::PhantomData<fn() -> S>,
 }
 
@@ -79,6 +83,7 @@ impl<S: Schema> Cluster<S> {
             tuning,
             store,
             places: places.collect(),
+            clients: Mutex::default(),
             schema: std::marker::PhantomData,
         };
         for place in 0..voters {
@@ -95,6 +100,69 @@ impl<S: Schema> Cluster<S> {
     #[must_use]
     pub fn node(&self, place: usize) -> Netabase<S> {
         Netabase::of(Arc::clone(self.running(place)))
+    }
+
+    /// The handle of a new client, which may read and write: it holds no data, and asks one node or another. It is on the
+    /// nodes' network; in a partition it hears nobody.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when no node answers in time.
+    ///
+    /// ```
+    /// # use netabase::prelude::*;
+    /// # use netabase::testing::Cluster;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+    /// # struct Account { #[netabase(key)] id: u64, balance: i64 }
+    /// # #[tokio::main]
+    /// # async fn main() -> netabase::Result<()> {
+    /// let mut cluster = Cluster::<Account>::start(3).await?;
+    /// let app = cluster.client().await?;
+    /// app.put_record(Account { id: 1, balance: 10 }).await?;
+    /// cluster.crash(0).await;                    // wherever it was, it goes on
+    /// app.update_record::<Account>(1, |account| account.balance += 5).await?;
+    /// assert_eq!(app.get_record::<Account>(1).await?.map(|account| account.balance), Some(15));
+    /// # app.shutdown().await?;
+    /// # cluster.shutdown().await
+    /// # }
+    /// ```
+    pub async fn client(&self) -> Result<Netabase<S>> {
+        self.connect(Right::Write).await
+    }
+
+    /// The handle of a new client that may only read.
+    ///
+    /// # Errors
+    /// As [`Cluster::client`].
+    pub async fn reader(&self) -> Result<Netabase<S>> {
+        self.connect(Right::Read).await
+    }
+
+    async fn connect(&self, right: Right) -> Result<Netabase<S>> {
+        let identity = Identity::generate();
+        self.admit(identity.peer_id(), right);
+        let (network, events) = self.fabric.join(identity.peer_id());
+        let cluster = self.places.iter().find_map(|place| place.node.as_ref()).map(|node| node.cluster);
+        let parts = client::Parts {
+            catalog: self.catalog.clone(),
+            identity,
+            target: Target {
+                cluster: cluster.ok_or(Error::ShutDown)?,
+                members: self.places.iter().map(|place| (place.identity.peer_id(), Vec::new())).collect(),
+                presents: None,
+            },
+            wire: Wire::Joined(network, events),
+            tuning: self.tuning,
+        };
+        Ok(Netabase::of_client(Client::connect(parts).await?))
+    }
+
+    /// Has every node serve a peer, now and after each restart.
+    pub(crate) fn admit(&self, peer: PeerId, right: Right) {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner).push((peer, right));
+        for node in self.places.iter().filter_map(|place| place.node.as_ref()) {
+            node.guests.admit(peer, right);
+        }
     }
 
     fn running(&self, place: usize) -> &Arc<Node> {
@@ -200,7 +268,11 @@ impl<S: Schema> Cluster<S> {
             limits: Limits::default(),
             tuning: self.tuning,
         };
-        self.places[place].node = Some(Node::start(assembly).await?);
+        let node = Node::start(assembly).await?;
+        for (peer, right) in self.clients.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            node.guests.admit(*peer, *right);
+        }
+        self.places[place].node = Some(node);
         Ok(())
     }
 
