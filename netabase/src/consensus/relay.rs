@@ -15,7 +15,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::submit::{Outgoing, Whose};
 use crate::command::{Action, Command, EncodedCommand, SessionId};
-use crate::machine::{Answer, Reply};
+use crate::machine::Answer;
 
 /// Clients' commands under way through one node, and what they take.
 const COMMANDS_MAX: usize = 16_384;
@@ -176,7 +176,7 @@ impl Relay {
             let name = match answer {
                 Answer::Opened { nonce, .. } => Name::Opening(*nonce),
                 // It is to go out again with a newer floor, which only its client has.
-                Answer::Write { session, number, reply: _ } => Name::Command(*session, *number),
+                Answer::Write { session, number, .. } => Name::Command(*session, *number),
             };
             for ticket in state.named.get(&name).cloned().unwrap_or_default() {
                 state.settle(ticket, Fate::Applied(answer.clone()));

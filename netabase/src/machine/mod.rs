@@ -22,7 +22,6 @@ mod fixture;
 #[cfg(test)]
 mod replay;
 
-pub(crate) use footprint::Footprint;
 #[cfg(test)]
 pub(crate) use hash::StateHash;
 pub(crate) use machine::{Answer, FlushDone, Machine};

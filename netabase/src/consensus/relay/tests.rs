@@ -2,6 +2,7 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 
 use super::*;
+use crate::machine::Reply;
 use crate::command::{Applied, Write};
 use crate::schema::RecordId;
 
