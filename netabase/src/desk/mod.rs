@@ -15,6 +15,8 @@ pub(crate) mod message;
 mod read;
 mod serve;
 mod submit;
+#[cfg(test)]
+mod tests;
 mod transact;
 mod watch;
 

@@ -2,8 +2,8 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 
 use super::*;
-use crate::machine::Reply;
 use crate::command::{Applied, Write};
+use crate::machine::Reply;
 use crate::schema::RecordId;
 
 const SESSION: SessionId = SessionId { round: 7, position: 0 };
