@@ -9,6 +9,7 @@ mod change;
 mod connect;
 mod explain;
 mod linearizable;
+mod member;
 mod origin;
 mod read;
 mod requested;

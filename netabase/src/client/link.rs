@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use libp2p::PeerId;
+use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 
 use super::ask::{Failure, lasting};
@@ -32,6 +32,8 @@ pub(super) struct Link {
     /// In the order in which they are tried: the one that was left last comes last.
     members: Vec<PeerId>,
     stays: u64,
+    /// The members as they were told last.
+    told: Vec<(PeerId, Vec<Multiaddr>)>,
 }
 
 impl Link {
@@ -42,7 +44,7 @@ impl Link {
             let first = u64::from_be_bytes(entropy::bytes()) % members.len() as u64;
             members.rotate_left(usize::try_from(first).unwrap_or(0));
         }
-        Link { shared, events, members, stays: 0 }
+        Link { shared, events, members, stays: 0, told: Vec::new() }
     }
 
     /// Runs until it is dropped, or the network has ended.
@@ -130,6 +132,10 @@ impl Link {
 
     /// Members come and go.
     fn follow(&mut self, welcome: &Welcome) {
+        if !welcome.members.is_empty() && welcome.members != self.told {
+            self.told.clone_from(&welcome.members);
+            self.shared.network.set_members(self.told.iter().map(|member| self.known(member)).collect());
+        }
         let named = |peer: &PeerId| welcome.members.iter().any(|(member, _)| member == peer);
         if !welcome.members.is_empty() {
             self.members.retain(named);
@@ -141,6 +147,15 @@ impl Link {
         }
         let connected = self.members.iter().filter(|peer| self.shared.network.is_connected(**peer));
         self.shared.set_reachable(connected.count());
+    }
+
+    /// A member with its addresses; with those that were known before, where the member that was asked knows none.
+    fn known(&self, (peer, addresses): &(PeerId, Vec<Multiaddr>)) -> (PeerId, Vec<Multiaddr>) {
+        let before = self.shared.target.members.iter().find(|(known, _)| known == peer).map(|(_, before)| before);
+        match before {
+            Some(before) if addresses.is_empty() => (*peer, before.clone()),
+            _ => (*peer, addresses.clone()),
+        }
     }
 
     fn put_last(&mut self, peer: PeerId) {

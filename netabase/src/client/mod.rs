@@ -25,15 +25,33 @@ pub(crate) use self::run::{Ended, Foresight, Run};
 pub(crate) use self::shared::Shared;
 pub(crate) use self::thread::{Client, Parts};
 pub(crate) use self::watch::Watch;
-use crate::consensus::ClusterId;
+use crate::consensus::{Admission, ClusterId};
+use crate::node::Invite;
 
-/// Where to connect, and by what right.
+/// Where to connect.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
     pub(crate) cluster: ClusterId,
     pub(crate) members: Vec<(PeerId, Vec<Multiaddr>)>,
-    /// The secret of an invite.
-    pub(crate) presents: Option<[u8; 32]>,
+}
+
+impl Target {
+    /// Where the members are, as the one says that let this client in, or as the invite said.
+    pub(crate) fn of(admission: &Admission, invite: &Invite) -> Self {
+        let mut members = invite.members().to_vec();
+        for (peer, addresses) in &admission.peers {
+            let Ok(peer) = peer.parse() else { continue };
+            let told = addresses.iter().filter_map(|address| address.parse().ok());
+            match members.iter_mut().find(|(known, _)| *known == peer) {
+                Some((_, known)) => {
+                    let new: Vec<Multiaddr> = told.filter(|address| !known.contains(address)).collect();
+                    known.extend(new);
+                }
+                None => members.push((peer, told.collect())),
+            }
+        }
+        Target { cluster: admission.cluster, members }
+    }
 }
 
 /// Reads, steps of transactions and counts that may wait for their answer at a time; more wait their turn.

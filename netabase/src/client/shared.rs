@@ -99,11 +99,7 @@ impl Shared {
     }
 
     pub(super) fn hello(&self) -> Request {
-        Request::Hello(Hello {
-            cluster: self.target.cluster,
-            schema: self.catalog.summary(),
-            presents: self.target.presents,
-        })
+        Request::Hello(Hello { cluster: self.target.cluster, schema: self.catalog.summary() })
     }
 
     /// A member has taken this client.

@@ -36,7 +36,8 @@ impl Name {
             Command::Execute { session, number, action: Action::Write(_) | Action::Transact(_), .. } => {
                 Some(Name::Command(*session, *number))
             }
-            Command::Close { .. } => None,
+            // Who takes part is for members to say, and where an epoch ends for its leader.
+            Command::Execute { action: Action::Reform(_), .. } | Command::Close { .. } | Command::Seal(_) => None,
         }
     }
 }

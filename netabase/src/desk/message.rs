@@ -41,8 +41,6 @@ pub(crate) struct Hello {
     pub(crate) cluster: ClusterId,
     /// The records that the client knows, each with a short hash of all that is known of it.
     pub(crate) schema: Vec<(String, String)>,
-    /// The secret of the invite by which it came.
-    pub(crate) presents: Option<[u8; 32]>,
 }
 
 /// A lease, by the number that the client gave it.

@@ -9,10 +9,10 @@
 //! here is told nothing; what is answered is at least as new as what the client has seen. Watches and writes leave no state
 //! behind between two requests, so a client goes on at any other member. Run by the node, which stops it first.
 
-mod guests;
 mod lease;
 pub(crate) mod message;
 mod read;
+mod right;
 mod serve;
 mod submit;
 #[cfg(test)]
@@ -20,7 +20,7 @@ mod tests;
 mod transact;
 mod watch;
 
-pub(crate) use self::guests::{Guests, Right};
+pub(crate) use self::right::Right;
 pub(crate) use self::serve::{Desk, Parts};
 pub(crate) use self::submit::UNDER_WAY_MAX;
 

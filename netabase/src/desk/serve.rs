@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use libp2p::{Multiaddr, PeerId};
+use libp2p::PeerId;
 use serde::Serialize;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::LocalSet;
@@ -16,12 +16,12 @@ use super::lease::Leases;
 use super::message::{Confirmed, Hello, Read, Request, Step, Trouble, Welcome};
 use super::read::stopping;
 use super::transact::Writes;
-use super::{Guests, REQUESTS_MAX, Right, UNDER_WAY_MAX};
-use crate::consensus::{ClusterId, ReadQueue, Replica, Round, Standing, Submitter};
+use super::{REQUESTS_MAX, Right, UNDER_WAY_MAX};
+use crate::consensus::{Addresses, ClusterId, ReadQueue, Replica, Round, Standing, Submitter, member_id};
 use crate::error::{Error, Result};
 use crate::event::Hub;
 use crate::machine::Rule;
-use crate::network::{Inbound, NetworkEvent, Reply};
+use crate::network::{Inbound, Network, NetworkEvent, Reply};
 use crate::schema::{Catalog, codec};
 use crate::storage::{View, Views};
 
@@ -37,9 +37,9 @@ pub(crate) struct Parts {
     pub(crate) cluster: ClusterId,
     pub(crate) catalog: Catalog,
     pub(crate) record_bytes_max: usize,
-    pub(crate) guests: Arc<Guests>,
-    /// The members, for clients to turn to.
-    pub(crate) members: Vec<(PeerId, Vec<Multiaddr>)>,
+    /// Where the members are, for clients to turn to.
+    pub(crate) addresses: Addresses,
+    pub(crate) network: Network,
     pub(crate) views: Views,
     pub(crate) replica: Arc<Replica>,
     pub(crate) hub: Arc<Hub>,
@@ -99,8 +99,8 @@ pub(super) struct Counter {
     pub(super) catalog: Catalog,
     pub(super) rule: Rule,
     pub(super) record_bytes_max: usize,
-    guests: Arc<Guests>,
-    members: Vec<(PeerId, Vec<Multiaddr>)>,
+    addresses: Addresses,
+    network: Network,
     pub(super) views: Views,
     pub(super) replica: Arc<Replica>,
     pub(super) hub: Arc<Hub>,
@@ -125,8 +125,8 @@ impl Counter {
             cluster,
             catalog,
             record_bytes_max,
-            guests,
-            members,
+            addresses,
+            network,
             views,
             replica,
             hub,
@@ -139,8 +139,8 @@ impl Counter {
             rule: Rule::new(&catalog),
             catalog,
             record_bytes_max,
-            guests,
-            members,
+            addresses,
+            network,
             views,
             replica,
             hub,
@@ -156,7 +156,8 @@ impl Counter {
     /// Serves a request beside all others.
     fn begin(self: &Rc<Self>, inbound: Inbound) {
         let Inbound { from, payload, reply, .. } = inbound;
-        let Some(right) = self.guests.right_of(&from) else {
+        let role = self.replica.roster().member(&member_id(&from)).map(|member| member.role);
+        let Some(right) = role.and_then(Right::of) else {
             reply.refuse("not a client of this cluster");
             return;
         };
@@ -221,7 +222,7 @@ impl Counter {
         Ok(Welcome {
             right,
             record_bytes_max: self.record_bytes_max as u64,
-            members: self.members.clone(),
+            members: self.addresses.nodes_from(&self.network, &self.replica.roster()),
             leader: standing.leader,
             applied: self.replica.applied(),
             durable: standing.durable,

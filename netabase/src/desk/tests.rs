@@ -11,10 +11,11 @@ use super::message::{
     Confirmed, Held, Hello, Page, Read, Request, Settled, Step, Stepped, Submitted, Trouble, Welcome,
 };
 use super::message::{Values, Watched};
-use super::{LEASES_MAX, REQUESTS_MAX, Right, UNDER_WAY_MAX};
+use super::{LEASES_MAX, REQUESTS_MAX, UNDER_WAY_MAX};
 use crate::command::{COMMANDS_MAX, Command, SessionId, Transaction, Write};
 use crate::event::Start;
 use crate::network::{Channel, Network, NetworkEvent, RequestError};
+use crate::node::Role;
 use crate::schema::{After, Catalog, IndexId, Plan, RecordId, codec};
 use crate::storage::Place;
 use crate::testing::Cluster;
@@ -30,10 +31,10 @@ struct Peer {
 }
 
 impl Peer {
-    fn join(cluster: &Cluster<Item>, right: Option<Right>) -> Self {
+    async fn join(cluster: &Cluster<Item>, role: Option<Role>) -> Self {
         let peer = PeerId::random();
-        if let Some(right) = right {
-            cluster.admit(peer, right);
+        if let Some(role) = role {
+            cluster.admit(peer, role).await.expect("there is a leader");
         }
         let (network, events) = cluster.fabric().join(peer);
         Peer { network, _events: events, member: cluster.peer_id(0) }
@@ -100,7 +101,7 @@ async fn stands(cluster: &Cluster<Item>, id: u64, what: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_no_client_is_told_nothing() {
     let cluster = Cluster::<Item>::start(1).await.unwrap();
-    let stranger = Peer::join(&cluster, None);
+    let stranger = Peer::join(&cluster, None).await;
     for request in [Request::Confirm, read(all()), Request::Submit { commands: Vec::new() }] {
         assert!(stranger.is_refused(codec::encode(&request).unwrap()).await, "{request:?}");
     }
@@ -111,10 +112,10 @@ async fn whoever_is_no_client_is_told_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn another_cluster_and_another_schema_are_told_so() {
     let cluster = Cluster::<Item>::start(1).await.unwrap();
-    let peer = Peer::join(&cluster, Some(Right::Write));
+    let peer = Peer::join(&cluster, Some(Role::Client)).await;
     let ours = Catalog::of::<Item>().unwrap().summary();
     let cluster_id = crate::consensus::ClusterId([9; 16]);
-    let hello = |cluster, schema| Request::Hello(Hello { cluster, schema, presents: None });
+    let hello = |cluster, schema| Request::Hello(Hello { cluster, schema });
     let told = peer.ask::<Welcome>(hello(cluster_id, ours.clone())).await;
     let Err(Trouble::OtherCluster { cluster: member }) = told else { panic!("{told:?}") };
     assert!(peer.ask::<Welcome>(hello(member, ours)).await.is_ok());
@@ -130,7 +131,7 @@ async fn another_cluster_and_another_schema_are_told_so() {
 async fn bytes_that_are_no_request_and_requests_that_make_no_sense_are_refused() {
     let cluster = Cluster::<Item>::start(1).await.unwrap();
     cluster.node(0).put_records((0..100).map(item)).await.unwrap();
-    let peer = Peer::join(&cluster, Some(Right::Write));
+    let peer = Peer::join(&cluster, Some(Role::Client)).await;
     let whole = codec::encode(&read(all())).unwrap();
     for garbage in [&[][..], &[0xff; 40], &[7; 4_000], &whole[..whole.len() - 1], &[&whole[..], &[0]].concat()] {
         assert!(peer.is_refused(garbage.to_vec()).await, "{} bytes", garbage.len());
@@ -174,7 +175,8 @@ async fn bytes_that_are_no_request_and_requests_that_make_no_sense_are_refused()
 async fn leases_are_few_and_their_client_s_own() {
     let cluster = Cluster::<Item>::start(1).await.unwrap();
     cluster.node(0).put_records((0..100).map(item)).await.unwrap();
-    let (greedy, other) = (Peer::join(&cluster, Some(Right::Write)), Peer::join(&cluster, Some(Right::Write)));
+    let (greedy, other) =
+        (Peer::join(&cluster, Some(Role::Client)).await, Peer::join(&cluster, Some(Role::Client)).await);
     let key = || Step::Get { record: RecordId::named("item"), key: Bytes::from_static(&[0; 8]) };
     let mut begun = 0;
     for id in 0..10_000 {
@@ -203,7 +205,7 @@ async fn leases_are_few_and_their_client_s_own() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_no_entry_holds_is_not_kept() {
     let cluster = Cluster::<Item>::start(1).await.unwrap();
-    let peer = Peer::join(&cluster, Some(Right::Write));
+    let peer = Peer::join(&cluster, Some(Role::Client)).await;
     let key = |n: u32| {
         let mut key = vec![0; 100_000];
         key[..4].copy_from_slice(&n.to_be_bytes());
@@ -238,7 +240,8 @@ async fn a_transaction_that_no_entry_holds_is_not_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_a_client_s_commands_are_taken_and_of_a_reader_none() {
     let cluster = Cluster::<Item>::start(3).await.unwrap();
-    let (writer, reader) = (Peer::join(&cluster, Some(Right::Write)), Peer::join(&cluster, Some(Right::Read)));
+    let (writer, reader) =
+        (Peer::join(&cluster, Some(Role::Client)).await, Peer::join(&cluster, Some(Role::Reader)).await);
     let open = Command::Open { nonce: [7; 16] }.encode().as_bytes().clone();
     let opened: Submitted = writer.ask(Request::Submit { commands: vec![open.clone()] }).await.unwrap();
     let [Settled::Opened(session)] = opened.settled[..] else { panic!("{opened:?}") };
@@ -275,7 +278,7 @@ async fn only_a_client_s_commands_are_taken_and_of_a_reader_none() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_waits_for_too_much_is_refused_and_holds_up_nobody() {
     let cluster = Cluster::<Item>::start(1).await.unwrap();
-    let peer = Peer::join(&cluster, Some(Right::Read));
+    let peer = Peer::join(&cluster, Some(Role::Reader)).await;
     let watch = Request::Watch { seen: 0, plan: all(), start: Start::Now, wait_ms: u32::MAX };
     let watch: Bytes = codec::encode(&watch).unwrap().into();
     let mut waiting: Vec<_> = (0..REQUESTS_MAX).map(|_| Box::pin(peer.send(watch.clone()))).collect();

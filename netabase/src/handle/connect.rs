@@ -4,13 +4,12 @@ use std::future::{Future, IntoFuture};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
-use std::time::SystemTime;
 
 use super::Netabase;
 use crate::client::{Client, Parts, Target};
 use crate::error::{Error, Result};
 use crate::network::Identity;
-use crate::node::{Invite, Role, Tuning, Wire};
+use crate::node::{Door, Invite, Role, Tuning, Wire, knock};
 use crate::schema::{Catalog, Schema};
 
 /// A connection about to be made, by [`Netabase::connect`]. Await it; until then nothing happens.
@@ -50,7 +49,6 @@ impl<S: Schema> Connect<S> {
 
     async fn run(self) -> Result<Netabase<S>> {
         let Connect { invite, identity, identity_file, tuning, .. } = self;
-        invite.check_expiry(SystemTime::now())?;
         invite.check_role("connect", &[Role::Client, Role::Reader])?;
         let identity = match (identity, identity_file) {
             (Some(_), Some(_)) => {
@@ -63,9 +61,9 @@ impl<S: Schema> Connect<S> {
             (None, Some(path)) => Identity::load_or_create_file(&path)?,
             (None, None) => Identity::generate(),
         };
-        let target =
-            Target { cluster: invite.cluster(), members: invite.members().to_vec(), presents: Some(*invite.secret()) };
         let catalog = Catalog::of::<S>()?;
+        let admission = knock(Door::Street, &invite, identity.peer_id(), &catalog).await?;
+        let target = Target::of(&admission, &invite);
         let wire = Wire::Sockets { listen: Vec::new() };
         Client::connect(Parts { catalog, identity, target, wire, tuning }).await.map(Netabase::of_client)
     }

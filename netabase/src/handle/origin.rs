@@ -45,7 +45,6 @@ impl Origin {
     }
 
     /// The node, for what only a node can do.
-    #[allow(dead_code, reason = "what only a node can do uses it")]
     pub(super) fn node(&self, call: &str) -> Result<&Arc<Node>> {
         match self {
             Origin::Here(node) => Ok(node),

@@ -6,6 +6,7 @@ use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Shared;
+use crate::consensus::voters_of;
 use crate::desk::Right;
 use crate::error::Result;
 use crate::node::{Node, Role};
@@ -44,7 +45,7 @@ pub(super) fn of(node: &Node) -> Result<Status> {
         peer_id: node.peer_id,
         role: if standing.votes { Role::Voter } else { Role::Learner },
         leader: standing.leader,
-        members: node.members.clone(),
+        members: voters_of(&replica.roster()).iter().copied().collect(),
         listen_addresses: node.network.listen_addresses(),
         applied_round: standing.applied.max(replica.applied()),
         durable_round: standing.durable,

@@ -51,6 +51,8 @@ pub(crate) trait Transport: Send + Sync {
     fn refusals(&self) -> u64;
     /// Requests of clients go there from now on; before, they come with all others.
     fn open_door(&self, desk: mpsc::Sender<NetworkEvent>);
+    /// From now on, these are let in, and no others; those with addresses are connected to.
+    fn set_members(&self, members: Vec<(PeerId, Vec<Multiaddr>)>);
 }
 
 /// Sends requests to peers. Cheap to clone; usable from any thread of a tokio runtime.
@@ -85,7 +87,6 @@ impl Network {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn peer_id(&self) -> PeerId {
         self.peer_id
     }
@@ -104,6 +105,12 @@ impl Network {
         let (desk, requests) = mpsc::channel(CLIENT_QUEUE_MAX);
         self.transport.open_door(desk);
         requests
+    }
+
+    /// From now on, these are let in, and no others; those with addresses are connected to. May name this node itself.
+    pub(crate) fn set_members(&self, mut members: Vec<(PeerId, Vec<Multiaddr>)>) {
+        members.retain(|(peer, _)| *peer != self.peer_id);
+        self.transport.set_members(members);
     }
 
     /// How many connections of strangers were refused since the start.

@@ -4,8 +4,8 @@
 //! netabase-invite- base64url( version | length of it all | body | signature of the inviter over all before )
 //! ```
 //!
-//! Must hold: whoever holds the text holds the secret, so `Debug` shows neither, and the log only ever sees the secret's
-//! hash; a text with any character changed is refused; a clock decides at the doors, where an invite is presented and
+//! Must hold: whoever holds the text holds the secret, so `Debug` shows neither, and the log only ever sees the public key
+//! that belongs to it; a text with any character changed is refused; a clock decides at the doors, where an invite is presented and
 //! where it is honoured, never in `apply`. Made by a member, parsed by whoever joins or connects.
 
 use std::fmt;
@@ -13,11 +13,12 @@ use std::str::FromStr;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use data_encoding::{BASE64URL_NOPAD, DecodeKind};
-use libp2p::identity::PublicKey;
+use libp2p::identity::{PublicKey, ed25519};
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::role::Role;
+use crate::command::InviteHash;
 use crate::consensus::ClusterId;
 use crate::entropy;
 use crate::error::{Error, Result};
@@ -32,7 +33,7 @@ const HEADER_BYTES: usize = 3;
 const SIGNATURE_BYTES: usize = 64;
 /// What the signature is over begins with this, so that nothing else that the key signs can be taken for an invite.
 const SIGNED_AS: &[u8] = b"netabase invite v1\0";
-const HASH_CONTEXT: &str = "netabase invite secret v1";
+const KEY_CONTEXT: &str = "netabase invite key v1";
 
 /// Members that an invite names, and addresses of each: enough to find one that is up.
 const MEMBERS_MAX: usize = 16;
@@ -88,7 +89,6 @@ impl Invite {
     }
 }
 
-#[allow(dead_code, reason = "those who join, connect and let in use it")]
 impl Invite {
     /// How long an invite may be used, unless said otherwise.
     pub(crate) const LASTS: Duration = Duration::from_secs(60 * 60);
@@ -130,19 +130,15 @@ impl Invite {
         self.body.cluster
     }
 
-    /// What proves, to the member that honours it, that one holds the invite.
-    pub(crate) fn secret(&self) -> &[u8; 32] {
-        &self.body.secret
+    /// Who knocks with it: the key of which the log knows the public half. That a connection is made with it proves that
+    /// one holds the invite, so that strangers are refused right after the handshake all the same.
+    pub(crate) fn knocker(&self) -> Result<Identity> {
+        key_of(&self.body.secret).map(|key| Identity::from(libp2p::identity::Keypair::from(key)))
     }
 
-    /// By what the log knows it.
-    pub(crate) fn hash(&self) -> [u8; 32] {
-        Self::hash_of(&self.body.secret)
-    }
-
-    /// By what the log knows the invite with this secret.
-    pub(crate) fn hash_of(secret: &[u8; 32]) -> [u8; 32] {
-        blake3::derive_key(HASH_CONTEXT, secret)
+    /// By what the log knows it: the public half of the key that knocks.
+    pub(crate) fn hash(&self) -> Result<InviteHash> {
+        key_of(&self.body.secret).map(|key| key.public().to_bytes())
     }
 
     pub(crate) fn expires_at_ms(&self) -> u64 {
@@ -182,6 +178,13 @@ impl Invite {
             roles.join(" or a ")
         )))
     }
+}
+
+/// The key that the secret stands for.
+fn key_of(secret: &[u8; 32]) -> Result<ed25519::Keypair> {
+    let mut seed = blake3::derive_key(KEY_CONTEXT, secret);
+    let secret = ed25519::SecretKey::try_from_bytes(&mut seed).map_err(|_| invalid(CHANGED.to_owned()))?;
+    Ok(ed25519::Keypair::from(secret))
 }
 
 /// Refuses what expired, by this machine's clock: for whoever presents an invite, and for the member that honours it.

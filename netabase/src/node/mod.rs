@@ -10,16 +10,17 @@
 mod assemble;
 mod card;
 mod invite;
+mod join;
 mod options;
+mod reform;
 mod role;
 mod space;
 mod thread;
 mod volume;
 
-pub(crate) use self::assemble::{Assembly, Wire};
+pub(crate) use self::assemble::{Assembly, Origin, Wire};
 pub use self::invite::Invite;
-#[allow(unused_imports, reason = "the member that lets in uses it")]
-pub(crate) use self::invite::check_expiry;
+pub(crate) use self::join::{Door, knock, origin_of};
 pub(crate) use self::options::Options;
 pub(crate) use self::options::RECORD_BYTES_CEILING;
 pub use self::options::{Limits, Tuning};

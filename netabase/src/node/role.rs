@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::command::MemberRole;
+
 /// What a peer is to its cluster, or may become with an invite.
 // The order of the variants is part of an invite's bytes: new ones go to the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,6 +19,17 @@ pub enum Role {
     Client,
     /// Holds no data; reads at a member, and may not write.
     Reader,
+}
+
+impl From<Role> for MemberRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Voter => MemberRole::Voter,
+            Role::Learner => MemberRole::Learner,
+            Role::Client => MemberRole::Client,
+            Role::Reader => MemberRole::Reader,
+        }
+    }
 }
 
 impl fmt::Display for Role {

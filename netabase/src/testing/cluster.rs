@@ -3,20 +3,20 @@
 //! Must hold: a crash leaves of a node exactly what its disks had synced; nothing here waits by sleeping, only for a
 //! condition, with a deadline.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
-use libp2p::{Multiaddr, PeerId};
+use libp2p::PeerId;
 
 use super::fabric::{Fabric, Separation};
 use super::volume::Disks;
 use super::{ForgetfulDisk, Unsynced};
 use crate::client::{self, Client, Target};
-use crate::desk::Right;
+use crate::consensus::member_id;
 use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
-use crate::node::{Assembly, Limits, Node, Tuning, Wire};
+use crate::node::{Assembly, Door, Invite, Limits, Node, Origin, Role, Tuning, Wire, origin_of};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
 
@@ -49,8 +49,6 @@ pub struct Cluster<S: Schema> {
     tuning: Tuning,
     store: StoreKind,
     places: Vec<Place>,
-    /// Those whom every node serves.
-    clients: Mutex<Vec<(PeerId, Right)>>,
     schema: std::marker::PhantomData<fn() -> S>,
 }
 
@@ -58,8 +56,16 @@ pub struct Cluster<S: Schema> {
 #[derive(Debug)]
 struct Place {
     identity: Identity,
+    /// The invite that it came with, if it is not a founder.
+    invite: Option<Invite>,
     disks: Disks,
     node: Option<Arc<Node>>,
+}
+
+impl Place {
+    fn new(invite: Option<Invite>) -> Self {
+        Place { identity: Identity::generate(), invite, disks: Disks::new(), node: None }
+    }
 }
 
 impl<S: Schema> Cluster<S> {
@@ -76,14 +82,13 @@ impl<S: Schema> Cluster<S> {
     /// # Errors
     /// As [`Cluster::start`].
     pub async fn start_with(voters: usize, seed: u64, tuning: Tuning, store: StoreKind) -> Result<Self> {
-        let places = (0..voters).map(|_| Place { identity: Identity::generate(), disks: Disks::new(), node: None });
+        let places = (0..voters).map(|_| Place::new(None));
         let mut cluster = Cluster {
             catalog: Catalog::of::<S>()?,
             fabric: Fabric::new(seed),
             tuning,
             store,
             places: places.collect(),
-            clients: Mutex::default(),
             schema: std::marker::PhantomData,
         };
         for place in 0..voters {
@@ -127,7 +132,7 @@ impl<S: Schema> Cluster<S> {
     /// # }
     /// ```
     pub async fn client(&self) -> Result<Netabase<S>> {
-        self.connect(Right::Write).await
+        self.connect(Role::Client).await
     }
 
     /// The handle of a new client that may only read.
@@ -135,12 +140,12 @@ impl<S: Schema> Cluster<S> {
     /// # Errors
     /// As [`Cluster::client`].
     pub async fn reader(&self) -> Result<Netabase<S>> {
-        self.connect(Right::Read).await
+        self.connect(Role::Reader).await
     }
 
-    async fn connect(&self, right: Right) -> Result<Netabase<S>> {
+    async fn connect(&self, role: Role) -> Result<Netabase<S>> {
         let identity = Identity::generate();
-        self.admit(identity.peer_id(), right);
+        self.admit(identity.peer_id(), role).await?;
         let (network, events) = self.fabric.join(identity.peer_id());
         let cluster = self.places.iter().find_map(|place| place.node.as_ref()).map(|node| node.cluster);
         let parts = client::Parts {
@@ -149,7 +154,6 @@ impl<S: Schema> Cluster<S> {
             target: Target {
                 cluster: cluster.ok_or(Error::ShutDown)?,
                 members: self.places.iter().map(|place| (place.identity.peer_id(), Vec::new())).collect(),
-                presents: None,
             },
             wire: Wire::Joined(network, events),
             tuning: self.tuning,
@@ -157,12 +161,10 @@ impl<S: Schema> Cluster<S> {
         Ok(Netabase::of_client(Client::connect(parts).await?))
     }
 
-    /// Has every node serve a peer, now and after each restart.
-    pub(crate) fn admit(&self, peer: PeerId, right: Right) {
-        self.clients.lock().unwrap_or_else(PoisonError::into_inner).push((peer, right));
-        for node in self.places.iter().filter_map(|place| place.node.as_ref()) {
-            node.guests.admit(peer, right);
-        }
+    /// Has a peer let in, by any node that runs.
+    pub(crate) async fn admit(&self, peer: PeerId, role: Role) -> Result<()> {
+        let node = self.places.iter().find_map(|place| place.node.as_ref()).ok_or(Error::ShutDown)?;
+        node.admit(peer, role).await
     }
 
     fn running(&self, place: usize) -> &Arc<Node> {
@@ -255,25 +257,53 @@ impl<S: Schema> Cluster<S> {
         if self.places[place].node.is_some() {
             return Ok(());
         }
-        let peers: Vec<(PeerId, Vec<Multiaddr>)> =
-            self.places.iter().map(|place| (place.identity.peer_id(), Vec::new())).collect();
+        let volume = self.places[place].disks.mount();
+        let origin = match &self.places[place].invite {
+            Some(invite) => {
+                let (network, events) = self.fabric.join(invite.knocker()?.peer_id());
+                let door = Door::Inside(network, events);
+                origin_of(door, invite, self.peer_id(place), &self.catalog, &volume).await?
+            }
+            None => {
+                let founders = self.places.iter().filter(|place| place.invite.is_none());
+                Origin::Founded(founders.map(|place| (place.identity.peer_id(), Vec::new())).collect())
+            }
+        };
         let (network, events) = self.fabric.join(self.peer_id(place));
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
-            peers,
-            volume: Arc::new(self.places[place].disks.mount()),
+            origin,
+            volume: Arc::new(volume),
             wire: Wire::Joined(network, events),
             store: self.store,
             limits: Limits::default(),
             tuning: self.tuning,
         };
-        let node = Node::start(assembly).await?;
-        for (peer, right) in self.clients.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            node.guests.admit(*peer, *right);
-        }
-        self.places[place].node = Some(node);
+        self.places[place].node = Some(Node::start(assembly).await?);
         Ok(())
+    }
+
+    /// Has one more node join on an invite of the node at `inviter`, and waits until it is what it was invited to be.
+    /// Returns its place.
+    ///
+    /// # Errors
+    /// What the invite and the node's start give.
+    pub async fn join(&mut self, inviter: usize, role: Role) -> Result<usize> {
+        let place = self.join_later(inviter, role).await?;
+        self.restart(place).await?;
+        self.running(place).arrived(role).await?;
+        Ok(place)
+    }
+
+    /// Has one more node invited, which joins when it is restarted. Returns its place.
+    ///
+    /// # Errors
+    /// What the invite gives.
+    pub async fn join_later(&mut self, inviter: usize, role: Role) -> Result<usize> {
+        let invite = self.running(inviter).invite(role, SystemTime::now()).await?;
+        self.places.push(Place::new(Some(invite)));
+        Ok(self.places.len() - 1)
     }
 
     /// Separates the nodes into groups that do not hear each other; a node in no group hears nobody.
@@ -312,15 +342,17 @@ impl<S: Schema> Cluster<S> {
     }
 
     fn leader_now(&self) -> Option<usize> {
-        let seen = |leader: PeerId| {
-            let follows =
-                |place: &&Place| place.node.as_ref().is_some_and(|node| node.standing().leader == Some(leader));
-            self.places.iter().filter(follows).count()
+        let leads = |place: &usize| {
+            let Some(node) = &self.places[*place].node else { return false };
+            let Ok(roster) = node.replica().map(|replica| replica.roster()) else { return false };
+            let follows = |other: &&Place| {
+                let votes = roster.is_voter(&member_id(&other.identity.peer_id()));
+                let leader = other.node.as_ref().and_then(|node| node.standing().leader);
+                votes && leader == Some(node.peer_id)
+            };
+            node.standing().leads && self.places.iter().filter(follows).count() > roster.voters.len() / 2
         };
-        (0..self.len()).find(|&place| {
-            let leads = self.places[place].node.as_ref().is_some_and(|node| node.standing().leads);
-            leads && seen(self.peer_id(place)) > self.len() / 2
-        })
+        (0..self.len()).find(leads)
     }
 
     /// Waits until every running node has applied the same rounds, and checks that they hold the same state.

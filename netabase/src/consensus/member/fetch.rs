@@ -134,7 +134,8 @@ impl Member {
         {
             return Some(leader);
         }
-        let peers: Vec<PeerId> = self.seat.terms.voters.iter().copied().filter(greeted).collect();
+        let mut peers: Vec<PeerId> = self.acquaintances.all().copied().filter(greeted).collect();
+        peers.sort_unstable();
         self.fetch.turn = self.fetch.turn.wrapping_add(1);
         (!peers.is_empty()).then(|| peers[self.fetch.turn % peers.len()])
     }
@@ -154,7 +155,7 @@ impl Member {
         } else {
             self.fetch.fruitless += 1;
             self.fetch.empty += usize::from(fetched.answered);
-            if self.fetch.empty >= self.seat.terms.voters.len() {
+            if self.fetch.empty > self.acquaintances.all().count() {
                 // Everyone was asked: if it is true after all, somebody will say so again.
                 self.seat.forget_claims();
                 self.fetch.empty = 0;
@@ -193,10 +194,10 @@ impl Member {
         });
     }
 
-    /// Through which round every voter's store is durable, as far as this leader heard.
+    /// Through which round the store of every node is durable, as far as this leader heard.
     pub(super) fn count_held(&self) -> Round {
-        let others = self.seat.terms.voters.iter().filter(|peer| **peer != self.seat.terms.me);
-        let others = others.map(|peer| self.durable.get(peer).copied().unwrap_or(0)).min();
+        let others = self.holders().into_iter();
+        let others = others.map(|peer| self.progress.get(&peer).map_or(0, |progress| progress.durable)).min();
         others.unwrap_or(Round::MAX).min(self.durable_round())
     }
 
@@ -215,7 +216,9 @@ async fn ask(seat: &Seat, peer: PeerId) -> Option<Vec<AcceptedRow>> {
     let from = seat.replica.applied() + 1;
     let payload = seat.envelope(SyncRequest { from, bytes_max: SYNC_BYTES_MAX }).encode().ok()?;
     let answer = seat.network.request(peer, Channel::Sync, payload, FETCH_TIMEOUT).await.ok()?;
-    let envelope = Envelope::<SyncAnswer>::decode(&answer).ok().filter(|envelope| seat.belongs(envelope))?;
+    // Of any epoch: rows are how one gets from one into the next.
+    let envelope = Envelope::<SyncAnswer>::decode(&answer).ok()?;
+    let envelope = Some(envelope).filter(|envelope| envelope.cluster == seat.terms.cluster)?;
     let SyncAnswer { rows, through } = envelope.body;
     seat.claim(through);
     let in_order = (from..).zip(&rows).all(|(round, row)| row.round == round && seat.guard().entry(&row.entry).is_ok());
@@ -238,5 +241,5 @@ async fn apply(seat: &Seat, acceptor: Option<&Acceptor>, rows: Vec<AcceptedRow>)
 
 /// Without a keeper nothing else applies entries.
 fn apply_directly(seat: &Seat, round: Round, entry: &Entry) -> Result<(), ReplicaFailed> {
-    if round == seat.replica.applied() + 1 { seat.replica.apply_next(entry) } else { Ok(()) }
+    if round == seat.replica.applied() + 1 { seat.replica.apply_next(seat.terms.epoch, entry) } else { Ok(()) }
 }
