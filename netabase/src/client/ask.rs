@@ -122,6 +122,7 @@ pub(super) fn into_error(failure: Failure) -> Error {
     };
     match trouble {
         Trouble::NoQuorum | Trouble::Behind | Trouble::NoLease => Error::NoQuorum,
+        Trouble::Removed => Error::Removed,
         Trouble::Elsewhere { reason } => Error::Network { reason: format!("the member cannot serve: {reason}") },
         Trouble::Compacted { oldest } => Error::Compacted { oldest },
         Trouble::Overloaded { limit } => Error::Overloaded { limit: usize::try_from(limit).unwrap_or(usize::MAX) },

@@ -47,7 +47,7 @@ impl Link {
         Link { shared, events, members, stays: 0, told: Vec::new() }
     }
 
-    /// Runs until it is dropped, or the network has ended.
+    /// Runs until it is dropped, the client was sent away, or the network has ended.
     pub(super) async fn run(mut self) {
         let mut pause = PAUSE_MIN;
         loop {
@@ -57,6 +57,7 @@ impl Link {
                     self.stay(peer, &welcome).await;
                     self.put_last(peer);
                 }
+                None if self.shared.has_ended() => return,
                 None => {
                     let jitter = 0.5 + entropy::fraction();
                     tokio::select! {
@@ -80,7 +81,12 @@ impl Link {
                 Err(Failure::NotSent | Failure::Lost | Failure::Trouble(Trouble::Elsewhere { .. })) => {}
                 Err(failure) => {
                     tracing::warn!(%peer, ?failure, "a member does not take this client");
+                    let removed = failure == Failure::Trouble(Trouble::Removed);
                     self.shared.set_trouble(Some(lasting(failure)));
+                    if removed {
+                        self.shared.close();
+                        return None;
+                    }
                 }
             }
         }

@@ -85,7 +85,7 @@ impl Run {
     pub(crate) async fn begin(shared: Arc<Shared>, foresight: Arc<Mutex<Foresight>>) -> Result<Run> {
         let turn = Arc::clone(&shared.runs).acquire_owned().await.map_err(|_| Error::ShutDown)?;
         if shared.has_ended() {
-            return Err(Error::ShutDown);
+            return Err(shared.ending());
         }
         Ok(Run {
             shared,

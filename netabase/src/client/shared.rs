@@ -135,7 +135,7 @@ impl Shared {
         let found = place.wait_for(|place| *place != Where::Looking).await;
         match found.as_deref() {
             Ok(Where::At(member)) => Ok(*member),
-            _ => Err(Error::ShutDown),
+            _ => Err(self.ending()),
         }
     }
 
@@ -165,10 +165,19 @@ impl Shared {
         });
     }
 
-    /// Ends everything that waits.
+    /// Why this client is over.
+    pub(super) fn ending(&self) -> Error {
+        match self.trouble() {
+            Some(Error::Removed) => Error::Removed,
+            _ => Error::ShutDown,
+        }
+    }
+
+    /// Ends everything that waits, for good.
     pub(super) fn close(&self) {
         self.place.send_replace(Where::Ended);
-        self.submitter.close(|| Error::ShutDown);
+        let removed = matches!(self.ending(), Error::Removed);
+        self.submitter.close(move || if removed { Error::Removed } else { Error::ShutDown });
     }
 }
 

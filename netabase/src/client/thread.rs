@@ -61,7 +61,7 @@ impl Client {
             let look = place.wait_for(|place| *place != Where::Looking);
             match tokio::time::timeout(LOOK_EVERY, look).await {
                 Ok(Ok(place)) if *place != Where::Ended => return Ok(()),
-                Ok(_) => return Err(Error::ShutDown),
+                Ok(_) => return Err(self.shared.ending()),
                 Err(_) => match self.shared.trouble() {
                     // These do not pass.
                     Some(error @ (Error::SchemaMismatch { .. } | Error::Configuration { .. })) => return Err(error),

@@ -177,6 +177,8 @@ pub(crate) enum Trouble {
     /// There is no such lease any more.
     NoLease,
     NoQuorum,
+    /// The client was sent away.
+    Removed,
     Compacted {
         oldest: u64,
     },

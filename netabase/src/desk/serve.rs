@@ -156,8 +156,12 @@ impl Counter {
     /// Serves a request beside all others.
     fn begin(self: &Rc<Self>, inbound: Inbound) {
         let Inbound { from, payload, reply, .. } = inbound;
-        let role = self.replica.roster().member(&member_id(&from)).map(|member| member.role);
-        let Some(right) = role.and_then(Right::of) else {
+        let (roster, id) = (self.replica.roster(), member_id(&from));
+        if roster.has_left(&id) {
+            send::<()>(reply, Err(Trouble::Removed));
+            return;
+        }
+        let Some(right) = roster.member(&id).and_then(|member| Right::of(member.role)) else {
             reply.refuse("not a client of this cluster");
             return;
         };
