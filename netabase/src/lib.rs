@@ -59,10 +59,10 @@ pub use schema::{
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{
-        Answer, Change, Changes, Connect, Cursor, Explain, Linearizable, Netabase, Records, Requested, Start,
-        StateHash, Status, Tx, Watch,
+        Answer, Change, Changes, Connect, Cursor, Events, Explain, Linearizable, MemberStatus, Netabase, Records,
+        Requested, Start, StateHash, Status, Tx, Watch,
     },
-    node::{Invite, Limits, Role, Tuning},
+    node::{Event, Invite, Limits, Role, Tuning},
 };
 
 /// What most programs need: `use netabase::prelude::*;`.

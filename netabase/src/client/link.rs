@@ -14,6 +14,7 @@ use super::shared::{Member, Shared, Where};
 use crate::desk::message::{Trouble, Welcome};
 use crate::entropy;
 use crate::network::NetworkEvent;
+use crate::node::Event;
 
 /// How often the member is greeted, and how long it may take to answer.
 const HELLO_EVERY: Duration = Duration::from_millis(500);
@@ -34,6 +35,7 @@ pub(super) struct Link {
     stays: u64,
     /// The members as they were told last.
     told: Vec<(PeerId, Vec<Multiaddr>)>,
+    leader: Option<PeerId>,
 }
 
 impl Link {
@@ -44,7 +46,7 @@ impl Link {
             let first = u64::from_be_bytes(entropy::bytes()) % members.len() as u64;
             members.rotate_left(usize::try_from(first).unwrap_or(0));
         }
-        Link { shared, events, members, stays: 0, told: Vec::new() }
+        Link { shared, events, members, stays: 0, told: Vec::new(), leader: None }
     }
 
     /// Runs until it is dropped, the client was sent away, or the network has ended.
@@ -54,7 +56,9 @@ impl Link {
             match self.find().await {
                 Some((peer, welcome)) => {
                     pause = PAUSE_MIN;
+                    self.shared.board.put_up(&Event::Connected { peer });
                     self.stay(peer, &welcome).await;
+                    self.shared.board.put_up(&Event::Disconnected { peer });
                     self.put_last(peer);
                 }
                 None if self.shared.has_ended() => return,
@@ -138,6 +142,9 @@ impl Link {
 
     /// Members come and go.
     fn follow(&mut self, welcome: &Welcome) {
+        if std::mem::replace(&mut self.leader, welcome.leader) != welcome.leader {
+            self.shared.board.put_up(&Event::LeaderChanged { leader: welcome.leader });
+        }
         if !welcome.members.is_empty() && welcome.members != self.told {
             self.told.clone_from(&welcome.members);
             self.shared.network.set_members(self.told.iter().map(|member| self.known(member)).collect());

@@ -13,7 +13,9 @@ use crate::consensus::{Round, Submitter, Trouble};
 use crate::desk::Right;
 use crate::desk::message::{Hello, Request, Welcome};
 use crate::error::{Error, Result};
+use crate::event::Board;
 use crate::network::Network;
+use crate::node::Event;
 use crate::schema::Catalog;
 
 /// The member that is asked, for as long as it answers.
@@ -48,6 +50,8 @@ pub(crate) struct Shared {
     reachable: AtomicUsize,
     /// Why no member takes this client, as the last one said.
     trouble: Mutex<Option<Trouble>>,
+    /// What happens to this client.
+    pub(crate) board: Arc<Board<Event>>,
     pub(super) asks: Semaphore,
     pub(super) runs: Arc<Semaphore>,
     pub(super) moments: Semaphore,
@@ -68,11 +72,17 @@ impl Shared {
             record_bytes_max: AtomicUsize::new(0),
             reachable: AtomicUsize::new(0),
             trouble: Mutex::default(),
+            board: Board::new(),
             asks: Semaphore::new(ASKS_MAX),
             runs: Arc::new(Semaphore::new(RUNS_MAX)),
             moments: Semaphore::new(MOMENTS_MAX),
             watches: Arc::new(Semaphore::new(WATCHES_MAX)),
         }
+    }
+
+    /// Whether there is a connection to this member, asked or not.
+    pub(crate) fn is_connected(&self, peer: PeerId) -> bool {
+        self.network.is_connected(peer)
     }
 
     /// The greatest round that the handle has seen.
@@ -176,6 +186,7 @@ impl Shared {
     /// Ends everything that waits, for good.
     pub(super) fn close(&self) {
         self.place.send_replace(Where::Ended);
+        self.board.close();
         let removed = matches!(self.ending(), Error::Removed);
         self.submitter.close(move || if removed { Error::Removed } else { Error::ShutDown });
     }

@@ -44,6 +44,8 @@ struct State {
     pending: BTreeMap<u64, Pending>,
     /// Why nothing is taken any more, once nothing is.
     closed: Option<Trouble>,
+    /// No new commands are taken: the node is on its way out.
+    retired: bool,
     /// Why new commands are not taken, while they are not.
     refusal: Option<Trouble>,
     /// Why nothing can be done, where that is known better than "no quorum".
@@ -126,6 +128,9 @@ impl Submitter {
             if let Some(end) = &state.closed {
                 return Err(end());
             }
+            if state.retired {
+                return Err(Error::ShutDown);
+            }
             if let Some(refusal) = &state.refusal {
                 return Err(refusal());
             }
@@ -153,8 +158,7 @@ impl Submitter {
         self.wake.notified().await;
     }
 
-    /// Whether any command waits for its outcome.
-    #[cfg(test)]
+    /// Whether no command waits for its outcome.
     pub(crate) fn is_idle(&self) -> bool {
         self.state().pending.is_empty()
     }
@@ -312,7 +316,17 @@ impl Submitter {
 
     /// Why new commands are not taken, while they are not.
     pub(crate) fn refusal(&self) -> Option<Error> {
-        self.state().refusal.as_ref().map(|refusal| refusal())
+        let state = self.state();
+        if state.retired {
+            return Some(Error::ShutDown);
+        }
+        state.refusal.as_ref().map(|refusal| refusal())
+    }
+
+    /// No new commands are taken; those that wait for their outcome go on.
+    pub(crate) fn retire(&self) {
+        self.state().retired = true;
+        self.permits.close();
     }
 
     /// Why nothing is taken any more.

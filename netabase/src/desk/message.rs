@@ -79,9 +79,13 @@ pub(crate) struct Welcome {
     pub(crate) record_bytes_max: u64,
     /// The members with their addresses, as far as the member knows them.
     pub(crate) members: Vec<(PeerId, Vec<Multiaddr>)>,
+    pub(crate) epoch: u64,
+    pub(crate) voters: Vec<PeerId>,
     pub(crate) leader: Option<PeerId>,
     pub(crate) applied: Round,
     pub(crate) durable: Round,
+    /// The greatest round that the member has heard of.
+    pub(crate) known: Round,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -222,14 +222,17 @@ impl Counter {
             let member = ours.map_or_else(|| "nothing".to_owned(), |(name, hash)| format!("`{name}` {hash}"));
             return Err(Trouble::SchemaMismatch { member, client: format!("`{name}` {theirs}") });
         }
-        let standing = *self.standing.borrow();
+        let standing = self.standing.borrow().clone();
         Ok(Welcome {
             right,
             record_bytes_max: self.record_bytes_max as u64,
             members: self.addresses.nodes_from(&self.network, &self.replica.roster()),
+            epoch: standing.epoch.0,
+            voters: standing.voters.iter().copied().collect(),
             leader: standing.leader,
             applied: self.replica.applied(),
             durable: standing.durable,
+            known: standing.known,
         })
     }
 

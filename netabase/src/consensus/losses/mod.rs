@@ -9,6 +9,8 @@ mod catch_up;
 mod directory;
 mod disk;
 mod election;
+mod epochs;
+mod handover;
 mod leader;
 mod learner;
 mod outcome;

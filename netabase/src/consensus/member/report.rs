@@ -14,7 +14,6 @@ use crate::consensus::keeper::Appended;
 use crate::consensus::message::{ForwardAnswer, Greeting};
 use crate::consensus::submit::Outgoing;
 use crate::error::Result;
-use crate::machine::FlushDone;
 use crate::network::RequestError;
 
 /// A result that the member waits for.
@@ -30,6 +29,10 @@ pub(crate) enum Report {
     Agreement { epoch: Epoch, agrees: bool },
     /// Every answer to the question is in.
     QuestionOver { epoch: Epoch },
+    /// What was chosen when the last open round of a leader on its way out returned is durable.
+    Settled,
+    /// A voter that was told to succeed this leader agreed, or did not.
+    Told { agrees: bool },
     /// The leader took forwarded commands, or did not.
     Forwarded { outgoing: Vec<Outgoing>, answer: Result<ForwardAnswer, RequestError> },
     /// A voter answered a confirm, from this life of its directory, or did not.
@@ -42,8 +45,8 @@ pub(crate) enum Report {
     Fetched(Fetched),
     /// What this node had to say of itself is said, or was not taken.
     Presented,
-    /// The store was synced.
-    Flushed(Result<FlushDone>),
+    /// A flush of the store ends.
+    Flushed,
 }
 
 impl Member {
@@ -58,6 +61,9 @@ impl Member {
             }
             Report::Elected { .. } | Report::Appended { .. } => {}
             Report::Beaten { epoch, peer, promised, applied, durable } if epoch == self.seat.terms.epoch => {
+                if let Some(told) = Arc::make_mut(&mut self.peers).get_mut(&peer) {
+                    *told = Some(applied);
+                }
                 self.on_beaten(now, peer, promised, applied, durable);
             }
             Report::Agreement { epoch, agrees } if epoch == self.seat.terms.epoch => {
@@ -69,6 +75,8 @@ impl Member {
                 self.leadership.on_question_over(now);
             }
             Report::Beaten { .. } | Report::Agreement { .. } | Report::QuestionOver { .. } => {}
+            Report::Settled => self.on_settled(),
+            Report::Told { agrees } => self.on_told(agrees),
             Report::Forwarded { outgoing, answer } => {
                 self.forwarding = self.forwarding.saturating_sub(1);
                 match answer {
@@ -102,12 +110,7 @@ impl Member {
             Report::Greeted { peer, greeting } => self.on_greeting(peer, &greeting)?,
             Report::Fetched(fetched) => self.on_fetched(now, fetched)?,
             Report::Presented => self.on_presented(now),
-            Report::Flushed(done) => {
-                self.flushing = false;
-                let retired = self.seat.replica.machine().end_flush(done?)?;
-                // Freeing the rows takes milliseconds that nobody should wait for.
-                tokio::task::spawn_blocking(move || drop(retired));
-            }
+            Report::Flushed => {}
         }
         Ok(())
     }
