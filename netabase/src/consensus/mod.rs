@@ -58,7 +58,9 @@ mod submit;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use self::addresses::{Addresses, knocker, member_id};
+#[cfg(test)]
+pub(crate) use self::addresses::knocker;
+pub(crate) use self::addresses::{Addresses, member_id};
 pub(crate) use self::charter::{Admission, Charter};
 pub(crate) use self::guard::OPEN_ROUNDS_MAX;
 pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};
