@@ -102,7 +102,9 @@ async fn a_transaction_reads_its_own_writes_and_commits_them_together(side: Side
         })
         .await?;
     assert_eq!(seen, (vec![2, 3, 4], vec![1, 99]));
-    assert_eq!(receipt.round(), Some(db.status().await?.applied_round));
+    // Where clients come, a node says meanwhile where it is.
+    let applied = db.status().await?.applied_round;
+    assert!(receipt.round() == Some(applied) || side == Side::Client && receipt.round() < Some(applied));
     assert_eq!(db.query(Account::all()).await?.len(), 3);
     assert_eq!(balance(&db, 2).await, 99);
     cluster.shutdown().await
@@ -136,7 +138,6 @@ async fn what_is_given_up_leaves_no_trace(side: Side) -> netabase::Result<()> {
     assert!(panicked.await.expect_err("it panicked").is_panic());
     assert_eq!(db.query(Account::all()).await?, before.0);
     if side == Side::Node {
-        // Where clients come, a node says meanwhile where it is.
         assert_eq!(db.state_hash().await?.hash, before.1);
     }
     transfer(&db, 1, 2, 5).await?;
@@ -155,7 +156,9 @@ async fn whoever_reads_only_costs_no_round(side: Side) -> netabase::Result<()> {
         })
         .await?;
     assert_eq!((sum, receipt.round()), (40, None));
-    assert_eq!(db.status().await?.applied_round, round);
+    if side == Side::Node {
+        assert_eq!(db.status().await?.applied_round, round);
+    }
     cluster.shutdown().await
 }
 
