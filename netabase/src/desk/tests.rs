@@ -293,3 +293,39 @@ async fn a_client_that_waits_for_too_much_is_refused_and_holds_up_nobody() {
     }
     cluster.shutdown().await.unwrap();
 }
+
+/// Otherwise a watch that seldom matches would fall behind what is kept of changes.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_beginning_of_a_watch_moves_on_where_nothing_matches() {
+    let cluster = Cluster::<Item>::start(1).await.unwrap();
+    let peer = Peer::join(&cluster, Some(Role::Reader)).await;
+    let plan = Plan { lower: Bound::Included(vec![0xff; 8]), ..all() };
+    let watch = |start, wait_ms| Request::Watch { seen: 0, plan: plan.clone(), start, wait_ms };
+    let begun: Watched = peer.ask(watch(Start::Now, 0)).await.unwrap();
+    let round = cluster.node(0).put_records((0..100).map(item)).await.unwrap().round().unwrap();
+    let mut next = begun.next;
+    while !matches!(next, Start::At(place) if place.round > round) {
+        let watched: Watched = peer.ask(watch(next, 100)).await.unwrap();
+        assert_eq!((watched.events.len(), watched.lagged), (0, None));
+        next = watched.next;
+    }
+    // What is there is told from where it was left, by whichever watcher, and nothing of it again.
+    let all = |start| Request::Watch { seen: 0, plan: all(), start, wait_ms: 0 };
+    let (mut told, mut next) = (0, Start::Current);
+    while told < 100 {
+        let watched: Watched = peer.ask(all(next)).await.unwrap();
+        told += watched.events.len();
+        next = match &watched.events[..] {
+            // Each request a record: as if the answer had held no more.
+            [first, ..] if told < 100 => {
+                told -= watched.events.len() - 1;
+                Start::Rest { base: first.place.round, last: Some((Vec::new(), first.key.clone())) }
+            }
+            _ => watched.next,
+        };
+    }
+    assert_eq!(told, 100);
+    let over: Watched = peer.ask(all(next)).await.unwrap();
+    assert_eq!(over.events, []);
+    cluster.shutdown().await.unwrap();
+}
