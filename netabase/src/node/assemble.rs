@@ -17,6 +17,7 @@ use crate::consensus::{
     Addresses, Admission, Charter, ClusterId, Epoch, Keepsake, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue,
     Reopen, Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
 };
+use crate::desk;
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::machine::{Machine, Roster};
@@ -343,6 +344,7 @@ impl Assembly {
             paxos_bytes_max: defaults.paxos_bytes_max.max(OPEN_ROUNDS_MAX * entry),
             forward_bytes_max: defaults.forward_bytes_max.max(2 * entry),
             sync_bytes_max: defaults.sync_bytes_max.max(2 * entry),
+            client_bytes_max: desk::frame_bytes_max(self.limits.record_bytes()),
             ..defaults
         }
     }

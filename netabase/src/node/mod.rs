@@ -22,9 +22,10 @@ mod volume;
 
 pub(crate) use self::assemble::{Assembly, Origin, Wire};
 pub use self::invite::Invite;
-pub(crate) use self::join::{Door, origin_of};
+pub(crate) use self::join::{Door, knock, origin_of};
 pub use self::news::Event;
 pub(crate) use self::options::Options;
+pub(crate) use self::options::RECORD_BYTES_CEILING;
 pub use self::options::{Limits, Tuning};
 pub use self::role::Role;
 pub(crate) use self::thread::Node;

@@ -53,7 +53,7 @@ impl Limits {
 }
 
 /// A promise may have to carry every open round, and has to fit into a frame.
-const RECORD_BYTES_CEILING: usize = 16 << 20;
+pub(crate) const RECORD_BYTES_CEILING: usize = 16 << 20;
 
 /// Times that decide how fast a node notices and how long it waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

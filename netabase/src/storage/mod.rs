@@ -38,7 +38,7 @@ pub(crate) use memory::MemoryEngine;
 pub(crate) use redb::{RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;
-pub(crate) use select::{Pages, Row, RowBounds, Selecting, as_slice};
+pub(crate) use select::{PAGE_BYTES, PAGE_ROWS, Pages, Row, RowBounds, Selecting, as_slice};
 #[cfg(feature = "sled")]
 pub(crate) use sled::SledEngine;
 pub(crate) use store::{Draft, Store, WriteSet};

@@ -144,6 +144,7 @@ impl Puppet {
                     Channel::Heartbeat => script.pulse(&inbound.payload, inbound.reply),
                     Channel::Sync => script.sync(&inbound.payload, inbound.reply),
                     Channel::Forward => script.forward(&inbound.payload, inbound.reply),
+                    Channel::Client => inbound.reply.refuse("no"),
                     Channel::Paxos => {
                         let Envelope { body, .. } = Envelope::<PaxosRequest>::decode(&inbound.payload).unwrap();
                         let asked = Asked { request: body, envelope: script.envelope(()), reply: inbound.reply };

@@ -76,6 +76,8 @@ impl Member {
                     self.on_sync(&envelope.body, reply);
                 }
             }
+            // Before the desk is open; and a member asks nothing as a client.
+            Channel::Client => reply.refuse("clients are not served yet"),
             Channel::Heartbeat => {}
         }
         Ok(())
