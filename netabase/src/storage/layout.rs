@@ -152,6 +152,11 @@ pub(crate) fn meta_key(name: &str) -> Bytes {
     joined(&[SPACE_META], &[name.as_bytes()])
 }
 
+/// Whether a row is this file's own affair, and not part of what is agreed on.
+pub(super) fn is_meta(row_key: &[u8]) -> bool {
+    row_key.first().is_some_and(|space| *space >= SPACE_META)
+}
+
 /// The bounds of all rows that begin with `prefix`.
 pub(crate) fn prefix_range(prefix: &[u8]) -> (Bound<&[u8]>, Bound<Bytes>) {
     (Bound::Included(prefix), successor(prefix))

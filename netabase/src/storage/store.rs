@@ -9,6 +9,7 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use bytes::Bytes;
 
+use super::archive::DurableState;
 use super::change::Change;
 use super::changes::{CHANGE_BYTES_MAX, ChangeTable, Mark, RoundChanges};
 use super::engine::{Engine, StoreError};
@@ -139,6 +140,21 @@ impl Store {
         self.flushing_bytes = 0;
         self.durable = round;
         Ok(Retired::new(flushed))
+    }
+
+    /// The rows as a restart would find them.
+    pub(crate) fn durable_state(&self) -> DurableState {
+        DurableState::new(Arc::clone(&self.views.read().layers.base), self.durable)
+    }
+
+    /// Lets another store, of a later round, take this one's place: whoever reads here goes on there. Not while a flush
+    /// is out: it would end here. Drop what it returns on another thread.
+    pub(crate) fn succeed(&mut self, next: Store) -> View {
+        debug_assert!(next.applied() > self.applied(), "readers never go back");
+        let views = self.views.clone();
+        let before = std::mem::replace(&mut *views.write(), next.view());
+        *self = Store { views, ..next };
+        before
     }
 
     /// A meta row, as it is in the engine.
