@@ -79,6 +79,16 @@ impl Replica {
         Ok(())
     }
 
+    /// Goes on from a snapshot (D8): nothing else may apply entries now, and no flush may be out. What waits for outcomes
+    /// of the rounds left out finds them when it is sent again.
+    pub(crate) fn succeed(&self, next: Machine) {
+        let round = next.applied();
+        let before = self.machine().succeed(next);
+        self.applied.send_replace(round);
+        // Freeing the rows takes milliseconds that nobody should wait for.
+        tokio::task::spawn_blocking(move || drop(before));
+    }
+
     /// Resolves when the log's file is closed; only after this replica is dropped, too.
     pub(crate) fn log_closed(&self) -> impl Future<Output = ()> + Send + use<> {
         self.log.closed()

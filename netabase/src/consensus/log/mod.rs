@@ -100,6 +100,12 @@ impl Log {
         self.queue.send(Op::Prune { through })
     }
 
+    /// Resolves when it is durable that the store holds everything at or below `round`: those rows are gone, what was
+    /// accepted above and every promise stays (D8, D10).
+    pub(crate) fn install(&self, round: Round) -> Durable {
+        self.submit(|done| Op::Install { through: round, done })
+    }
+
     /// Chosen rows from `from` on, as many as fit into `bytes_max` (at least one), without a gap.
     ///
     /// # Errors

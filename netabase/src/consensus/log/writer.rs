@@ -40,6 +40,7 @@ pub(super) enum Op {
     Meet { peer: PeerId, row: PeerRow, done: oneshot::Sender<()> },
     Barrier { done: oneshot::Sender<()> },
     Prune { through: Round },
+    Install { through: Round, done: oneshot::Sender<()> },
 }
 
 /// The sending side: bounded, and never blocks its caller.
@@ -187,6 +188,10 @@ impl Writer {
                 Op::Prune { through } => {
                     entries.retain_in((self.epoch, 0)..=(self.epoch, *through), |_, _| false)?;
                 }
+                Op::Install { through: round, .. } => {
+                    through = through.max(*round);
+                    entries.retain_in((self.epoch, 0)..=(self.epoch, *round), |_, _| false)?;
+                }
             }
         }
         for (peer, row) in peers {
@@ -219,6 +224,10 @@ impl Writer {
                         waiters.push(done);
                     }
                     Op::Chosen { round, .. } => through = round.max(through),
+                    Op::Install { through: round, done } => {
+                        through = round.max(through);
+                        waiters.push(done);
+                    }
                     Op::Meet { peer, row, done } => {
                         let row = PeerRow::updated(mirror.peer(&peer), row);
                         mirror.peers.insert(peer, row);
