@@ -13,8 +13,11 @@
 mod answer;
 mod confirm;
 mod fetch;
+mod install;
 mod lead;
+mod receive;
 mod report;
+mod serve;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -33,6 +36,7 @@ use super::proposer::Proposer;
 use super::reads::{ReadInbox, Reader, Reads};
 use super::seat::Seat;
 use super::submit::{Submitter, Trouble};
+use super::vault::Vault;
 use crate::command::EntryIds;
 use crate::error::{Error, Result};
 use crate::network::NetworkEvent;
@@ -82,6 +86,11 @@ pub(crate) struct Parts {
     pub(crate) votes: bool,
     /// Whether what the store holds survives a restart; otherwise the log has to keep everything.
     pub(crate) store_is_durable: bool,
+    /// The round of the snapshot from which a store in memory began.
+    pub(crate) kept: Round,
+    pub(crate) vault: Arc<dyn Vault>,
+    /// How much of the log is kept for members that are behind.
+    pub(crate) log_bytes_max: u64,
     pub(crate) renounce: Renounce,
 }
 
@@ -101,6 +110,11 @@ pub(crate) struct Member {
     schema: Arc<[(String, String)]>,
     renounce: Renounce,
     store_is_durable: bool,
+    kept: Round,
+    vault: Arc<dyn Vault>,
+    log_bytes_max: u64,
+    serving: serve::Serving,
+    installing: install::Installing,
     /// Through which round every voter's store is durable, as the leader counts it.
     held: Round,
     /// Whether this node may vote in this epoch.
@@ -125,7 +139,7 @@ pub(crate) struct Member {
 impl Member {
     /// Makes the member and the channel on which it tells about itself.
     pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Report>, watch::Receiver<Standing>) {
-        let Parts { seat, submitter, readers, timing, ids, founders, schema, votes, store_is_durable, renounce } =
+        let Parts { seat, submitter, readers, timing, ids, founders, schema, votes, store_is_durable, kept, vault, log_bytes_max, renounce } =
             parts;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
@@ -147,6 +161,11 @@ impl Member {
             schema: schema.into(),
             renounce,
             store_is_durable,
+            kept,
+            vault,
+            log_bytes_max,
+            serving: serve::Serving::default(),
+            installing: install::Installing::default(),
             held: 0,
             votes,
             life: None,
@@ -180,8 +199,10 @@ impl Member {
         let mut applied = seat.replica.follow();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.weigh_log();
         self.revive().await?;
         loop {
+            self.wake_after_install().await?;
             self.act();
             self.pump();
             self.publish();
@@ -284,6 +305,7 @@ impl Member {
         self.greet_again();
         self.end_reads(Instant::now());
         self.flush();
+        self.end_serving(Instant::now());
         self.prune();
         Ok(())
     }
@@ -301,7 +323,7 @@ impl Member {
 
     /// The round through which this node needs nothing of its log after a restart.
     fn durable_round(&self) -> Round {
-        if self.store_is_durable { self.seat.replica.machine().durable_round() } else { 0 }
+        if self.store_is_durable { self.seat.replica.machine().durable_round() } else { self.kept }
     }
 
     /// When something is due that no event announces.
@@ -311,6 +333,16 @@ impl Member {
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Counts, beside everything else, what the log holds from before the start.
+    fn weigh_log(&self) {
+        let log = self.seat.log.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = log.weigh() {
+                tracing::warn!(%error, "what the consensus log takes is not known");
+            }
+        });
     }
 
     /// Makes everything durable that is chosen.
@@ -326,6 +358,13 @@ impl Member {
             drop(self.seat.replica.machine().end_flush(done)?);
         }
         Ok(())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // What runs long for peers, or for catching up, holds the files open.
+        self.vault.close();
     }
 }
 

@@ -52,6 +52,7 @@ mod snapshot;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 pub(crate) use self::guard::OPEN_ROUNDS_MAX;
 pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};
@@ -62,3 +63,4 @@ pub(crate) use self::reads::ReadQueue;
 pub(crate) use self::replica::Replica;
 pub(crate) use self::seat::{Seat, Terms};
 pub(crate) use self::submit::{OUTSTANDING_MAX, Submitter};
+pub(crate) use self::vault::{Export, Incoming, Installation, Unusable, Vault};

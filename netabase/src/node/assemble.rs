@@ -10,10 +10,11 @@ use tokio::sync::mpsc;
 
 use super::card::Card;
 use super::options::{Limits, Tuning};
+use super::vault;
 use super::volume::Volume;
 use crate::command::{EntryIds, entry_bytes_max};
 use crate::consensus::{
-    ClusterId, Epoch, Incarnation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue, Replica, Report, Round, Seat,
+    ClusterId, Epoch, Incarnation, Installation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue, Replica, Report, Round, Seat,
     Submitter, Terms, Voters,
 };
 use crate::entropy;
@@ -58,6 +59,8 @@ pub(super) struct Opened {
     card: Card,
     log: Log,
     machine: Machine,
+    /// A snapshot that is in the store, and that the log has to follow.
+    installing: Option<Installation>,
 }
 
 impl Assembly {
@@ -71,6 +74,7 @@ impl Assembly {
         if let Some(card) = &stored {
             check_card(card, me, &founders)?;
         }
+        let installing = vault::resume(&*self.volume, self.store)?;
         let machine = Machine::open(Store::open(self.volume.open_store(self.store)?)?, self.catalog.clone())?;
         let Some(mut card) = stored else {
             if machine.applied() > 0 {
@@ -93,7 +97,7 @@ impl Assembly {
         let owner = Owner { cluster, incarnation: card.incarnation };
         let log = match self.open_log(owner) {
             Ok(log)
-                if log.durable(|log| log.chosen()) < machine.applied()
+                if is_older(&log, machine.applied(), installing)
                     && card.renounced.is_none()
                     && self.keeps(self.store) =>
             {
@@ -108,7 +112,7 @@ impl Assembly {
             }
             Err(Unusable::Failed(error)) => return Err(error),
         };
-        Ok(Opened { card, log, machine })
+        Ok(Opened { card, log, machine, installing })
     }
 
     /// The first start in this directory.
@@ -119,7 +123,7 @@ impl Assembly {
         let log = self.new_log(Owner { cluster, incarnation })?;
         let card = Card::new(cluster, incarnation, me.to_string(), founders);
         self.volume.write_card(&card.encode()?)?;
-        Ok(Opened { card, log, machine })
+        Ok(Opened { card, log, machine, installing: None })
     }
 
     fn new_log(&self, owner: Owner) -> Result<Log> {
@@ -161,7 +165,15 @@ impl Assembly {
 
     /// Makes the member: what is chosen is replayed, the network listens.
     pub(super) async fn member(mut self, opened: Opened) -> Result<Built> {
-        let Opened { card, log, machine } = opened;
+        let Opened { card, log, machine, installing } = opened;
+        if let Some(Installation { round, .. }) = installing {
+            // The step that a crash left out (D10): only then is the marker gone.
+            if log.install(round).await.is_err() {
+                return Err(Error::Storage { reason: "the consensus log cannot be written".into(), source: None });
+            }
+            vault::finish(&*self.volume)?;
+        }
+        let kept = machine.durable_round();
         let me = self.identity.peer_id();
         let voters = Voters::new(self.peers.iter().map(|(peer, _)| *peer).collect());
         let submitter = Arc::new(Submitter::new(self.catalog.clone(), self.tuning.request_timeout));
@@ -193,6 +205,14 @@ impl Assembly {
             schema: self.catalog.summary(),
             votes: card.renounced.is_none(),
             store_is_durable: self.keeps(self.store),
+            kept,
+            vault: Arc::new(vault::Files::new(
+                Arc::clone(&self.volume),
+                self.store,
+                self.catalog.clone(),
+                card.cluster,
+            )),
+            log_bytes_max: self.tuning.log_bytes_max,
             renounce: Box::new(move |reason| {
                 volume.write_card(&card_to_renounce.clone().renouncing(EPOCH, reason).encode()?)
             }),
@@ -230,6 +250,16 @@ impl Assembly {
             #[cfg(any(test, feature = "testing"))]
             Wire::Joined(network, events) => Ok((network, events)),
         }
+    }
+}
+
+/// Whether the log is not the one that was written with these records (D9). What is in the store of a snapshot that is
+/// being installed, the log need not hold yet; but it must hold what it did when that began.
+pub(super) fn is_older(log: &Log, applied: Round, installing: Option<Installation>) -> bool {
+    let (chosen, ballot) = log.durable(|log| (log.chosen(), log.ballot()));
+    match installing {
+        Some(before) => chosen < before.chosen || ballot < before.ballot || chosen.max(before.round) < applied,
+        None => chosen < applied,
     }
 }
 

@@ -12,6 +12,7 @@ mod card;
 mod options;
 mod space;
 mod thread;
+mod vault;
 mod volume;
 
 pub(crate) use self::assemble::{Assembly, Wire};
@@ -20,4 +21,4 @@ pub use self::options::{Limits, Tuning};
 pub(crate) use self::thread::Node;
 pub(crate) use self::volume::Directory;
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use self::volume::Volume;
+pub(crate) use self::volume::{Side, Volume, fill_memory};

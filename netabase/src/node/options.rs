@@ -52,12 +52,13 @@ impl Limits {
 /// A promise may have to carry every open round, and has to fit into a frame.
 const RECORD_BYTES_CEILING: usize = 16 << 20;
 
-/// Times that decide how fast a node notices and how long it waits.
+/// What decides how fast a node notices, how long it waits, and how much it keeps for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuning {
     pub(crate) timing: Timing,
     pub(crate) request_timeout: Duration,
     pub(crate) vote_timeout: Duration,
+    pub(crate) log_bytes_max: u64,
 }
 
 impl Default for Tuning {
@@ -66,6 +67,7 @@ impl Default for Tuning {
             timing: Timing::default(),
             request_timeout: Duration::from_secs(10),
             vote_timeout: Duration::from_secs(1),
+            log_bytes_max: 256 << 20,
         }
     }
 }
@@ -75,6 +77,14 @@ impl Tuning {
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
+        self
+    }
+
+    /// How much of the consensus log is kept for members that are behind, in bytes; 256 MiB unless set. A member that needs
+    /// more fetches all records instead. What every member has stored is not kept, whatever this says.
+    #[must_use]
+    pub fn log_bytes_max(mut self, bytes: u64) -> Self {
+        self.log_bytes_max = bytes;
         self
     }
 

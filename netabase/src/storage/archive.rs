@@ -251,10 +251,6 @@ impl<'f> Unpacking<'f> {
         Ok(reader)
     }
 
-    pub(crate) fn header(&self) -> &Header {
-        &self.header
-    }
-
     /// The next row; `None` once everything was read and the hash is right.
     pub(crate) fn next_row(&mut self) -> Result<Option<(Bytes, Bytes)>, ArchiveError> {
         let key_bytes = u32::from_be_bytes(self.array()?);

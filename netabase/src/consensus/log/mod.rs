@@ -12,11 +12,12 @@
 mod layout;
 mod mirror;
 mod open;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use libp2p::PeerId;
@@ -25,6 +26,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use self::layout::{Accepted, PeerRow};
 pub(crate) use self::mirror::Mirror;
+use self::tally::Tally;
 use self::writer::{Op, Queue};
 use crate::command::Entry;
 use crate::consensus::id::{Ballot, ClusterId, Epoch, Incarnation, Round};
@@ -48,6 +50,7 @@ pub(crate) struct Log {
     epoch: Epoch,
     queue: Queue,
     mirror: Arc<Mutex<Mirror>>,
+    tally: Arc<Mutex<Tally>>,
     database: Arc<Database>,
 }
 
@@ -60,8 +63,9 @@ impl Log {
         let mirror = open::prepare(&database, owner, epoch)?;
         let database = Arc::new(database);
         let mirror = Arc::new(Mutex::new(mirror));
-        let queue = writer::spawn(Arc::clone(&database), Arc::clone(&mirror), epoch)?;
-        Ok(Log { epoch, queue, mirror, database })
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let queue = writer::spawn(Arc::clone(&database), Arc::clone(&mirror), Arc::clone(&tally), epoch)?;
+        Ok(Log { epoch, queue, mirror, tally, database })
     }
 
     /// Looks at what is durable.
@@ -116,6 +120,43 @@ impl Log {
             return Ok(Vec::new());
         }
         open::read_rows(&self.database, self.epoch, from, through, bytes_max)
+    }
+
+    /// Counts what was there before the start. Reads all of it, so it is for a thread of its own.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the file cannot be read.
+    pub(crate) fn weigh(&self) -> Result<()> {
+        const PAGE_BYTES: usize = 4 << 20;
+        let mut older = Tally::default();
+        let Some(mut from) = open::first_round(&self.database, self.epoch)? else { return Ok(()) };
+        loop {
+            let rows = self.read_chosen(from, PAGE_BYTES)?;
+            let Some(last) = rows.last() else { break };
+            from = last.round + 1;
+            rows.iter().for_each(|row| older.note(row.round, row.entry.body.len()));
+        }
+        self.tally().prepend(older);
+        Ok(())
+    }
+
+    /// What the chosen rows above a round take, about.
+    pub(crate) fn bytes_above(&self, round: Round) -> u64 {
+        self.tally().bytes_above(round)
+    }
+
+    /// The round through which rows would have to be dropped for the rest to fit into so many bytes; 0: it does.
+    pub(crate) fn excess(&self, bytes_max: u64) -> Round {
+        self.tally().excess(bytes_max)
+    }
+
+    /// How far towards `wanted` one commit may prune, so that votes do not wait for long.
+    pub(crate) fn prune_step(&self, wanted: Round) -> Round {
+        self.tally().step(wanted)
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long the writer has been busy with the group in hand (D13: a stuck disk must not look alive).

@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use super::NotLogged;
 use super::layout::{BALLOTS, CHOSEN, ENTRIES, PEERS, PeerRow, entry_row, read_entry_head};
 use super::mirror::Mirror;
+use super::tally::Tally;
 use crate::command::Entry;
 use crate::consensus::id::{Ballot, Epoch, Round};
 use crate::error::{Error, Result};
@@ -98,11 +99,16 @@ impl Queue {
     }
 }
 
-pub(super) fn spawn(database: Arc<Database>, mirror: Arc<Mutex<Mirror>>, epoch: Epoch) -> Result<Queue> {
+pub(super) fn spawn(
+    database: Arc<Database>,
+    mirror: Arc<Mutex<Mirror>>,
+    tally: Arc<Mutex<Tally>>,
+    epoch: Epoch,
+) -> Result<Queue> {
     let (sender, receiver) = sync_channel(QUEUE_RECORDS);
     let watch = Arc::new(Watch { started: Instant::now(), busy_since: AtomicU64::new(0), failure: OnceLock::new() });
     let (alive, ended) = watch::channel(());
-    let writer = Writer { database, mirror, epoch: epoch.0, watch: Arc::clone(&watch) };
+    let writer = Writer { database, mirror, tally, epoch: epoch.0, watch: Arc::clone(&watch) };
     std::thread::Builder::new()
         .name("netabase-log".into())
         .spawn(move || {
@@ -116,6 +122,7 @@ pub(super) fn spawn(database: Arc<Database>, mirror: Arc<Mutex<Mirror>>, epoch: 
 struct Writer {
     database: Arc<Database>,
     mirror: Arc<Mutex<Mirror>>,
+    tally: Arc<Mutex<Tally>>,
     epoch: u64,
     watch: Arc<Watch>,
 }
@@ -212,6 +219,7 @@ impl Writer {
         let mut waiters = Vec::with_capacity(group.len());
         {
             let mut mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             let mut through = 0;
             for op in group.drain(..) {
                 match op {
@@ -223,9 +231,15 @@ impl Writer {
                         mirror.accept(round, ballot, entry);
                         waiters.push(done);
                     }
-                    Op::Chosen { round, .. } => through = round.max(through),
+                    Op::Chosen { round, entry } => {
+                        if round > through.max(mirror.chosen) {
+                            tally.note(round, entry.body.len());
+                        }
+                        through = round.max(through);
+                    }
                     Op::Install { through: round, done } => {
                         through = round.max(through);
+                        tally.drop_through(round);
                         waiters.push(done);
                     }
                     Op::Meet { peer, row, done } => {
@@ -234,7 +248,7 @@ impl Writer {
                         waiters.push(done);
                     }
                     Op::Barrier { done } => waiters.push(done),
-                    Op::Prune { .. } => {}
+                    Op::Prune { through } => tally.drop_through(through),
                 }
             }
             if through > 0 {

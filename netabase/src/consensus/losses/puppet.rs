@@ -57,6 +57,13 @@ pub(super) struct Puppet {
     pub(super) asked: mpsc::Receiver<Asked>,
 }
 
+/// Chosen rows that the node serves, and how far it says they reach.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) rows: Vec<AcceptedRow>,
+    pub(super) through: Round,
+}
+
 /// A request of the node, to answer or not.
 #[derive(Debug)]
 pub(super) struct Asked {
@@ -226,8 +233,16 @@ impl Puppet {
     }
 
     /// The chosen rows that the node serves.
-    pub(super) async fn sync(&self, from: Round) -> SyncAnswer {
-        let payload = self.script().envelope(SyncRequest { from, bytes_max: 1 << 20 }).encode().unwrap();
+    pub(super) async fn sync(&self, from: Round) -> Served {
+        match self.ask_sync(SyncRequest::Rows { from, bytes_max: 1 << 20 }).await {
+            SyncAnswer::Rows { rows, through } => Served { rows, through },
+            other => panic!("no rows: {other:?}"),
+        }
+    }
+
+    /// What the node says to a node that is behind.
+    pub(super) async fn ask_sync(&self, request: SyncRequest) -> SyncAnswer {
+        let payload = self.script().envelope(request).encode().unwrap();
         let answer = self.network.request(self.to, Channel::Sync, payload, DEADLINE).await.expect("the node is up");
         Envelope::decode(&answer).unwrap().body
     }
@@ -342,10 +357,11 @@ impl Script {
     }
 
     fn sync(&self, payload: &[u8], reply: Reply) {
-        let Envelope { body: SyncRequest { from, .. }, .. } = Envelope::decode(payload).unwrap();
+        let Envelope { body, .. } = Envelope::decode(payload).unwrap();
+        let SyncRequest::Rows { from, .. } = body else { return reply.refuse("it has no snapshots") };
         let rows: Vec<AcceptedRow> = self.chosen.iter().filter(|row| row.round >= from).cloned().collect();
         let through = self.chosen.last().map_or(0, |row| row.round);
-        reply.send(self.envelope(SyncAnswer { rows, through }).encode().unwrap());
+        reply.send(self.envelope(SyncAnswer::Rows { rows, through }).encode().unwrap());
     }
 }
 

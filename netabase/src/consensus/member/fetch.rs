@@ -1,7 +1,7 @@
 //! Catch-up from the logs of peers: a node that misses chosen rounds asks for them, a page at a time.
 //!
 //! Must hold: rows are applied in order, through the keeper where there is one (D8: nothing is installed into a keeper
-//! that has voted); one fetch at a time; a peer that has nothing, or lies about how far it is, costs a pause, no more, and
+//! that has voted); where a peer no longer has them, it goes over to a snapshot (`receive`, `install`); one fetch at a time; a peer that has nothing, or lies about how far it is, costs a pause, no more, and
 //! its claim is forgotten once everyone was asked.
 //! What a voter says was chosen is trusted (SAFETY.md).
 
@@ -55,15 +55,26 @@ pub(super) struct Fetch {
     empty: usize,
     /// Since when a campaign waits without progress.
     campaign: Option<Instant>,
+    /// Who said since the last progress that the rows are gone.
+    compacted: Vec<PeerId>,
 }
 
 /// What came of asking a peer.
 #[derive(Debug)]
 pub(crate) struct Fetched {
+    peer: PeerId,
     /// How many rows were applied; `Err` when the replica failed.
     applied: Result<usize, ReplicaFailed>,
     /// Whether the peer answered at all.
     answered: bool,
+    /// Whether it said that the rows are gone.
+    compacted: bool,
+}
+
+/// A peer's answer.
+enum Page {
+    Rows(Vec<AcceptedRow>),
+    Compacted,
 }
 
 impl Fetch {
@@ -83,6 +94,15 @@ impl Fetch {
         self.seen = applied;
     }
 
+    /// This peer's log begins later: whether those of all others that can be asked do, too.
+    fn compacted_everywhere(&mut self, peer: PeerId, peers: &[PeerId]) -> bool {
+        if !self.compacted.contains(&peer) {
+            self.compacted.push(peer);
+        }
+        // One that is asked again and again without an answer is not waited for.
+        peers.iter().all(|peer| self.compacted.contains(peer)) || self.fruitless >= 2 * peers.len()
+    }
+
     /// Whether a campaign should wait for what is said to be decided: not for a peer that does not answer.
     pub(super) fn delays_campaign(&mut self, applied: Round, decided: Round, now: Instant) -> bool {
         if applied >= decided || self.fruitless > 0 {
@@ -93,6 +113,14 @@ impl Fetch {
 
     pub(super) fn on_campaign_over(&mut self) {
         self.campaign = None;
+    }
+
+    /// What it went over to is over; the next rows are asked for at this time.
+    pub(super) fn end(&mut self, next: Instant) {
+        self.running = false;
+        self.due = Some(next);
+        (self.fruitless, self.empty, self.campaign) = (0, 0, None);
+        self.compacted.clear();
     }
 }
 
@@ -105,7 +133,7 @@ impl Member {
 
     /// Asks a peer for the rows after the last applied round.
     pub(super) fn start_fetch(&mut self, now: Instant) {
-        if self.fetch.running {
+        if self.fetch.running || self.is_installing() {
             return;
         }
         let Some(peer) = self.whom_to_ask(now) else {
@@ -118,10 +146,11 @@ impl Member {
         let acceptor = self.life.as_ref().map(|life| Arc::clone(&life.acceptor));
         let reports = self.reports.clone();
         tokio::task::spawn_local(async move {
-            let rows = ask(&seat, peer).await;
-            let answered = rows.is_some();
-            let applied = apply(&seat, acceptor.as_deref(), rows.unwrap_or_default()).await;
-            let _ = reports.send(Report::Fetched(Fetched { applied, answered })).await;
+            let page = ask(&seat, peer).await;
+            let (answered, compacted) = (page.is_some(), matches!(page, Some(Page::Compacted)));
+            let rows = if let Some(Page::Rows(rows)) = page { rows } else { Vec::new() };
+            let applied = apply(&seat, acceptor.as_deref(), rows).await;
+            let _ = reports.send(Report::Fetched(Fetched { peer, applied, answered, compacted })).await;
         });
     }
 
@@ -134,16 +163,28 @@ impl Member {
         {
             return Some(leader);
         }
-        let peers: Vec<PeerId> = self.seat.terms.voters.iter().copied().filter(greeted).collect();
+        let peers = self.peers_to_ask();
         self.fetch.turn = self.fetch.turn.wrapping_add(1);
         (!peers.is_empty()).then(|| peers[self.fetch.turn % peers.len()])
     }
 
+    /// Those that are known and connected.
+    pub(super) fn peers_to_ask(&self) -> Vec<PeerId> {
+        let greeted = |peer: &PeerId| self.acquaintances.knows(peer) && self.seat.network.is_connected(*peer);
+        self.seat.terms.voters.iter().copied().filter(greeted).collect()
+    }
+
     pub(super) fn on_fetched(&mut self, now: Instant, fetched: Fetched) -> Result<()> {
-        self.fetch.running = false;
         let rows = fetched.applied.map_err(|failed| super::error_of(super::Death::Failed(failed)))?;
+        // Another peer's log may reach farther back, so each is asked before a snapshot is.
+        if fetched.compacted && self.fetch.compacted_everywhere(fetched.peer, &self.peers_to_ask()) {
+            self.fetch_snapshot(fetched.peer);
+            return Ok(());
+        }
+        self.fetch.running = false;
         self.fetch.due = None;
         if rows > 0 {
+            self.fetch.compacted.clear();
             self.fetch.fruitless = 0;
             self.fetch.empty = 0;
             self.fetch.campaign = None;
@@ -174,7 +215,7 @@ impl Member {
     pub(super) fn flush(&mut self) {
         let now = Instant::now();
         let rows_wait = self.seat.replica.machine().overlay_bytes() >= FLUSH_BYTES;
-        if self.flushing || !(rows_wait || self.flush_after <= now) {
+        if self.flushing || self.is_installing() || !(rows_wait || self.flush_after <= now) {
             return;
         }
         self.flush_after = now + FLUSH_EVERY;
@@ -200,26 +241,41 @@ impl Member {
         others.unwrap_or(Round::MAX).min(self.durable_round())
     }
 
-    /// Drops rows of the log that every voter's store holds durably.
+    /// Drops rows of the log: those that every voter's store holds durably, and of the others the oldest, where they are
+    /// more than is kept for members that are behind. Never what this node's own store does not hold (D10), nor what whoever
+    /// fetches a snapshot needs next.
     pub(super) fn prune(&mut self) {
-        let held = self.held.min(self.durable_round());
+        let too_much = self.seat.log.excess(self.log_bytes_max);
+        let needed = self.durable_round().min(self.serving.pin().unwrap_or(Round::MAX));
+        let wanted = self.held.max(too_much).min(needed);
         // What is worth a write is worth a page or so of rows; a few more rows kept do no harm.
-        if held >= self.pruned + PRUNE_STEP && self.seat.log.prune(held).is_ok() {
-            self.pruned = held;
+        if wanted < self.pruned + PRUNE_STEP && too_much <= self.pruned {
+            return;
+        }
+        let through = self.seat.log.prune_step(wanted);
+        if through > self.pruned && self.seat.log.prune(through).is_ok() {
+            self.pruned = through;
         }
     }
 }
 
 /// A page of chosen rows of `peer`, from the first missing round on, without a gap.
-async fn ask(seat: &Seat, peer: PeerId) -> Option<Vec<AcceptedRow>> {
+async fn ask(seat: &Seat, peer: PeerId) -> Option<Page> {
     let from = seat.replica.applied() + 1;
-    let payload = seat.envelope(SyncRequest { from, bytes_max: SYNC_BYTES_MAX }).encode().ok()?;
+    let payload = seat.envelope(SyncRequest::Rows { from, bytes_max: SYNC_BYTES_MAX }).encode().ok()?;
     let answer = seat.network.request(peer, Channel::Sync, payload, FETCH_TIMEOUT).await.ok()?;
     let envelope = Envelope::<SyncAnswer>::decode(&answer).ok().filter(|envelope| seat.belongs(envelope))?;
-    let SyncAnswer { rows, through } = envelope.body;
+    let (rows, through) = match envelope.body {
+        SyncAnswer::Rows { rows, through } => (rows, through),
+        SyncAnswer::Compacted { through } => {
+            seat.claim(through);
+            return Some(Page::Compacted);
+        }
+        _ => return None,
+    };
     seat.claim(through);
     let in_order = (from..).zip(&rows).all(|(round, row)| row.round == round && seat.guard().entry(&row.entry).is_ok());
-    in_order.then_some(rows)
+    in_order.then_some(Page::Rows(rows))
 }
 
 async fn apply(seat: &Seat, acceptor: Option<&Acceptor>, rows: Vec<AcceptedRow>) -> Result<usize, ReplicaFailed> {

@@ -7,14 +7,16 @@ use libp2p::PeerId;
 
 use super::Member;
 use super::fetch::Fetched;
+use super::receive::{NotReceived, Received};
 use crate::consensus::acquaintance::Verdict;
 use crate::consensus::election::Elected;
 use crate::consensus::id::{Ballot, Incarnation, Round};
 use crate::consensus::keeper::Appended;
 use crate::consensus::message::{ForwardAnswer, Greeting};
 use crate::consensus::submit::Outgoing;
+use crate::consensus::vault::Export;
 use crate::error::Result;
-use crate::machine::FlushDone;
+use crate::machine::{FlushDone, Machine, SnapshotId};
 use crate::network::RequestError;
 
 /// A result that the member waits for.
@@ -42,6 +44,16 @@ pub(crate) enum Report {
     Fetched(Fetched),
     /// The store was synced.
     Flushed(Result<FlushDone>),
+    /// The state was copied for peers.
+    Exported(Result<Export>),
+    /// The copy was removed.
+    Withdrawn,
+    /// A piece of the copy was read; or that copy is bad.
+    ChunkRead { bad: Option<SnapshotId> },
+    /// A snapshot is here and built, or there is none.
+    Received(Result<Received, NotReceived>),
+    /// It is in place.
+    Installed(Result<Box<Machine>>),
 }
 
 impl Member {
@@ -96,11 +108,17 @@ impl Member {
             Report::Indexed { number, answer } => self.on_indexed(now, number, answer),
             Report::Greeted { peer, greeting } => self.on_greeting(peer, &greeting)?,
             Report::Fetched(fetched) => self.on_fetched(now, fetched)?,
+            Report::Exported(export) => self.on_exported(now, export),
+            Report::Withdrawn => self.on_withdrawn(),
+            Report::ChunkRead { bad } => self.on_chunk_read(bad),
+            Report::Received(received) => self.on_received(now, received),
+            Report::Installed(installed) => self.on_installed(now, installed)?,
             Report::Flushed(done) => {
                 self.flushing = false;
                 let retired = self.seat.replica.machine().end_flush(done?)?;
                 // Freeing the rows takes milliseconds that nobody should wait for.
                 tokio::task::spawn_blocking(move || drop(retired));
+                self.install_if_ready();
             }
         }
         Ok(())
