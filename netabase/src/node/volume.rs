@@ -38,7 +38,7 @@ pub(crate) trait Volume: Debug + Send + Sync {
     fn set_log_aside(&self) -> Result<()>;
     fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>>;
 
-    /// Opens a file beside log and store, or makes it. Not while it is open.
+    /// Opens a file beside log and store, or makes it, with a name that is durable. Not while it is open.
     fn open_side(&self, side: Side) -> Result<Blob, StoreError>;
     fn has_side(&self, side: Side) -> bool;
     fn remove_side(&self, side: Side) -> Result<()>;
@@ -250,6 +250,8 @@ impl Volume for Directory {
     fn open_side(&self, side: Side) -> Result<Blob, StoreError> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).open(self.file(side.name()))?;
+        // A marker must not outlive the name of what it speaks of.
+        File::open(&self.path)?.sync_all()?;
         Ok(Arc::new(file_backend(file)?))
     }
 

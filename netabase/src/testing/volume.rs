@@ -228,6 +228,7 @@ impl Volume for Mounted {
         if !files.folder.names.contains_key(side.name()) {
             let disk = files.new_disk();
             files.change(|names| drop(names.insert(side.name(), disk)))?;
+            files.sync()?;
         }
         Ok(Arc::new(files.folder.names[side.name()].clone()))
     }
@@ -264,6 +265,7 @@ impl Volume for Mounted {
             let disk = files.new_disk();
             let named = disk.clone();
             files.change(|names| drop(names.insert(STORE_NEW, named)))?;
+            files.sync()?;
             disk
         };
         match kind {
@@ -330,11 +332,14 @@ mod tests {
         mounted.open_side(Side::Incoming).unwrap();
         disks.power_cut(Unsynced::Lost);
         let mounted = disks.mount();
-        assert!(!mounted.has_side(Side::Incoming));
-        mounted.open_side(Side::Incoming).unwrap();
-        mounted.write_marker(b"a sync of the directory").unwrap();
+        assert!(mounted.has_side(Side::Incoming));
         mounted.remove_side(Side::Incoming).unwrap();
         disks.power_cut(Unsynced::Lost);
-        assert!(disks.mount().has_side(Side::Incoming), "its removal was not synced");
+        let mounted = disks.mount();
+        assert!(mounted.has_side(Side::Incoming), "its removal was not synced");
+        mounted.remove_side(Side::Incoming).unwrap();
+        mounted.write_marker(b"a sync of the directory").unwrap();
+        disks.power_cut(Unsynced::Lost);
+        assert!(!disks.mount().has_side(Side::Incoming));
     }
 }

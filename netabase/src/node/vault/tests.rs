@@ -73,6 +73,13 @@ fn open_log(volume: &dyn Volume) -> Log {
     Log::open(volume.open_log().expect("a database"), OWNER, Epoch(0)).expect("its owner's")
 }
 
+/// Its writer has let go of the disk when this resolves: the next one must not find it there.
+async fn close(log: Log) {
+    let closed = log.closed();
+    drop(log);
+    closed.await;
+}
+
 /// Disks of a node that is behind, and has voted for a round above the snapshot.
 async fn behind(kind: StoreKind) -> Disks {
     let disks = Disks::new();
@@ -84,14 +91,20 @@ async fn behind(kind: StoreKind) -> Disks {
     }
     log.accept(BEFORE + 1, BALLOT, entry(BEFORE + 1)).await.expect("a sound disk");
     log.accept(VOTED, BALLOT, entry(99)).await.expect("a sound disk");
+    close(log).await;
     disks
 }
 
 /// Everything from the first piece to the removal of the marker.
 async fn run(disks: &Disks, kind: StoreKind, id: SnapshotId, bytes: &[u8]) -> Result<Machine> {
     let volume: Arc<dyn Volume> = Arc::new(disks.mount());
-    let files = Files::new(Arc::clone(&volume), kind, catalog(), CLUSTER);
     let log = Log::open(volume.open_log()?, OWNER, Epoch(0))?;
+    let installed = run_with(&Files::new(volume, kind, catalog(), CLUSTER), &log, id, bytes).await;
+    close(log).await;
+    installed
+}
+
+async fn run_with(files: &Files, log: &Log, id: SnapshotId, bytes: &[u8]) -> Result<Machine> {
     let mut incoming = files.receive(id)?;
     while incoming.received() < id.bytes {
         let from = usize::try_from(incoming.received()).expect("it is short");
@@ -128,6 +141,7 @@ async fn restart(disks: &Disks, kind: StoreKind) -> Machine {
     let rows = log.read_chosen(1, usize::MAX).expect("it reads");
     assert_eq!(rows.len(), if chosen == SNAPSHOT { 0 } else { 3 }, "rows that the store holds are gone, no other");
     assert!(volume.read_marker().expect("it reads").is_none());
+    close(log).await;
     machine
 }
 
@@ -219,8 +233,6 @@ fn what_was_received_is_gone_on_with_as_far_as_it_is_synced() {
     (0..20).for_each(|_| incoming.append(&piece).expect("a sound disk"));
     drop(incoming);
     assert_eq!(files(&disks).receive(id).expect("a sound disk").received(), SYNC_BYTES);
-    // A directory is synced when a store is opened, a card written; here it is the marker.
-    disks.mount().write_marker(b"").expect("a sound disk");
     disks.power_cut(Unsynced::Lost);
     assert_eq!(files(&disks).receive(id).expect("a sound disk").received(), SYNC_BYTES);
     let other = SnapshotId { round: 6, ..id };
