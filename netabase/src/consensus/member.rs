@@ -115,6 +115,8 @@ pub(crate) struct Member {
     log_bytes_max: u64,
     serving: serve::Serving,
     installing: install::Installing,
+    /// The snapshot from which this node goes on, until the rows behind it are here.
+    caught_up_by: Option<receive::Received>,
     /// Through which round every voter's store is durable, as the leader counts it.
     held: Round,
     /// Whether this node may vote in this epoch.
@@ -166,6 +168,7 @@ impl Member {
             log_bytes_max,
             serving: serve::Serving::default(),
             installing: install::Installing::default(),
+            caught_up_by: None,
             held: 0,
             votes,
             life: None,
@@ -306,6 +309,7 @@ impl Member {
         self.end_reads(Instant::now());
         self.flush();
         self.end_serving(Instant::now());
+        self.release_if_caught_up();
         self.prune();
         Ok(())
     }

@@ -169,6 +169,8 @@ pub(crate) enum SyncRequest {
     Snapshot { above: Round },
     /// A piece of it, of `CHUNK_BYTES` but for the last one.
     Chunk { id: SnapshotId, offset: u64 },
+    /// It is installed, and the rows behind it are here: the asker needs it no longer.
+    Release { id: SnapshotId },
 }
 
 /// Answers on channel `Sync`.

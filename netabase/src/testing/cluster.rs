@@ -175,6 +175,17 @@ impl<S: Schema> Cluster<S> {
     }
 
     #[cfg(test)]
+    pub(crate) fn disks(&self, place: usize) -> &Disks {
+        &self.places[place].disks
+    }
+
+    /// The state of a running node.
+    #[cfg(test)]
+    pub(crate) fn replica(&self, place: usize) -> Arc<crate::consensus::Replica> {
+        self.running(place).replica().expect("the node is running")
+    }
+
+    #[cfg(test)]
     pub(crate) fn fabric(&self) -> &Fabric {
         &self.fabric
     }

@@ -9,6 +9,7 @@ mod catch_up;
 mod directory;
 mod disk;
 mod election;
+mod far_behind;
 mod leader;
 mod learner;
 mod outcome;

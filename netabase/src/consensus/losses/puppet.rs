@@ -16,6 +16,7 @@ use crate::consensus::message::{
     AcceptedRow, Envelope, ForwardAnswer, ForwardRequest, Greeting, PaxosAnswer, PaxosRequest, Pulse, PulseAnswer,
     PulseRequest, SyncAnswer, SyncRequest,
 };
+use crate::machine::{CHUNK_BYTES, SnapshotId};
 use crate::network::{Channel, Network, NetworkEvent, Reply, RequestError};
 use crate::schema::codec;
 
@@ -41,6 +42,11 @@ pub(super) struct Script {
     pub(super) index: ForwardAnswer,
     /// The chosen rows that it serves, from round 1 on.
     pub(super) chosen: Vec<AcceptedRow>,
+    /// The snapshot that it serves; its log then begins behind it.
+    pub(super) snapshot: Option<(SnapshotId, Vec<u8>)>,
+    /// The places of the pieces that it was asked for, and how many of them it gives before it has none any more.
+    pub(super) pieces: Vec<u64>,
+    pub(super) pieces_max: usize,
     /// The ballots of the beats that it heard.
     pub(super) beats: Vec<Ballot>,
     /// How often it was asked whether it hears a leader.
@@ -129,6 +135,9 @@ impl Puppet {
             confirms_heard: 0,
             index: ForwardAnswer::not_leader(None),
             chosen: Vec::new(),
+            snapshot: None,
+            pieces: Vec::new(),
+            pieces_max: usize::MAX,
             beats: Vec::new(),
             questions: 0,
         };
@@ -356,12 +365,26 @@ impl Script {
         }
     }
 
-    fn sync(&self, payload: &[u8], reply: Reply) {
+    fn sync(&mut self, payload: &[u8], reply: Reply) {
         let Envelope { body, .. } = Envelope::decode(payload).unwrap();
-        let SyncRequest::Rows { from, .. } = body else { return reply.refuse("it has no snapshots") };
-        let rows: Vec<AcceptedRow> = self.chosen.iter().filter(|row| row.round >= from).cloned().collect();
-        let through = self.chosen.last().map_or(0, |row| row.round);
-        reply.send(self.envelope(SyncAnswer::Rows { rows, through }).encode().unwrap());
+        let answer = match (body, &self.snapshot) {
+            (SyncRequest::Rows { from, .. }, Some((id, _))) if from <= id.round => {
+                SyncAnswer::Compacted { through: id.round }
+            }
+            (SyncRequest::Rows { from, .. }, _) => {
+                let rows: Vec<AcceptedRow> = self.chosen.iter().filter(|row| row.round >= from).cloned().collect();
+                SyncAnswer::Rows { rows, through: self.chosen.last().map_or(0, |row| row.round) }
+            }
+            (SyncRequest::Snapshot { .. }, Some((id, _))) => SyncAnswer::Snapshot(*id),
+            (SyncRequest::Chunk { id, offset }, Some((of, bytes))) if id == *of && self.pieces.len() < self.pieces_max => {
+                self.pieces.push(offset);
+                let rest = &bytes[usize::try_from(offset).unwrap()..];
+                let piece = Bytes::copy_from_slice(&rest[..rest.len().min(CHUNK_BYTES)]);
+                SyncAnswer::Chunk { hash: *blake3::hash(&piece).as_bytes(), bytes: piece }
+            }
+            _ => SyncAnswer::NoSnapshot,
+        };
+        reply.send(self.envelope(answer).encode().unwrap());
     }
 }
 

@@ -62,7 +62,7 @@ impl Member {
             },
             Channel::Sync => {
                 if let Some(request) = self.open::<SyncRequest>(&payload) {
-                    self.on_sync(request, reply);
+                    self.on_sync(from, request, reply);
                 }
             }
             Channel::Heartbeat => {}
@@ -162,11 +162,16 @@ impl Member {
         }
     }
 
-    fn on_sync(&mut self, request: SyncRequest, reply: Reply) {
+    fn on_sync(&mut self, peer: PeerId, request: SyncRequest, reply: Reply) {
+        self.serving.keep_for(peer, Instant::now());
         match request {
             SyncRequest::Rows { from, bytes_max } => self.on_rows_wanted(from, bytes_max, reply),
-            SyncRequest::Snapshot { above } => self.on_snapshot_wanted(above, reply),
+            SyncRequest::Snapshot { above } => self.on_snapshot_wanted(peer, above, reply),
             SyncRequest::Chunk { id, offset } => self.on_chunk_wanted(id, offset, reply),
+            SyncRequest::Release { id } => {
+                self.serving.release(peer, id);
+                answer_with(&self.seat, reply, SyncAnswer::NoSnapshot);
+            }
         }
     }
 

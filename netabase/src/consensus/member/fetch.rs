@@ -55,8 +55,9 @@ pub(super) struct Fetch {
     empty: usize,
     /// Since when a campaign waits without progress.
     campaign: Option<Instant>,
-    /// Who said since the last progress that the rows are gone.
-    compacted: Vec<PeerId>,
+    /// Who was asked since the last progress and had nothing, and who of them said that the rows are gone.
+    asked: Vec<PeerId>,
+    compacted: Option<PeerId>,
 }
 
 /// What came of asking a peer.
@@ -94,13 +95,20 @@ impl Fetch {
         self.seen = applied;
     }
 
-    /// This peer's log begins later: whether those of all others that can be asked do, too.
-    fn compacted_everywhere(&mut self, peer: PeerId, peers: &[PeerId]) -> bool {
-        if !self.compacted.contains(&peer) {
-            self.compacted.push(peer);
+    /// This peer had nothing. Gives who said that the rows are gone, once nobody is left whose log may reach farther back.
+    fn out_of_reach(&mut self, peer: PeerId, compacted: bool, peers: &[PeerId]) -> Option<PeerId> {
+        if !self.asked.contains(&peer) {
+            self.asked.push(peer);
         }
-        // One that is asked again and again without an answer is not waited for.
-        peers.iter().all(|peer| self.compacted.contains(peer)) || self.fruitless >= 2 * peers.len()
+        if compacted {
+            self.compacted = Some(peer);
+        }
+        self.compacted.filter(|_| peers.iter().all(|peer| self.asked.contains(peer)))
+    }
+
+    fn on_rows(&mut self) {
+        self.asked.clear();
+        self.compacted = None;
     }
 
     /// Whether a campaign should wait for what is said to be decided: not for a peer that does not answer.
@@ -120,7 +128,7 @@ impl Fetch {
         self.running = false;
         self.due = Some(next);
         (self.fruitless, self.empty, self.campaign) = (0, 0, None);
-        self.compacted.clear();
+        self.on_rows();
     }
 }
 
@@ -176,15 +184,17 @@ impl Member {
 
     pub(super) fn on_fetched(&mut self, now: Instant, fetched: Fetched) -> Result<()> {
         let rows = fetched.applied.map_err(|failed| super::error_of(super::Death::Failed(failed)))?;
-        // Another peer's log may reach farther back, so each is asked before a snapshot is.
-        if fetched.compacted && self.fetch.compacted_everywhere(fetched.peer, &self.peers_to_ask()) {
-            self.fetch_snapshot(fetched.peer);
+        let peers = self.peers_to_ask();
+        if rows == 0
+            && let Some(peer) = self.fetch.out_of_reach(fetched.peer, fetched.compacted, &peers)
+        {
+            self.fetch_snapshot(peer);
             return Ok(());
         }
         self.fetch.running = false;
         self.fetch.due = None;
         if rows > 0 {
-            self.fetch.compacted.clear();
+            self.fetch.on_rows();
             self.fetch.fruitless = 0;
             self.fetch.empty = 0;
             self.fetch.campaign = None;
@@ -194,7 +204,7 @@ impl Member {
             }
         } else {
             self.fetch.fruitless += 1;
-            self.fetch.empty += usize::from(fetched.answered);
+            self.fetch.empty += usize::from(fetched.answered && !fetched.compacted);
             if self.fetch.empty >= self.seat.terms.voters.len() {
                 // Everyone was asked: if it is true after all, somebody will say so again.
                 self.seat.forget_claims();

@@ -75,6 +75,7 @@ impl Member {
             return;
         }
         self.installing = Installing::Running;
+        self.caught_up_by = Some(received);
         // D8: with the keeper go all appends and votes of its life; what it said is in the log.
         self.life = None;
         self.electing = false;
@@ -96,6 +97,17 @@ impl Member {
         self.installing = Installing::Done;
         self.fetch.end(now);
         Ok(())
+    }
+
+    /// Once the rows behind the snapshot are here, too, the peer need not keep its log any more.
+    pub(super) fn release_if_caught_up(&mut self) {
+        if self.is_installing() || self.seat.replica.applied() < self.seat.sought() {
+            return;
+        }
+        if let Some(received) = self.caught_up_by.take() {
+            let seat = Arc::clone(&self.seat);
+            tokio::task::spawn_local(async move { receive::release(&seat, received).await });
+        }
     }
 
     /// Wakes the keeper as after a restart (D7).

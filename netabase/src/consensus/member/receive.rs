@@ -40,6 +40,8 @@ const KEEP_EVERY: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Received {
     pub(crate) id: SnapshotId,
+    /// Who keeps its log for this node.
+    pub(super) from: PeerId,
 }
 
 /// Why there is none for now.
@@ -73,6 +75,13 @@ pub(super) async fn receive(
         }
     }
     Err(NotReceived::Nobody)
+}
+
+/// Tells a peer that its snapshot is needed no longer. It finds out by itself, but later.
+pub(super) async fn release(seat: &Seat, received: Received) {
+    if let Ok(payload) = seat.envelope(SyncRequest::Release { id: received.id }).encode() {
+        let _ = seat.network.request(received.from, Channel::Sync, payload, ASK_TIMEOUT).await;
+    }
 }
 
 /// A peer to fetch from.
@@ -169,7 +178,7 @@ impl Source<'_> {
             }
         };
         match built {
-            Ok(()) => Ok(Received { id }),
+            Ok(()) => Ok(Received { id, from: self.peer }),
             Err(Unusable::Disk(error)) => Err(Ended::Disk(error)),
             Err(Unusable::Bad(reason)) => {
                 tracing::error!(peer = %self.peer, round = id.round, reason, "a snapshot is thrown away");

@@ -45,7 +45,7 @@ pub(crate) enum Report {
     /// The store was synced.
     Flushed(Result<FlushDone>),
     /// The state was copied for peers.
-    Exported(Result<Export>),
+    Exported { peer: PeerId, export: Result<Export> },
     /// The copy was removed.
     Withdrawn,
     /// A piece of the copy was read; or that copy is bad.
@@ -108,7 +108,7 @@ impl Member {
             Report::Indexed { number, answer } => self.on_indexed(now, number, answer),
             Report::Greeted { peer, greeting } => self.on_greeting(peer, &greeting)?,
             Report::Fetched(fetched) => self.on_fetched(now, fetched)?,
-            Report::Exported(export) => self.on_exported(now, export),
+            Report::Exported { peer, export } => self.on_exported(now, peer, export),
             Report::Withdrawn => self.on_withdrawn(),
             Report::ChunkRead { bad } => self.on_chunk_read(bad),
             Report::Received(received) => self.on_received(now, received),

@@ -6,8 +6,11 @@
 //! Must hold: rows behind the file's round are kept for as long as somebody needs it, in time and bytes bounded; a piece is
 //! sent only if it is what was written; the state is copied and pieces are read beside the member, a few at a time.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use libp2p::PeerId;
 
 use super::Member;
 use super::answer::answer_with;
@@ -15,7 +18,7 @@ use super::report::Report;
 use crate::consensus::id::Round;
 use crate::consensus::message::SyncAnswer;
 use crate::consensus::vault::{CHUNK_BYTES, Export};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::machine::SnapshotId;
 use crate::network::Reply;
 
@@ -33,8 +36,10 @@ const FAILED_PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug, Default)]
 pub(super) struct Serving {
     copy: Option<Copy>,
-    /// Whether one is being made, or removed.
-    busy: bool,
+    /// The round of the one that is being made: its log is kept from the moment on at which the state was taken.
+    making: Option<Round>,
+    /// Whether one is being removed.
+    removing: bool,
     reads: usize,
     failed: Option<Instant>,
 }
@@ -43,56 +48,75 @@ pub(super) struct Serving {
 struct Copy {
     export: Export,
     made: Instant,
-    used: Instant,
+    /// Who needs it, and when each was last heard. Before anybody has come back for it: whoever asked for it to be made.
+    users: HashMap<PeerId, Instant>,
 }
 
 impl Serving {
     /// The round from which on the log must stay.
     pub(super) fn pin(&self) -> Option<Round> {
-        self.copy.as_ref().map(|copy| copy.export.id.round)
+        self.making.or(self.copy.as_ref().map(|copy| copy.export.id.round))
+    }
+
+    /// A peer that needs the copy was heard.
+    pub(super) fn keep_for(&mut self, peer: PeerId, now: Instant) {
+        if let Some(heard) = self.copy.as_mut().and_then(|copy| copy.users.get_mut(&peer)) {
+            *heard = now;
+        }
+    }
+
+    /// A peer needs it no longer.
+    pub(super) fn release(&mut self, peer: PeerId, id: SnapshotId) {
+        if let Some(copy) = self.copy.as_mut().filter(|copy| copy.export.id == id) {
+            copy.users.remove(&peer);
+        }
     }
 }
 
 impl Member {
     /// A peer asks for a snapshot.
-    pub(super) fn on_snapshot_wanted(&mut self, above: Round, reply: Reply) {
+    pub(super) fn on_snapshot_wanted(&mut self, peer: PeerId, above: Round, reply: Reply) {
         let now = Instant::now();
         let answer = match &mut self.serving.copy {
             Some(copy) if copy.export.id.round > above => {
-                copy.used = now;
+                copy.users.insert(peer, now);
                 SyncAnswer::Snapshot(copy.export.id)
             }
-            // It may have it once nobody needs the one that is there.
-            Some(_) => SyncAnswer::Preparing,
-            None if self.serving.busy => SyncAnswer::Preparing,
+            // A later one is made once nobody needs the one that is there; this peer does not.
+            Some(copy) => {
+                copy.users.remove(&peer);
+                SyncAnswer::Preparing
+            }
+            None if self.serving.making.is_some() || self.serving.removing => SyncAnswer::Preparing,
             None if self.serving.failed.is_some_and(|failed| now < failed + FAILED_PAUSE) => SyncAnswer::NoSnapshot,
-            None => self.export(above),
+            None => self.export(peer, above),
         };
         answer_with(&self.seat, reply, answer);
     }
 
-    fn export(&mut self, above: Round) -> SyncAnswer {
+    fn export(&mut self, peer: PeerId, above: Round) -> SyncAnswer {
         let state = self.seat.replica.machine().durable_state();
         if state.round() <= above {
             return SyncAnswer::NoSnapshot;
         }
-        self.serving.busy = true;
+        self.serving.making = Some(state.round());
         tracing::info!(round = state.round(), "a peer is far behind: the state is copied for it");
         let (vault, reports) = (Arc::clone(&self.vault), self.reports.clone());
         tokio::task::spawn_local(async move {
-            if let Ok(export) = tokio::task::spawn_blocking(move || vault.export(&state)).await {
-                let _ = reports.send(Report::Exported(export)).await;
-            }
+            // It fails as a task only if it panicked.
+            let export = tokio::task::spawn_blocking(move || vault.export(&state)).await;
+            let export = export.unwrap_or(Err(Error::ShutDown));
+            let _ = reports.send(Report::Exported { peer, export }).await;
         });
         SyncAnswer::Preparing
     }
 
-    pub(super) fn on_exported(&mut self, now: Instant, export: Result<Export>) {
-        self.serving.busy = false;
+    pub(super) fn on_exported(&mut self, now: Instant, peer: PeerId, export: Result<Export>) {
+        self.serving.making = None;
         match export {
             Ok(export) => {
                 self.serving.failed = None;
-                self.serving.copy = Some(Copy { export, made: now, used: now });
+                self.serving.copy = Some(Copy { export, made: now, users: HashMap::from([(peer, now)]) });
             }
             Err(error) => {
                 tracing::warn!(%error, "the state cannot be copied for a peer");
@@ -103,9 +127,8 @@ impl Member {
 
     /// A peer asks for a piece.
     pub(super) fn on_chunk_wanted(&mut self, id: SnapshotId, offset: u64, reply: Reply) {
-        let found = self.serving.copy.as_mut().filter(|copy| copy.export.id == id);
+        let found = self.serving.copy.as_ref().filter(|copy| copy.export.id == id);
         let Some(copy) = found else { return answer_with(&self.seat, reply, SyncAnswer::NoSnapshot) };
-        copy.used = Instant::now();
         let index = usize::try_from(offset / CHUNK_BYTES as u64).unwrap_or(usize::MAX);
         let Some(hash) = copy.export.chunks.get(index).copied().filter(|_| offset.is_multiple_of(CHUNK_BYTES as u64))
         else {
@@ -153,9 +176,10 @@ impl Member {
 
     /// Removes the copy when nobody has needed it for a while, or it has been needed for too long.
     pub(super) fn end_serving(&mut self, now: Instant) {
-        let Some(copy) = &self.serving.copy else { return };
+        let Some(copy) = &mut self.serving.copy else { return };
+        copy.users.retain(|_, heard| now < *heard + IDLE);
         let too_much = self.seat.log.bytes_above(copy.export.id.round) > PIN_BYTES_MAX;
-        if now > copy.used + IDLE || now > copy.made + PIN_TIME_MAX || too_much {
+        if copy.users.is_empty() || now > copy.made + PIN_TIME_MAX || too_much {
             tracing::info!(round = copy.export.id.round, too_much, "the copy of the state for peers is removed");
             self.withdraw();
         }
@@ -163,7 +187,7 @@ impl Member {
 
     fn withdraw(&mut self) {
         self.serving.copy = None;
-        self.serving.busy = true;
+        self.serving.removing = true;
         let (vault, reports) = (Arc::clone(&self.vault), self.reports.clone());
         tokio::task::spawn_local(async move {
             let _ = tokio::task::spawn_blocking(move || vault.withdraw()).await;
@@ -172,6 +196,6 @@ impl Member {
     }
 
     pub(super) fn on_withdrawn(&mut self) {
-        self.serving.busy = false;
+        self.serving.removing = false;
     }
 }
