@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::{Engine, Snapshot, StoreError};
 use super::layout;
 use super::store::applied_row;
+use super::view::Lease;
 use crate::schema::codec;
 
 /// A file that is read and written at places.
@@ -84,6 +85,7 @@ pub(crate) enum ArchiveError {
 pub(crate) struct DurableState {
     base: Arc<dyn Snapshot>,
     round: u64,
+    _lease: Lease,
 }
 
 impl std::fmt::Debug for DurableState {
@@ -101,8 +103,8 @@ pub(crate) struct Packed {
 }
 
 impl DurableState {
-    pub(super) fn new(base: Arc<dyn Snapshot>, round: u64) -> Self {
-        DurableState { base, round }
+    pub(super) fn new(base: Arc<dyn Snapshot>, round: u64, lease: Lease) -> Self {
+        DurableState { base, round, _lease: lease }
     }
 
     pub(crate) fn round(&self) -> u64 {

@@ -180,7 +180,7 @@ impl Member {
         let through = self.seat.log.durable(Mirror::chosen);
         match self.seat.log.read_chosen(from, bytes_max) {
             // What is chosen and not there was pruned, or came as a snapshot.
-            Ok(rows) if rows.is_empty() && from <= through => {
+            Ok(rows) if rows.is_empty() && (1..=through).contains(&from) => {
                 answer_with(&self.seat, reply, SyncAnswer::Compacted { through });
             }
             Ok(rows) => {

@@ -20,7 +20,7 @@ fn engine_of(rows: &Rows) -> MemoryEngine {
 }
 
 fn state_of(engine: &dyn Engine) -> DurableState {
-    DurableState::new(engine.snapshot().expect("a snapshot"), 9)
+    DurableState::new(engine.snapshot().expect("a snapshot"), 9, Lease::default())
 }
 
 fn packed(rows: &Rows) -> (ForgetfulDisk, Packed) {
