@@ -15,6 +15,12 @@ pub(crate) fn bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
+/// Random bytes that nobody may guess; `None` where the system has none to give.
+pub(crate) fn secret<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).ok().map(|()| bytes)
+}
+
 /// A random number from 0 to 1.
 #[allow(clippy::cast_precision_loss, reason = "a jitter needs no 64 bits")]
 pub(crate) fn fraction() -> f64 {

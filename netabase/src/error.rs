@@ -92,6 +92,13 @@ pub enum Error {
         reason: String,
     },
 
+    /// An invite cannot be used: not one, damaged, expired, used by another, or for something else.
+    #[error("the invite cannot be used: {reason}")]
+    InvalidInvite {
+        /// What is wrong with it, and what to do.
+        reason: String,
+    },
+
     /// The schema of this program and that of the directory or of a peer differ.
     #[error(
         "the schemas differ: ours is {ours}, theirs is {theirs}; open it with the program that wrote it, or change the schema back"
@@ -176,6 +183,13 @@ pub enum Error {
         /// What failed, and what to do.
         reason: String,
     },
+
+    /// This node was removed from the cluster. It votes no longer and takes nothing any more; what it did not apply before,
+    /// it never will.
+    #[error(
+        "this node was removed from the cluster: to take part again, ask a member for an invite and join with an empty directory"
+    )]
+    Removed,
 
     /// This handle's node has been shut down.
     #[error("this node has been shut down")]

@@ -55,16 +55,16 @@ pub use schema::{
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{
-        Answer, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Role, Start, StateHash,
-        Status, Tx, Watch,
+        Answer, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Start, StateHash, Status,
+        Tx, Watch,
     },
-    node::{Limits, Tuning},
+    node::{Invite, Limits, Role, Tuning},
 };
 
 /// What most programs need: `use netabase::prelude::*;`.
 pub mod prelude {
     #[cfg(feature = "paxos")]
-    pub use crate::{Change, Limits, Netabase, Role};
+    pub use crate::{Change, Invite, Limits, Netabase, Role};
 
     pub use crate::schema::{Record as _, Schema as _};
     pub use crate::{Error, NetabaseSchema, Query, Receipt, StoreKind, leading, starts_with};

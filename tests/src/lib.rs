@@ -50,3 +50,15 @@ pub async fn until_taken(db: &netabase::Netabase<Note>, id: u64) -> netabase::Re
         }
     }
 }
+
+/// Looks again and again until the condition holds.
+///
+/// # Panics
+/// When it does not within 20 seconds.
+pub async fn until<F: Future<Output = bool>>(condition: impl Fn() -> F) {
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !condition().await {
+        assert!(std::time::Instant::now() < deadline, "it did not come to that in time");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}

@@ -6,10 +6,13 @@
 //! Commands are put in as they came. A body with anything wrong in it is void as a whole: `apply` does
 //! nothing for it. An empty batch is a no-op.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::command::Command;
-use super::encoded::{COMMAND_OVERHEAD_BYTES, EncodedCommand, Undecodable, take};
+use super::encoded::{COMMAND_OVERHEAD_BYTES, EncodedCommand, SEAL, Undecodable, take};
+use super::reform::Seal;
 
 const VERSION: u8 = 1;
 
@@ -29,6 +32,9 @@ pub(crate) const fn entry_bytes_max(record_bytes_max: usize) -> usize {
 pub(crate) const fn body_bytes_alone(command_bytes: usize) -> usize {
     1 + 4 + command_bytes
 }
+
+/// Where the tag of a body's first command is.
+const FIRST_TAG: usize = 1 + 4;
 
 /// What an entry says, decoded. Its commands share the entry's memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +61,28 @@ impl Batch {
             commands.push(Command::decode(rest.split_to(length))?);
         }
         Ok(Batch { commands })
+    }
+}
+
+impl Batch {
+    /// The body of an entry that seals an epoch.
+    pub(crate) fn seal(seal: Seal) -> Bytes {
+        let mut batch = BatchBuilder::new();
+        // The first command always fits.
+        let _ = batch.push(&Command::Seal(Arc::new(seal)).encode());
+        batch.finish()
+    }
+
+    /// The seal that this body would be if it were chosen in its epoch. Asked of every proposal, so mostly a look at one
+    /// byte.
+    pub(crate) fn seal_in(body: &Bytes) -> Option<Arc<Seal>> {
+        if body.get(FIRST_TAG) != Some(&SEAL) {
+            return None;
+        }
+        match Batch::decode(body).ok()?.commands.into_iter().next()? {
+            Command::Seal(seal) => Some(seal),
+            _ => None,
+        }
     }
 }
 
@@ -108,7 +136,7 @@ impl BatchBuilder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{SessionId, Write};
+    use crate::command::{MemberId, SessionId, Write};
     use crate::schema::RecordId;
 
     fn put(value_bytes: usize) -> Command {
@@ -125,6 +153,19 @@ mod tests {
         let body = builder.finish();
         assert_eq!(Batch::decode(&body), Ok(Batch { commands }));
         assert_eq!(Batch::decode(&BatchBuilder::new().finish()), Ok(Batch::default()));
+    }
+
+    #[test]
+    fn a_seal_is_seen_in_its_body() {
+        let voter = MemberId::new(vec![7; 38]);
+        let seal = Seal { epoch: 3, voters: vec![voter.clone()], first: voter };
+        let body = Batch::seal(seal.clone());
+        assert_eq!(Batch::seal_in(&body).as_deref(), Some(&seal));
+        assert_eq!(Batch::seal_in(&BatchBuilder::new().finish()), None);
+        let mut builder = BatchBuilder::new();
+        assert!(builder.push(&put(300).encode()) && builder.push(&Command::Seal(Arc::new(seal)).encode()));
+        assert_eq!(Batch::seal_in(&builder.finish()), None, "behind something else it is none");
+        assert_eq!(Batch::seal_in(&body.slice(..body.len() - 1)), None);
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! What can be agreed on: sessions opened and closed, and what is done within one: a write, or a transaction.
+//! What can be agreed on: sessions opened and closed, what is done within one (a write, a transaction, a change of who
+//! takes part), and the end of an epoch.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use super::reform::{Reform, Seal};
 use super::transaction::Transaction;
 use crate::schema::RecordId;
 
@@ -25,6 +27,8 @@ pub(crate) enum Command {
         floor: u64,
         action: Action,
     },
+    /// Ends an epoch: what is behind it in its entry, or in later rounds of its epoch, is void.
+    Seal(Arc<Seal>),
 }
 
 /// What a session has done under one number. Cheap to clone.
@@ -32,11 +36,18 @@ pub(crate) enum Command {
 pub(crate) enum Action {
     Write(Write),
     Transact(Arc<Transaction>),
+    Reform(Arc<Reform>),
 }
 
 impl From<Write> for Action {
     fn from(write: Write) -> Self {
         Action::Write(write)
+    }
+}
+
+impl From<Reform> for Action {
+    fn from(reform: Reform) -> Self {
+        Action::Reform(Arc::new(reform))
     }
 }
 

@@ -13,6 +13,8 @@
 //!   bound [0] | [1: included, 2: excluded][bytes row key]
 //!   write [3 | 4 | 5][RecordId BE4][bytes value or key]
 //!   bytes [length BE4][...]
+//! reform  [7]      "         "         "          codec bytes of a reform
+//! seal    [8] codec bytes of a seal
 //! ```
 //! By hand and not by the codec, so that decoding shares the entry's memory instead of copying each value.
 //! Decoding is total and strict: one encoding a command, every other byte string is [`Undecodable`].
@@ -22,6 +24,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::command::{Action, Command, SessionId, Write};
+use super::reform;
 use super::transaction::{TRANSACTION_OVERHEAD_BYTES, Transaction};
 use crate::schema::RecordId;
 
@@ -31,6 +34,8 @@ const PUT: u8 = 3;
 const INSERT: u8 = 4;
 const REMOVE: u8 = 5;
 const TRANSACT: u8 = 6;
+const REFORM: u8 = 7;
+pub(super) const SEAL: u8 = 8;
 
 /// What session, number and floor take, with the tag before them.
 const HEAD_BYTES: usize = 1 + 12 + 8 + 8;
@@ -60,6 +65,10 @@ impl EncodedCommand {
     pub(crate) fn as_bytes(&self) -> &Bytes {
         &self.bytes
     }
+
+    pub(crate) fn is_seal(&self) -> bool {
+        self.bytes.first() == Some(&SEAL)
+    }
 }
 
 impl Command {
@@ -76,15 +85,22 @@ impl Command {
                 out.put_u8(CLOSE);
                 put_session(&mut out, *session);
             }
+            Command::Seal(seal) => {
+                out = BytesMut::new();
+                out.put_u8(SEAL);
+                out.put_slice(&reform::encode(&**seal));
+            }
             Command::Execute { session, number, floor, action } => {
                 let action_bytes = match action {
                     Action::Write(write) => 4 + write.payload_bytes(),
                     Action::Transact(transaction) => transaction.bytes(),
+                    Action::Reform(_) => 0,
                 };
                 out = BytesMut::with_capacity(HEAD_BYTES + action_bytes);
                 match action {
                     Action::Write(write) => put_write_tag(&mut out, write),
                     Action::Transact(_) => out.put_u8(TRANSACT),
+                    Action::Reform(_) => out.put_u8(REFORM),
                 }
                 put_session(&mut out, *session);
                 out.put_u64(*number);
@@ -95,6 +111,7 @@ impl Command {
                         out.put_slice(write.payload());
                     }
                     Action::Transact(transaction) => transaction.encode_into(&mut out),
+                    Action::Reform(reform) => out.put_slice(&reform::encode(&**reform)),
                 }
             }
         }
@@ -113,15 +130,18 @@ impl Command {
                 let command = Command::Close { session: take_session(&mut bytes)? };
                 end(&bytes, command)
             }
-            PUT | INSERT | REMOVE | TRANSACT => {
+            SEAL => Ok(Command::Seal(Arc::new(reform::decode(&bytes)?))),
+            PUT | INSERT | REMOVE | TRANSACT | REFORM => {
                 let session = take_session(&mut bytes)?;
                 let number = u64::from_be_bytes(take(&mut bytes)?);
                 let floor = u64::from_be_bytes(take(&mut bytes)?);
-                let action = if tag == TRANSACT {
-                    Action::Transact(Arc::new(Transaction::decode(bytes)?))
-                } else {
-                    let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
-                    write_of(tag, record, bytes).ok_or(Undecodable("an unknown kind of write"))?.into()
+                let action = match tag {
+                    TRANSACT => Action::Transact(Arc::new(Transaction::decode(bytes)?)),
+                    REFORM => Action::Reform(Arc::new(reform::decode(&bytes)?)),
+                    _ => {
+                        let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
+                        write_of(tag, record, bytes).ok_or(Undecodable("an unknown kind of write"))?.into()
+                    }
                 };
                 Ok(Command::Execute { session, number, floor, action })
             }
@@ -175,7 +195,7 @@ mod tests {
     use std::ops::Bound;
 
     use super::*;
-    use crate::command::{Digest, RangeRead, Read, RequestId};
+    use crate::command::{Digest, Life, MemberId, MemberRole, RangeRead, Read, Reform, RequestId, Seal};
     use crate::schema::IndexId;
 
     fn commands() -> impl Strategy<Value = Command> {
@@ -204,8 +224,33 @@ mod tests {
         let request = prop::option::of(any::<[u8; 16]>().prop_map(RequestId));
         let transaction = (request, prop::collection::vec(read, 0..4), prop::collection::vec(write.clone(), 0..4))
             .prop_map(|(request, reads, writes)| Action::Transact(Arc::new(Transaction { request, reads, writes })));
-        let action = prop_oneof![write.prop_map(Action::Write), transaction];
+        let member = || prop::collection::vec(any::<u8>(), 1..64).prop_map(MemberId::new);
+        let addresses = || prop::collection::vec("[ -~]{0,40}", 0..4);
+        let reform = prop_oneof![
+            (any::<[u8; 32]>(), any::<u64>()).prop_map(|(hash, expires_at_ms)| Reform::Invite {
+                hash,
+                role: MemberRole::Client,
+                expires_at_ms
+            }),
+            any::<[u8; 32]>().prop_map(|hash| Reform::Revoke { hash }),
+            (any::<[u8; 32]>(), member()).prop_map(|(hash, member)| Reform::Admit { hash, member }),
+            member().prop_map(|member| Reform::Remove { member }),
+            (member(), any::<[u8; 16]>(), any::<u32>(), addresses()).prop_map(
+                |(member, incarnation, lapses, addresses)| Reform::Present {
+                    member,
+                    life: Life { incarnation, lapses },
+                    addresses
+                }
+            ),
+        ]
+        .prop_map(Action::from);
+        let seal = (any::<u64>(), prop::collection::btree_set(member(), 1..5)).prop_map(|(epoch, voters)| {
+            let voters: Vec<MemberId> = voters.into_iter().collect();
+            Command::Seal(Arc::new(Seal { epoch, first: voters[0].clone(), voters }))
+        });
+        let action = prop_oneof![write.prop_map(Action::Write), transaction, reform];
         prop_oneof![
+            seal,
             any::<[u8; 16]>().prop_map(|nonce| Command::Open { nonce }),
             session().prop_map(|session| Command::Close { session }),
             (session(), any::<u64>(), any::<u64>(), action)
@@ -228,7 +273,7 @@ mod tests {
 
         /// Whatever decodes is what its command encodes to: no two byte strings are one command.
         #[test]
-        fn decoding_is_total_and_strict(bytes in prop::collection::vec(any::<u8>(), 0..60), tag in 0..8_u8) {
+        fn decoding_is_total_and_strict(bytes in prop::collection::vec(any::<u8>(), 0..60), tag in 0..10_u8) {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() {
                 *first = tag;

@@ -12,6 +12,7 @@ mod command;
 mod encoded;
 mod entry;
 mod outcome;
+mod reform;
 mod transaction;
 
 pub(crate) use batch::{BATCH_BYTES, COMMANDS_MAX};
@@ -19,5 +20,8 @@ pub(crate) use batch::{Batch, BatchBuilder, body_bytes_alone, entry_bytes_max};
 pub(crate) use command::{Action, Command, SessionId, Write};
 pub(crate) use encoded::EncodedCommand;
 pub(crate) use entry::{Entry, EntryId, EntryIds};
-pub(crate) use outcome::{Applied, Outcome, Refusal};
+pub(crate) use outcome::{Applied, Outcome, ReformRefusal, Refusal};
+pub(crate) use reform::{
+    ADDRESS_BYTES_MAX, ADDRESSES_MAX, InviteHash, Life, MemberId, MemberRole, Reform, Seal, VOTERS_MAX,
+};
 pub(crate) use transaction::{Digest, RANGE_ROWS_MAX, RangeRead, Read, RequestId, Transaction};

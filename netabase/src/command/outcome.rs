@@ -30,6 +30,23 @@ pub(crate) enum Refusal {
     Undecodable { record: RecordId, reason: String },
     /// Something that the transaction read has changed since.
     Conflict,
+    /// A change of the membership that cannot be.
+    Reform(ReformRefusal),
+}
+
+/// Why a change of the membership was refused. Nothing changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ReformRefusal {
+    /// No such invite was given out, or it was revoked, or forgotten behind many later ones.
+    UnknownInvite,
+    /// Another member used it first, or the one who did was removed since.
+    UsedInvite,
+    /// It does not take part.
+    NotAMember,
+    /// Without it nobody would vote.
+    LastVoter,
+    /// There are as many as there may be.
+    TooMany,
 }
 
 /// The longest reason that a refusal keeps: it is recorded, replicated state.
@@ -65,6 +82,7 @@ impl Refusal {
             },
             Refusal::Undecodable { record, reason } => Error::Codec { record: name(record), reason },
             Refusal::Conflict => Error::Conflict,
+            Refusal::Reform(refusal) => refusal.into_error(),
         }
     }
 
@@ -73,6 +91,31 @@ impl Refusal {
         match self {
             Refusal::Undecodable { reason, .. } => reason.len(),
             _ => 0,
+        }
+    }
+}
+
+impl ReformRefusal {
+    /// What whoever asked for it is told.
+    pub(crate) fn into_error(self) -> Error {
+        let invite = |reason: &str| Error::InvalidInvite { reason: reason.to_owned() };
+        let configuration =
+            |option: &'static str, reason: &str| Error::Configuration { option, reason: reason.to_owned() };
+        match self {
+            ReformRefusal::UnknownInvite => {
+                invite("the cluster does not know it: it was revoked, or never given out; ask for a new one")
+            }
+            ReformRefusal::UsedInvite => {
+                invite("it was used already, and is good for the one who used it first only; ask for a new one")
+            }
+            ReformRefusal::NotAMember => configuration("remove_member", "no member of the cluster has this id"),
+            ReformRefusal::LastVoter => configuration(
+                "remove_member",
+                "it is the only voter: invite another voter first, or shut it down if the cluster is to end",
+            ),
+            ReformRefusal::TooMany => {
+                configuration("invite", "the cluster has as many members of this kind as it may: remove one first")
+            }
         }
     }
 }

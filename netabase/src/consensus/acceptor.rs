@@ -94,6 +94,7 @@ impl Acceptor {
     async fn propose(&self, round: Round, ballot: Ballot, entry: Entry) -> Option<PaxosAnswer> {
         let Some(local) = self.undecided(round) else { return Some(self.converged(round)) };
         let _passing = self.seat.gate.read().await;
+        self.seat.note_seal(round, &entry);
         match self.handler.handle_proposal(local, ballot, Arc::new(entry.clone())).await {
             Ok(()) => {
                 self.seat.log.accept(round, ballot, entry).await.ok()?;

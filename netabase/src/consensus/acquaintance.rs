@@ -43,6 +43,11 @@ impl Acquaintances {
         self.greeted.contains(peer)
     }
 
+    /// Everybody who was greeted.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &PeerId> {
+        self.greeted.iter()
+    }
+
     pub(crate) fn on_disconnected(&mut self, peer: &PeerId) {
         self.greeted.remove(peer);
     }
@@ -63,6 +68,10 @@ impl Acquaintances {
         }
         self.greeted.insert(from);
         seat.claim(theirs.applied);
+        if theirs.epoch != seat.terms.epoch {
+            // What either counted or met in another epoch binds nobody in this one.
+            return Verdict::Welcome;
+        }
         if theirs.remembered.is_some_and(|remembered| remembered != seat.terms.incarnation) {
             return Verdict::Forgetful(format!(
                 "its directory is not the one in which the founder {from} first met it"
@@ -79,16 +88,16 @@ impl Acquaintances {
 }
 
 /// What this node says of itself to `peer`.
-pub(crate) fn greeting(seat: &Seat, founders: &[String], schema: &[(String, String)], peer: &PeerId) -> Greeting {
+pub(crate) fn greeting(seat: &Seat, schema: &[(String, String)], peer: &PeerId) -> Greeting {
     let met = seat.met(peer);
     Greeting {
         cluster: seat.terms.cluster,
         epoch: seat.terms.epoch,
         incarnation: seat.terms.incarnation,
-        founders: founders.to_vec(),
+        founders: seat.terms.charter.founders.clone(),
         schema: schema.to_vec(),
         counted: met.map_or(0, |row| row.counted),
-        remembered: met.map(|row| row.incarnation),
+        remembered: seat.life_of(peer),
         applied: seat.replica.applied(),
     }
 }
@@ -103,19 +112,19 @@ fn difference(mine: &Greeting, theirs: &Greeting) -> Option<Trouble> {
         );
         return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
     }
-    if mine.schema != theirs.schema {
-        let (ours, theirs) = first_difference(&mine.schema, &theirs.schema);
-        let theirs = shown(theirs);
+    if let Some((ours, theirs)) = schema_difference(&mine.schema, &theirs.schema) {
         return Some(Arc::new(move || Error::SchemaMismatch { ours: ours.clone(), theirs: theirs.clone() }));
     }
-    if mine.cluster != theirs.cluster || mine.epoch != theirs.epoch {
-        let reason = format!(
-            "a peer belongs to the cluster {} in epoch {}, this node to {} in epoch {}",
-            theirs.cluster, theirs.epoch.0, mine.cluster, mine.epoch.0
-        );
+    if mine.cluster != theirs.cluster {
+        let reason = format!("a peer belongs to the cluster {}, this node to {}", theirs.cluster, mine.cluster);
         return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
     }
     None
+}
+
+/// The first record type in which two schemas differ, here and there.
+pub(crate) fn schema_difference(ours: &[(String, String)], theirs: &[(String, String)]) -> Option<(String, String)> {
+    (ours != theirs).then(|| first_difference(ours, theirs)).map(|(ours, theirs)| (ours, shown(theirs)))
 }
 
 /// What a peer says of itself, as long as it may be in an error or in this node's own log.

@@ -358,6 +358,7 @@ impl paxakos::communicator::Communicator for Communicator {
             self.seat.stop(overreach.clone());
             return Self::each(receivers, |_| futures::future::ready(Err(overreach.clone().into())));
         }
+        self.seat.note_seal(round, &entry);
         let own = own(self.seat.log.accept(round, ballot, Entry::clone(&entry)));
         let payload = self.payload(PaxosRequest::Propose { round, ballot, entry: Entry::clone(&entry) });
         let tally = Tally::new(&self.seat, receivers.len());

@@ -2,6 +2,8 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use bytes::Bytes;
+
 use crate::command::{BatchBuilder, Entry, EntryIds};
 
 /// Shared by everything that proposes on this node.
@@ -15,7 +17,11 @@ impl Entries {
 
     /// The entry of these commands.
     pub(crate) fn of(&self, batch: BatchBuilder) -> Entry {
-        let body = batch.finish();
+        self.of_body(batch.finish())
+    }
+
+    /// The entry of this body.
+    pub(crate) fn of_body(&self, body: Bytes) -> Entry {
         let id = self.0.lock().unwrap_or_else(PoisonError::into_inner).next(&body);
         Entry { id, body }
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use libp2p::PeerId;
 
-use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round, Voters};
+use super::id::{Ballot, ClusterId, Incarnation, Round, Voters};
 use super::log::{Accepted, Log, Owner};
 use super::message::AcceptedRow;
 use crate::command::{BatchBuilder, Command, Entry, EntryId};
@@ -46,6 +46,6 @@ pub(super) fn voters(count: usize) -> (Voters, Vec<PeerId>) {
 }
 
 pub(super) fn open_log(disk: &ForgetfulDisk) -> Log {
-    Log::open(open_database(disk.clone()).expect("the disk holds a sound database"), OWNER, Epoch(0))
+    Log::open(open_database(disk.clone()).expect("the disk holds a sound database"), OWNER)
         .expect("the log is its owner's")
 }

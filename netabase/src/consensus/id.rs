@@ -29,7 +29,7 @@ pub(crate) struct ClusterId(pub(crate) [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Incarnation(pub(crate) [u8; 16]);
 
-/// The founders of a cluster, sorted: the voters of epoch 0 in the order that gives each its position.
+/// The voters of an epoch, sorted: the order gives each its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Voters(Vec<PeerId>);
 
@@ -65,8 +65,9 @@ impl Voters {
 }
 
 impl ClusterId {
-    /// The id of the cluster that these founders start with this schema.
-    pub(crate) fn of(founders: &Voters, schema: &Fingerprint) -> Self {
+    /// The id of the cluster that these founders start with this schema. `salt` tells apart what the same founders begin
+    /// more than once; zeros are left out.
+    pub(crate) fn of(founders: &Voters, schema: &Fingerprint, salt: &[u8; 16]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("netabase cluster id v1");
         for peer in founders.iter() {
             let bytes = peer.to_bytes();
@@ -74,6 +75,9 @@ impl ClusterId {
             hasher.update(&bytes);
         }
         hasher.update(&schema.0);
+        if *salt != [0; 16] {
+            hasher.update(salt);
+        }
         let mut id = [0; 16];
         hasher.finalize_xof().fill(&mut id);
         ClusterId(id)

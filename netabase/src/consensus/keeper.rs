@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use super::acceptor::Acceptor;
 use super::communicator::Communicator;
 use super::id::Round;
-use super::paxakos_types::{Base, LocalExecutor, NoBuffer, Position, Types};
+use super::paxakos_types::{Applier, Base, LocalExecutor, NoBuffer, Position, Types};
 use super::replica::ReplicaFailed;
 use super::seat::Seat;
 use super::snapshot;
@@ -79,7 +79,7 @@ impl Life {
             .communicating_via(Communicator::new(Arc::clone(seat), base))
             .resuming_from(snapshot)
             .buffering_applied_entries_in(NoBuffer)
-            .in_context(Arc::clone(&seat.replica))
+            .in_context(Applier { replica: Arc::clone(&seat.replica), epoch: seat.terms.epoch })
             .spawn_using(LocalExecutor(spawned))
             .await
             .map_err(|_| Death::Panicked)?;

@@ -123,6 +123,17 @@ impl Leadership {
         }
     }
 
+    /// A new epoch begins, in which this voter campaigns first.
+    pub(crate) fn expect(&mut self, now: Instant, first: PeerId) {
+        if first == self.me {
+            self.role = Role::Campaigning;
+        } else {
+            // As if it had been heard: nobody else campaigns while it does.
+            self.heard = Some(now);
+            self.wait(now, self.timing.silence);
+        }
+    }
+
     /// When [`Leadership::act`] has something to do next.
     pub(crate) fn next(&self) -> Option<Instant> {
         match self.role {

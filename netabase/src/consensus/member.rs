@@ -12,24 +12,32 @@
 
 mod answer;
 mod confirm;
+mod epoch;
 mod fetch;
 mod install;
+mod knock;
 mod lead;
+mod present;
 mod receive;
 mod report;
+mod seal;
 mod serve;
+mod weigh;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub(crate) use self::epoch::{named_in, peer_of, voters_of};
 pub(crate) use self::report::Report;
+use self::seal::Progress;
 use super::acquaintance::Acquaintances;
+use super::addresses::{Addresses, member_id};
 use super::entries::Entries;
-use super::id::Round;
+use super::id::{Epoch, Round};
 use super::keeper::{Death, Life};
 use super::leadership::{Leadership, Role, Timing};
 use super::proposer::Proposer;
@@ -37,8 +45,9 @@ use super::reads::{ReadInbox, Reader, Reads};
 use super::seat::Seat;
 use super::submit::{Submitter, Trouble};
 use super::vault::Vault;
-use crate::command::EntryIds;
+use crate::command::{EntryIds, Life as VotingLife};
 use crate::error::{Error, Result};
+use crate::machine::Roster;
 use crate::network::NetworkEvent;
 
 /// Reports of what runs beside the member that may wait for it.
@@ -55,6 +64,8 @@ const REVIVE: Duration = Duration::from_millis(50);
 pub(crate) enum Control {
     /// Make everything durable and stop; the sender is dropped when that is done.
     ShutDown(#[expect(dead_code, reason = "only its end matters")] oneshot::Sender<()>),
+    /// Whether the cluster could go on without this member; the reason if not.
+    Weigh { leaving: PeerId, answer: oneshot::Sender<Result<()>> },
 }
 
 /// What a member tells about itself.
@@ -68,10 +79,18 @@ pub(crate) struct Standing {
     pub(crate) durable: Round,
     /// How often the keeper was woken again.
     pub(crate) revived: u64,
+    pub(crate) epoch: Epoch,
+    /// Whether a majority of the epoch's voters has entered it: only then may those that left with the last one stop.
+    pub(crate) settled: bool,
 }
 
-/// Records durably that this node must not vote in this epoch any more; the reason is kept for the user.
-pub(crate) type Renounce = Box<dyn Fn(&str) -> Result<()> + Send>;
+/// Records durably, in the node's card, what must outlive it.
+pub(crate) trait Keepsake: Send {
+    /// This node votes no more in the life before this one; the reason is kept for the user.
+    fn lapse(&self, life: VotingLife, reason: &str) -> Result<()>;
+    /// This node left the cluster.
+    fn depart(&self) -> Result<()>;
+}
 
 /// What a member is made of.
 pub(crate) struct Parts {
@@ -79,11 +98,11 @@ pub(crate) struct Parts {
     pub(crate) submitter: Arc<Submitter>,
     pub(crate) readers: ReadInbox,
     pub(crate) timing: Timing,
+    pub(crate) addresses: Addresses,
     pub(crate) ids: EntryIds,
-    /// The founders and the records, as a greeting names them.
-    pub(crate) founders: Vec<String>,
+    /// The records, as a greeting names them.
     pub(crate) schema: Vec<(String, String)>,
-    pub(crate) votes: bool,
+    pub(crate) own: VotingLife,
     /// Whether what the store holds survives a restart; otherwise the log has to keep everything.
     pub(crate) store_is_durable: bool,
     /// The round of the snapshot from which a store in memory began.
@@ -91,7 +110,7 @@ pub(crate) struct Parts {
     pub(crate) vault: Arc<dyn Vault>,
     /// How much of the log is kept for members that are behind.
     pub(crate) log_bytes_max: u64,
-    pub(crate) renounce: Renounce,
+    pub(crate) keepsake: Box<dyn Keepsake>,
 }
 
 /// The running member.
@@ -101,26 +120,35 @@ pub(crate) struct Member {
     /// Reads that the handle asks for, and those that are under way.
     readers: ReadInbox,
     reads: Reads<Reader>,
+    timing: Timing,
     leadership: Leadership,
     proposer: Proposer,
+    /// Who takes part, as the log says it, and where they are.
+    roster: watch::Receiver<Arc<Roster>>,
+    addresses: Addresses,
+    /// Voters that are known to have entered this epoch.
+    started: HashSet<PeerId>,
     acquaintances: Acquaintances,
     troubles: HashMap<PeerId, Trouble>,
     entries: Arc<Entries>,
-    founders: Arc<[String]>,
     schema: Arc<[(String, String)]>,
-    renounce: Renounce,
+    keepsake: Box<dyn Keepsake>,
     store_is_durable: bool,
     kept: Round,
     vault: Arc<dyn Vault>,
     log_bytes_max: u64,
     serving: serve::Serving,
+    /// Whether a snapshot is being fetched, and how far its installation is.
+    receiving: bool,
     installing: install::Installing,
     /// The snapshot from which this node goes on, until the rows behind it are here.
     caught_up_by: Option<receive::Received>,
     /// Through which round every voter's store is durable, as the leader counts it.
     held: Round,
-    /// Whether this node may vote in this epoch.
+    /// In which life this node is, and whether it may vote in it in this epoch.
+    own: VotingLife,
     votes: bool,
+    presence: present::Presence,
     life: Option<Life>,
     /// Counts the lives of the keeper, so that reports of an earlier one are not taken for this one's.
     lives: u64,
@@ -132,8 +160,8 @@ pub(crate) struct Member {
     fetch: fetch::Fetch,
     flushing: bool,
     flush_after: Instant,
-    /// What each voter last said about how far its store is.
-    durable: HashMap<PeerId, Round>,
+    /// How far each node is, as it last said.
+    progress: HashMap<PeerId, Progress>,
     reports: mpsc::Sender<Report>,
     standing: watch::Sender<Standing>,
 }
@@ -141,12 +169,37 @@ pub(crate) struct Member {
 impl Member {
     /// Makes the member and the channel on which it tells about itself.
     pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Report>, watch::Receiver<Standing>) {
-        let Parts { seat, submitter, readers, timing, ids, founders, schema, votes, store_is_durable, kept, vault, log_bytes_max, renounce } =
-            parts;
+        let Parts {
+            seat,
+            submitter,
+            readers,
+            timing,
+            addresses,
+            ids,
+            schema,
+            own,
+            store_is_durable,
+            kept,
+            vault,
+            log_bytes_max,
+            keepsake,
+        } = parts;
+        let votes = seat.replica.roster().votes(&member_id(&seat.terms.me), own);
+        let epoch = seat.terms.epoch;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
-        let (standing, watching) =
-            watch::channel(Standing { leads: false, votes, leader: None, applied, durable: 0, revived: 0 });
+        let (standing, watching) = watch::channel(Standing {
+            leads: false,
+            votes,
+            leader: None,
+            applied,
+            durable: 0,
+            revived: 0,
+            epoch,
+            settled: false,
+        });
+        let mut roster = seat.replica.follow_roster();
+        roster.mark_changed();
         let leadership =
             Leadership::new(timing, seat.terms.me, seat.terms.voters.clone(), Instant::now(), crate::entropy::fraction);
         let member = Member {
@@ -154,23 +207,29 @@ impl Member {
             submitter,
             readers,
             reads: Reads::default(),
+            timing,
             leadership,
             proposer: Proposer::default(),
+            roster,
+            addresses,
+            started: HashSet::new(),
             acquaintances: Acquaintances::default(),
             troubles: HashMap::new(),
             entries: Arc::new(Entries::new(ids)),
-            founders: founders.into(),
             schema: schema.into(),
-            renounce,
+            keepsake,
             store_is_durable,
             kept,
             vault,
             log_bytes_max,
             serving: serve::Serving::default(),
+            receiving: false,
             installing: install::Installing::default(),
             caught_up_by: None,
             held: 0,
+            own,
             votes,
+            presence: present::Presence::default(),
             life: None,
             lives: 0,
             electing: false,
@@ -180,7 +239,7 @@ impl Member {
             fetch: fetch::Fetch::default(),
             flushing: false,
             flush_after: Instant::now(),
-            durable: HashMap::new(),
+            progress: HashMap::new(),
             reports,
             standing,
         };
@@ -190,25 +249,26 @@ impl Member {
     /// Runs until the node is shut down or cannot go on.
     ///
     /// # Errors
-    /// [`Error::Storage`] when the log or the store failed.
+    /// [`Error::Storage`] when the log or the store failed; [`Error::Removed`] when this node left the cluster.
     pub(crate) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Report>,
         mut events: mpsc::Receiver<NetworkEvent>,
         mut control: mpsc::Receiver<Control>,
     ) -> Result<()> {
-        let seat = Arc::clone(&self.seat);
         let submitter = Arc::clone(&self.submitter);
-        let mut applied = seat.replica.follow();
+        let mut applied = self.seat.replica.follow();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.weigh_log();
         self.revive().await?;
         loop {
+            self.follow_roster().await?;
             self.wake_after_install().await?;
             self.act();
             self.pump();
             self.publish();
+            let seat = Arc::clone(&self.seat);
             let due = self.due();
             let ended = async {
                 match &mut self.life {
@@ -218,12 +278,15 @@ impl Member {
             };
             tokio::select! {
                 biased;
-                asked = control.recv() => {
-                    let result = self.stop().await;
-                    // Whoever asked hears of the end by this.
-                    drop(asked);
-                    return result;
-                }
+                asked = control.recv() => match asked {
+                    Some(Control::Weigh { leaving, answer }) => self.weigh(leaving, answer),
+                    asked => {
+                        let result = self.stop().await;
+                        // Whoever asked hears of the end by this.
+                        drop(asked);
+                        return result;
+                    }
+                },
                 death = ended => self.on_death(death).await?,
                 overreach = seat.stopped() => {
                     tracing::warn!(%overreach, "the keeper is woken again from its log");
@@ -273,7 +336,8 @@ impl Member {
         self.revive().await
     }
 
-    /// This node must never vote again in this epoch (D9).
+    /// This node must never vote again in this epoch (D9): from now on it is another one, which votes in an epoch that names
+    /// it.
     fn renounce(&mut self, reason: &str) -> Result<()> {
         tracing::error!(reason, "this node does not vote any more in this epoch; it follows");
         self.seat.mute();
@@ -282,7 +346,8 @@ impl Member {
         self.electing = false;
         self.proposer.reset();
         self.leadership.on_lost(Instant::now());
-        (self.renounce)(reason)
+        self.own.lapses += 1;
+        self.keepsake.lapse(self.own, reason)
     }
 
     /// After a failed sync the log may show rows that are not on the disk, and no later sync would tell: a vote that
@@ -307,6 +372,12 @@ impl Member {
         self.fetch.on_progress(self.seat.replica.applied(), self.seat.sought(), Instant::now());
         self.greet_again();
         self.end_reads(Instant::now());
+        if self.is_released() {
+            self.keepsake.depart()?;
+            return Err(Error::Removed);
+        }
+        self.present();
+        self.seal_if_due(Instant::now());
         self.flush();
         self.end_serving(Instant::now());
         self.release_if_caught_up();
@@ -320,7 +391,9 @@ impl Member {
         let (leader, applied) = (self.leadership.leader(now), self.seat.replica.applied());
         let durable = self.durable_round();
         self.standing.send_if_modified(|standing| {
-            let news = Standing { leads, votes: self.votes, leader, applied, durable, revived: standing.revived };
+            let (epoch, settled) = (self.seat.terms.epoch, self.is_settled());
+            let (votes, revived) = (self.votes, standing.revived);
+            let news = Standing { leads, votes, leader, applied, durable, revived, epoch, settled };
             std::mem::replace(standing, news) != news
         });
     }

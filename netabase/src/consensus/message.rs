@@ -7,6 +7,7 @@ use libp2p::PeerId;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::charter::Admission;
 use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round};
 use super::log;
 use crate::command::{Entry, EntryId};
@@ -130,6 +131,32 @@ pub(crate) struct Greeting {
 pub(crate) enum Pulse<T> {
     Greeting(Box<Greeting>),
     Within(Envelope<T>),
+    /// Of whoever holds an invite's secret, which its handshake proved.
+    Knock(Box<Knock>),
+    Answered(Box<KnockAnswer>),
+}
+
+/// "Let me in": all that the holder of an invite may say.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Knock {
+    pub(crate) cluster: ClusterId,
+    /// Who is to be let in: the peer id of its own key.
+    pub(crate) member: Vec<u8>,
+    pub(crate) schema: Vec<(String, String)>,
+}
+
+/// What it hears.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KnockAnswer {
+    Admitted(Admission),
+    /// The invite is of no use; why, for its holder.
+    Invalid(String),
+    SchemaMismatch {
+        ours: String,
+        theirs: String,
+    },
+    /// Not now: there is no quorum, or too much to do.
+    Later,
 }
 
 /// Channel `Forward`, to the leader.
@@ -139,6 +166,8 @@ pub(crate) enum ForwardRequest {
     Commands(Vec<Bytes>),
     /// "Up to which round must I have applied what a read may not miss?"
     Read,
+    /// "Could the cluster go on without this member?"
+    Weigh { leaving: Vec<u8> },
 }
 
 /// Answers on channel `Forward`: whether the commands will be proposed. Their outcomes come with the log.
@@ -152,6 +181,10 @@ pub(crate) enum ForwardAnswer {
     },
     NoQuorum,
     Overloaded,
+    /// To a member that is to leave: why it cannot.
+    Refused {
+        reason: String,
+    },
 }
 
 impl ForwardAnswer {

@@ -24,10 +24,14 @@
 //! - **D11** applying is total, and nothing is acknowledged before its outcome (`replica`);
 //! - **D12** one election a ballot, nothing in flight (`mandate`, `keeper`, `election`, `member::lead`);
 //! - **D13** a failed log commit is fail-stop, a stuck one does not look alive (`log::writer`, `member`);
-//! - **D14** a vote counts only from the life of a directory that was seen first (`seat`, `acquaintance`).
+//! - **D14** a vote counts only from the life of a directory that was seen first (`seat`, `acquaintance`);
+//! - **epochs**: voters change only with a seal, the last entry of an epoch; an epoch is entered with its keeper anew, after
+//!   the seal before it is durable here, and nothing of it counts in another (`member::epoch`, `member::seal`, `log`).
 
 mod acceptor;
 mod acquaintance;
+mod addresses;
+mod charter;
 mod communicator;
 mod election;
 mod entries;
@@ -54,11 +58,14 @@ mod submit;
 mod tests;
 mod vault;
 
+pub(crate) use self::addresses::{Addresses, knocker, member_id};
+pub(crate) use self::charter::{Admission, Charter};
 pub(crate) use self::guard::OPEN_ROUNDS_MAX;
 pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};
 pub(crate) use self::leadership::Timing;
 pub(crate) use self::log::{Log, Owner};
-pub(crate) use self::member::{Control, Member, Parts, Report, Standing};
+pub(crate) use self::member::{Control, Keepsake, Member, Parts, Report, Standing, named_in, voters_of};
+pub(crate) use self::message::{Knock, KnockAnswer, Pulse};
 pub(crate) use self::reads::ReadQueue;
 pub(crate) use self::replica::Replica;
 pub(crate) use self::seat::{Seat, Terms};

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use paxakos::state::Frozen;
 use serde::{Deserialize, Serialize};
 
-use super::id::Round;
+use super::id::{Epoch, Round};
 use super::replica::{Replica, ReplicaFailed};
 use crate::command::{Entry, EntryId};
 
@@ -67,6 +67,13 @@ impl paxakos::LogEntry for Entry {
     }
 }
 
+/// Where the chosen entries of a keeper go: the replica, as those of one epoch.
+#[derive(Clone, Debug)]
+pub(crate) struct Applier {
+    pub(crate) replica: Arc<Replica>,
+    pub(crate) epoch: Epoch,
+}
+
 /// What paxakos takes for the state: only how many nodes there are. The real one is the replica in the context.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Stub {
@@ -83,14 +90,14 @@ impl Stub {
 impl paxakos::State for Stub {
     type Frozen = FrozenStub;
     type LogEntry = Entry;
-    type Context = Arc<Replica>;
+    type Context = Applier;
     type Outcome = ();
     type Effect = ();
     type Error = ReplicaFailed;
     type Node = Position;
 
-    fn apply(&mut self, entry: &Entry, replica: &mut Arc<Replica>) -> Result<((), ()), ReplicaFailed> {
-        replica.apply_next(entry).map(|()| ((), ()))
+    fn apply(&mut self, entry: &Entry, applier: &mut Applier) -> Result<((), ()), ReplicaFailed> {
+        applier.replica.apply_next(applier.epoch, entry).map(|()| ((), ()))
     }
 
     fn concurrency(_this: Option<&Self>) -> Option<NonZeroUsize> {
@@ -101,7 +108,7 @@ impl paxakos::State for Stub {
         (0..self.nodes).map(Position).collect()
     }
 
-    fn freeze(&self, _replica: &mut Arc<Replica>) -> FrozenStub {
+    fn freeze(&self, _applier: &mut Applier) -> FrozenStub {
         FrozenStub(self.clone())
     }
 }
@@ -111,7 +118,7 @@ impl paxakos::State for Stub {
 pub(crate) struct FrozenStub(pub(crate) Stub);
 
 impl Frozen<Stub> for FrozenStub {
-    fn thaw(&self, _replica: &mut Arc<Replica>) -> Stub {
+    fn thaw(&self, _applier: &mut Applier) -> Stub {
         self.0.clone()
     }
 }

@@ -1,10 +1,13 @@
 //! The leader's queue: commands gather while rounds are open, and leave as one entry a round.
 //!
 //! Must hold: at most [`WINDOW`] appends at once; a command whose entry was not chosen in its round goes back to the
-//! front, in order; nothing is kept once this node no longer leads (its sender hears of it and sends again).
+//! front, in order; nothing is kept once this node no longer leads (its sender hears of it and sends again); once an epoch
+//! is being sealed, no command leaves: only the seal does, and what closes rounds that failed.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
+
+use bytes::Bytes;
 
 use super::entries::Entries;
 use super::keeper::Appended;
@@ -45,6 +48,9 @@ pub(crate) struct Proposer {
     /// lead.
     failed: usize,
     retry: Option<Retry>,
+    /// The body that seals the epoch, once it is to end; and the append that carries it.
+    seal: Option<Bytes>,
+    seal_open: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -81,6 +87,9 @@ impl Proposer {
             return None;
         }
         let closing = self.retry.is_some_and(|retry| retry.at <= now);
+        if let Some(seal) = self.seal.clone().filter(|_| !closing) {
+            return self.next_seal(now, entries, seal);
+        }
         if closing {
             // One append closes one failed round, the lowest; more follow if it fails again.
             if let Some(retry) = &mut self.retry {
@@ -107,6 +116,27 @@ impl Proposer {
         Some(Ticket { number, entry: entries.of(batch) })
     }
 
+    fn next_seal(&mut self, now: Instant, entries: &Entries, body: Bytes) -> Option<Ticket> {
+        if self.seal_open.is_some() {
+            return None;
+        }
+        let number = self.next;
+        self.next += 1;
+        self.seal_open = Some(number);
+        self.open.insert(number, Open { commands: Vec::new(), closing: false, since: now });
+        Some(Ticket { number, entry: entries.of_body(body) })
+    }
+
+    /// Ends the epoch with this body as soon as a round is free; what waits goes out in the next one.
+    pub(crate) fn seal(&mut self, body: Bytes) {
+        self.seal.get_or_insert(body);
+    }
+
+    /// Whether the epoch is being ended: then no command is taken.
+    pub(crate) fn is_sealing(&self) -> bool {
+        self.seal.is_some()
+    }
+
     /// Whether what waits should have a round of its own now. A round costs every node the same whatever is in it, so the
     /// more of them are open, the more has to have gathered; with none open nobody waits.
     fn is_worth_a_round(&self) -> bool {
@@ -117,6 +147,8 @@ impl Proposer {
     /// An append returned; `true` as long as this node may go on leading.
     pub(crate) fn on_appended(&mut self, now: Instant, number: u64, appended: Appended) -> bool {
         let Some(open) = self.open.remove(&number) else { return true };
+        // Unless it was chosen, which ends this epoch and all of this, the seal goes out again.
+        self.seal_open.take_if(|seal| *seal == number && !matches!(appended, Appended::Chosen(_)));
         match appended {
             // A no-op that found a fresh round: no failed one is left below it.
             Appended::Chosen(_) if open.closing => self.closed(now, self.failed),
@@ -172,6 +204,8 @@ impl Proposer {
         self.queue_bytes = 0;
         self.failed = 0;
         self.retry = None;
+        self.seal = None;
+        self.seal_open = None;
     }
 
     /// The keeper is gone, and every append with it.

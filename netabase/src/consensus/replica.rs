@@ -1,19 +1,19 @@
 //! The replicated state of this node and the one way in: chosen entries, in order of their rounds.
 //!
 //! Must hold: a round is applied once, after every round before it; its row is noted as chosen in the log before anybody
-//! hears of it; an answer is given only after the entry was applied here (D11). Used by paxakos' state keeper (a voter)
-//! or by catch-up (a learner).
+//! hears of it; an answer is given only after the entry was applied here (D11); what was chosen in an epoch behind its seal
+//! is void. Used by paxakos' state keeper (a voter) or by catch-up (a learner).
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
-use super::id::Round;
+use super::id::{Epoch, Round};
 use super::log::Log;
 use super::submit::Submitter;
 use crate::command::Entry;
 use crate::error::Error;
-use crate::machine::Machine;
+use crate::machine::{Machine, Roster};
 
 /// The replica cannot go on: its store or its log failed. The node goes down with this error.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -24,15 +24,18 @@ pub(crate) struct ReplicaFailed(pub(crate) Arc<Error>);
 #[derive(Debug)]
 pub(crate) struct Replica {
     machine: Mutex<Machine>,
-    log: Log,
+    /// The log as the epoch writes to it in which this node is.
+    log: Mutex<Log>,
     submitter: Arc<Submitter>,
     applied: watch::Sender<Round>,
+    roster: watch::Sender<Arc<Roster>>,
 }
 
 impl Replica {
     pub(crate) fn new(machine: Machine, log: Log, submitter: Arc<Submitter>) -> Self {
         let applied = watch::Sender::new(machine.applied());
-        Replica { machine: Mutex::new(machine), log, submitter, applied }
+        let roster = watch::Sender::new(Arc::clone(machine.roster()));
+        Replica { machine: Mutex::new(machine), log: Mutex::new(log), submitter, applied, roster }
     }
 
     /// The last applied round.
@@ -45,28 +48,58 @@ impl Replica {
         self.applied.subscribe()
     }
 
-    #[cfg(test)]
-    pub(crate) fn log(&self) -> &Log {
-        &self.log
+    pub(crate) fn log(&self) -> Log {
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on, rounds are those of the epoch of this log.
+    pub(crate) fn enter(&self, log: Log) {
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = log;
+    }
+
+    /// Who takes part, as of the last applied round.
+    pub(crate) fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster.borrow())
+    }
+
+    /// Follows who takes part.
+    pub(crate) fn follow_roster(&self) -> watch::Receiver<Arc<Roster>> {
+        self.roster.subscribe()
+    }
+
+    /// Tells of the list of members if a round has changed it.
+    fn publish_roster(&self, roster: &Arc<Roster>) {
+        self.roster.send_if_modified(|known| {
+            let changed = !Arc::ptr_eq(known, roster);
+            if changed {
+                *known = Arc::clone(roster);
+            }
+            changed
+        });
     }
 
     pub(crate) fn machine(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies the entry chosen for the round after the last applied one.
+    /// Applies the entry that was chosen in this epoch for the round after the last applied one; nothing, if the epoch is
+    /// sealed: such an entry is void, and its commands are proposed again in the next epoch.
     ///
     /// # Errors
     /// Only when the store cannot be read or the log cannot take the note: the node goes down. A refused command is an
     /// outcome, not an error.
-    pub(crate) fn apply_next(&self, entry: &Entry) -> Result<(), ReplicaFailed> {
-        let (round, answers) = {
+    pub(crate) fn apply_next(&self, epoch: Epoch, entry: &Entry) -> Result<(), ReplicaFailed> {
+        let (round, answers, roster) = {
             let mut machine = self.machine();
+            if machine.roster().epoch != epoch.0 {
+                return Ok(());
+            }
             let round = machine.applied() + 1;
             let answers = machine.apply(round, entry).map_err(|error| ReplicaFailed(Arc::new(error)))?;
-            (round, answers)
+            (round, answers, Arc::clone(machine.roster()))
         };
-        self.log.chosen(round, entry.clone()).map_err(|_| ReplicaFailed(self.log_failure()))?;
+        self.log().chosen(round, entry.clone()).map_err(|_| ReplicaFailed(self.log_failure()))?;
+        self.publish_roster(&roster);
         self.applied.send_replace(round);
         self.submitter.on_answers(answers);
         Ok(())
@@ -74,7 +107,12 @@ impl Replica {
 
     /// Replays an entry that the log already holds as chosen: at start, before anybody listens (D7).
     pub(crate) fn replay(&self, round: Round, entry: &Entry) -> Result<(), ReplicaFailed> {
-        self.machine().apply(round, entry).map_err(|error| ReplicaFailed(Arc::new(error)))?;
+        let roster = {
+            let mut machine = self.machine();
+            machine.apply(round, entry).map_err(|error| ReplicaFailed(Arc::new(error)))?;
+            Arc::clone(machine.roster())
+        };
+        self.publish_roster(&roster);
         self.applied.send_replace(round);
         Ok(())
     }
@@ -82,8 +120,9 @@ impl Replica {
     /// Goes on from a snapshot (D8): nothing else may apply entries now, and no flush may be out. What waits for outcomes
     /// of the rounds left out finds them when it is sent again.
     pub(crate) fn succeed(&self, next: Machine) {
-        let round = next.applied();
+        let (round, roster) = (next.applied(), Arc::clone(next.roster()));
         let before = self.machine().succeed(next);
+        self.publish_roster(&roster);
         self.applied.send_replace(round);
         // Freeing the rows takes milliseconds that nobody should wait for.
         tokio::task::spawn_blocking(move || drop(before));
@@ -91,10 +130,10 @@ impl Replica {
 
     /// Resolves when the log's file is closed; only after this replica is dropped, too.
     pub(crate) fn log_closed(&self) -> impl Future<Output = ()> + Send + use<> {
-        self.log.closed()
+        self.log().closed()
     }
 
     fn log_failure(&self) -> Arc<Error> {
-        self.log.failure().unwrap_or_else(|| Arc::new(Error::ShutDown))
+        self.log().failure().unwrap_or_else(|| Arc::new(Error::ShutDown))
     }
 }

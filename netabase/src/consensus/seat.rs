@@ -1,8 +1,10 @@
 //! This node's seat among the voters of an epoch: what its acceptor, its communicator and its leadership share.
 //!
 //! Must hold: `observed` and `decided` only grow; a vote is counted only after it is durable whose it was, in which life
-//! of that peer's directory (D14).
+//! of that peer's directory (D14); a seal that was accepted or proposed here is known before anybody hears of it. A seat is
+//! left with its epoch: what still holds it can neither log nor apply anything.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,16 +12,18 @@ use std::time::Duration;
 use libp2p::PeerId;
 use tokio::sync::{Notify, OwnedRwLockWriteGuard, RwLock};
 
+use super::charter::Charter;
 use super::communicator::Unanswered;
 use super::guard::{BALLOT_JUMP_MAX, Guard, Refused};
 use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round, Voters};
-use super::log::{Log, Mirror, PeerRow};
+use super::log::{Accepted, Log, Mirror, PeerRow};
 use super::mandate::{Mandate, Overreach};
 use super::message::Envelope;
 use super::replica::Replica;
+use crate::command::{Batch, Entry};
 use crate::network::Network;
 
-/// What is fixed for the life of the node in this epoch.
+/// What is fixed while the node is in this epoch.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
     pub(crate) cluster: ClusterId,
@@ -27,6 +31,10 @@ pub(crate) struct Terms {
     pub(crate) incarnation: Incarnation,
     pub(crate) me: PeerId,
     pub(crate) voters: Voters,
+    /// Which life of their directories the seal before this epoch named; of a voter that is not here, the one met first.
+    pub(crate) named: HashMap<PeerId, Incarnation>,
+    /// What the cluster began with.
+    pub(crate) charter: Charter,
     pub(crate) entry_bytes_max: usize,
     /// How long a voter may take to answer.
     pub(crate) vote_timeout: Duration,
@@ -50,6 +58,8 @@ pub(crate) struct Seat {
     decided: AtomicU64,
     /// The greatest round that a peer claims to be decided: a reason to ask for rows, no more.
     claimed: AtomicU64,
+    /// Rounds for which a seal of this epoch was accepted or proposed here, which may be chosen.
+    seals: Mutex<BTreeSet<Round>>,
     muted: AtomicBool,
     fault: Mutex<Option<Overreach>>,
     faulted: Notify,
@@ -59,6 +69,9 @@ impl Seat {
     pub(crate) fn new(terms: Terms, network: Network, log: Log, replica: Arc<Replica>) -> Self {
         let observed = log.durable(Mirror::ballot);
         let decided = replica.applied();
+        let accepted: Vec<Accepted> = log.durable(|log| log.accepted_from(0).collect());
+        let seals = accepted.into_iter().filter(|row| Batch::seal_in(&row.entry.body).is_some()).map(|row| row.round);
+        let seals = seals.collect();
         Seat {
             terms,
             network,
@@ -70,6 +83,7 @@ impl Seat {
             observed: AtomicU64::new(observed),
             decided: AtomicU64::new(decided),
             claimed: AtomicU64::new(0),
+            seals: Mutex::new(seals),
             muted: AtomicBool::new(false),
             fault: Mutex::default(),
             faulted: Notify::new(),
@@ -156,6 +170,30 @@ impl Seat {
         self.decided().max(self.claimed.load(Ordering::Relaxed))
     }
 
+    /// This node is about to accept or propose this entry.
+    pub(crate) fn note_seal(&self, round: Round, entry: &Entry) {
+        if Batch::seal_in(&entry.body).is_some() {
+            self.seals.lock().unwrap_or_else(PoisonError::into_inner).insert(round);
+        }
+    }
+
+    /// Whether an open round may seal the epoch: then nobody may vouch for its leader, who may have been succeeded.
+    pub(crate) fn may_be_sealed(&self) -> bool {
+        let mut seals = self.seals.lock().unwrap_or_else(PoisonError::into_inner);
+        if !seals.is_empty() {
+            *seals = seals.split_off(&(self.replica.applied() + 1));
+        }
+        !seals.is_empty() || self.replica.roster().epoch != self.terms.epoch.0
+    }
+
+    /// The seat in the epoch that follows this one, with the log as that epoch writes to it.
+    pub(crate) fn succeeded(&self, voters: Voters, named: HashMap<PeerId, Incarnation>, log: Log) -> Seat {
+        let terms = Terms { epoch: log.epoch(), voters, named, ..self.terms.clone() };
+        let seat = Seat::new(terms, self.network.clone(), log, Arc::clone(&self.replica));
+        seat.claim(self.claimed.load(Ordering::Relaxed));
+        seat
+    }
+
     /// No vote leaves this node any more.
     pub(crate) fn mute(&self) {
         self.muted.store(true, Ordering::Relaxed);
@@ -173,19 +211,27 @@ impl Seat {
     /// Has the log remember the life of its directory in which a peer was first met: whatever this node says later rests on
     /// it. `false` when the log does not take it.
     pub(crate) fn meet(&self, peer: PeerId, incarnation: Incarnation) -> bool {
+        if self.met(&peer).is_some() || self.terms.named.get(&peer).is_some_and(|named| *named != incarnation) {
+            return true;
+        }
         let row = PeerRow { epoch: self.terms.epoch, incarnation, counted: 0 };
-        self.met(&peer).is_some() || self.log.meet(peer, row).is_queued()
+        self.log.meet(peer, row).is_queued()
     }
 
-    /// Whether this node met `peer` with another directory: what it promised there is forgotten, so it may not lead either,
+    /// The life of its directory in which this peer may vote: the one that the epoch names, or else the one met first.
+    pub(crate) fn life_of(&self, peer: &PeerId) -> Option<Incarnation> {
+        self.terms.named.get(peer).copied().or_else(|| self.met(peer).map(|row| row.incarnation))
+    }
+
+    /// Whether this node knows `peer` with another directory: what it promised there is forgotten, so it may not lead either,
     /// since it would count its own vote (D14).
     pub(crate) fn is_other_life(&self, peer: &PeerId, incarnation: Incarnation) -> bool {
-        self.met(peer).is_some_and(|row| row.incarnation != incarnation)
+        self.life_of(peer).is_some_and(|known| known != incarnation)
     }
 
-    /// Whether it is durable that `peer` was met with this directory.
+    /// Whether it is durable that `peer` votes with this directory.
     pub(crate) fn is_known_life(&self, peer: &PeerId, incarnation: Incarnation) -> bool {
-        self.met(peer).is_some_and(|row| row.incarnation == incarnation)
+        self.life_of(peer).is_some_and(|known| known == incarnation)
     }
 
     /// Resolves when a vote of `peer` under `ballot` may be counted.

@@ -39,7 +39,8 @@ struct State {
     session: Session,
     next: u64,
     pending: BTreeMap<u64, Pending>,
-    closed: bool,
+    /// Why nothing is taken any more, once nothing is.
+    closed: Option<Trouble>,
     /// Why new commands are not taken, while they are not.
     refusal: Option<Trouble>,
     /// Why nothing can be done, where that is known better than "no quorum".
@@ -102,12 +103,12 @@ impl Submitter {
     /// Waits its turn while as many commands as may be are outstanding. Dropping the future gives up waiting; the write
     /// may then have happened.
     pub(crate) async fn submit(self: Arc<Self>, action: impl Into<Action>) -> Result<Applied> {
-        let _permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::ShutDown)?;
+        let _permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| self.end())?;
         let (answer, answered) = oneshot::channel();
         let number = {
             let mut state = self.state();
-            if state.closed {
-                return Err(Error::ShutDown);
+            if let Some(end) = &state.closed {
+                return Err(end());
             }
             if let Some(refusal) = &state.refusal {
                 return Err(refusal());
@@ -121,7 +122,7 @@ impl Submitter {
         self.wake.notify_one();
         match tokio::time::timeout(self.timeout, answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(Error::ShutDown),
+            Ok(Err(_)) => Err(self.end()),
             Err(_) => Err(waiting.give_up()),
         }
     }
@@ -277,11 +278,17 @@ impl Submitter {
         self.state().refusal = refusal;
     }
 
+    /// Why nothing is taken any more.
+    fn end(&self) -> Error {
+        self.state().closed.as_ref().map_or(Error::ShutDown, |end| end())
+    }
+
     /// Ends every command; `error` says why, those that may have been proposed end in [`Error::ConnectionLost`].
-    pub(crate) fn close(&self, error: impl Fn() -> Error) {
+    pub(crate) fn close(&self, error: impl Fn() -> Error + Send + Sync + 'static) {
         self.permits.close();
         let mut state = self.state();
-        state.closed = true;
+        let error: Trouble = Arc::new(error);
+        state.closed.get_or_insert_with(|| Arc::clone(&error));
         for (_, pending) in std::mem::take(&mut state.pending) {
             let error = if pending.handed_over > 0 { Error::ConnectionLost } else { error() };
             let _ = pending.answer.send(Err(error));

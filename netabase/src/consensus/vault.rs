@@ -13,7 +13,7 @@ use std::sync::Arc;
 use redb::StorageBackend;
 use serde::{Deserialize, Serialize};
 
-use super::id::{Ballot, Round};
+use super::id::{Ballot, Epoch, Round};
 use crate::error::Error;
 use crate::machine::{DurableState, Machine, SnapshotId};
 
@@ -45,6 +45,7 @@ pub(crate) struct Installation {
     /// The round of the snapshot.
     pub(crate) round: Round,
     /// What the log held by then: one that holds less when this is found is older than it was (D9).
+    pub(crate) epoch: Epoch,
     pub(crate) chosen: Round,
     pub(crate) ballot: Ballot,
 }

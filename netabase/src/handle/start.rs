@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Netabase;
 use crate::error::{Error, Result};
 use crate::network::Identity;
-use crate::node::{Assembly, Directory, Limits, Node, Options, Tuning, Wire};
+use crate::node::{Assembly, Directory, Door, Invite, Limits, Node, Options, Tuning, Wire, origin_of};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
 
@@ -48,6 +48,14 @@ impl<S: Schema> Start<S> {
         self
     }
 
+    /// Joins the cluster that gave out this invite, as what it says: a voter or a learner. The node is ready once it has what
+    /// the cluster had when it was let in, and, as a voter, votes. A directory that is a member already is resumed, whatever
+    /// the invite.
+    pub fn join(mut self, invite: Invite) -> Self {
+        self.options.join = Some(invite);
+        self
+    }
+
     /// The node's key, instead of the one in the data directory.
     pub fn identity(mut self, identity: impl Into<Identity>) -> Self {
         self.options.identity = Some(identity.into());
@@ -79,7 +87,7 @@ impl<S: Schema> Start<S> {
         let catalog = Catalog::of::<S>()?;
         let wire = Wire::Sockets { listen: options.listen_addresses()? };
         let directory = options.data_dir.clone();
-        let in_directory = |error| match error {
+        let in_directory = move |error| match error {
             Error::DataDirectory { reason } => {
                 Error::DataDirectory { reason: format!("`{}`: {reason}", directory.display()) }
             }
@@ -90,11 +98,18 @@ impl<S: Schema> Start<S> {
             Some(identity) => identity,
             None => Identity::load_or_create(&options.data_dir)?,
         };
-        let peers = options.founder_peers(identity.peer_id())?;
+        let me = identity.peer_id();
+        let origin = match &options.join {
+            Some(invite) => {
+                origin_of(Door::Street, invite, me, &catalog, &volume).await.map_err(in_directory.clone())?
+            }
+            None => options.origin(me)?,
+        };
+        let role = options.join.as_ref().map(Invite::role);
         let assembly = Assembly {
             catalog,
             identity,
-            peers,
+            origin,
             volume: Arc::new(volume),
             wire,
             store: options.store,
@@ -102,6 +117,9 @@ impl<S: Schema> Start<S> {
             tuning: options.tuning,
         };
         let node = Node::start(assembly).await.map_err(in_directory)?;
+        if let Some(role) = role {
+            node.arrived(role).await?;
+        }
         Ok(Netabase::of(node))
     }
 }

@@ -5,18 +5,9 @@ use std::fmt;
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 
+use crate::consensus::voters_of;
 use crate::error::Result;
-use crate::node::Node;
-
-/// What a node is to its cluster.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Role {
-    /// Holds a full copy and votes.
-    Voter,
-    /// Holds a full copy and does not vote.
-    Learner,
-}
+use crate::node::{Node, Role};
 
 /// What a node knows of itself and its cluster, now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +43,7 @@ pub(super) fn of(node: &Node) -> Result<Status> {
         peer_id: node.peer_id,
         role: if standing.votes { Role::Voter } else { Role::Learner },
         leader: standing.leader,
-        members: node.members.clone(),
+        members: voters_of(&replica.roster()).iter().copied().collect(),
         listen_addresses: node.network.listen_addresses(),
         applied_round: standing.applied.max(replica.applied()),
         durable_round: standing.durable,

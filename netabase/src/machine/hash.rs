@@ -1,7 +1,7 @@
 //! One hash over all replicated state, to see that two nodes that applied the same rounds hold the same.
 //!
-//! Over the record rows, the index rows, the sessions and the named calls, in key order, each as length and bytes. Not the
-//! meta rows: when a node flushed is its own affair. Rows are read through the view, so it makes no
+//! Over the record rows, the index rows, the sessions, the named calls and the list of members, in key order, each as
+//! length and bytes. Not the meta rows: when a node flushed is its own affair. Rows are read through the view, so it makes no
 //! difference which of them are in an overlay and which in the engine.
 
 use std::fmt;
@@ -64,6 +64,11 @@ impl State {
             let (key, value) = row?;
             update(&mut hasher, &key);
             update(&mut hasher, &value.unwrap_or_default());
+        }
+        let members = layout::roster_key();
+        if let Some(row) = self.view.get(&members)? {
+            update(&mut hasher, &members);
+            update(&mut hasher, &row);
         }
         Ok(StateHash(*hasher.finalize().as_bytes()))
     }

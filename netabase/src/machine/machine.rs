@@ -5,17 +5,19 @@
 //! nothing more, since its sessions may be ahead of its rows: open it anew.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::footprint;
 use super::hash::State;
 #[cfg(test)]
 use super::hash::StateHash;
 use super::requests::{self, Requests};
+use super::roster::Roster;
 use super::rule::Rule;
 use super::schema::{Keeper, adopt};
 use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions};
 use crate::Error;
-use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Refusal, SessionId, Transaction, Write};
+use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::schema::Catalog;
 use crate::storage::archive::DurableState;
 use crate::storage::{self, Draft, Retired, Store, StoreError, View, Views};
@@ -33,21 +35,28 @@ pub(crate) struct Machine {
     rule: Rule,
     sessions: Sessions,
     requests: Requests,
+    roster: Arc<Roster>,
     failed: bool,
 }
 
 impl Machine {
     /// Opens the state at the round at which the store is durable. A new store takes the schema's descriptor;
-    /// one with another is refused.
-    pub(crate) fn open(store: Store, catalog: Catalog) -> Result<Machine, Error> {
-        Machine::open_with(store, catalog, Limits::default())
+    /// one with another is refused. `founders` take part as long as the log says nothing else.
+    pub(crate) fn open(store: Store, catalog: Catalog, founders: Roster) -> Result<Machine, Error> {
+        Machine::open_with(store, catalog, founders, Limits::default())
     }
 
-    pub(super) fn open_with(mut store: Store, catalog: Catalog, limits: Limits) -> Result<Machine, Error> {
+    pub(super) fn open_with(
+        mut store: Store,
+        catalog: Catalog,
+        founders: Roster,
+        limits: Limits,
+    ) -> Result<Machine, Error> {
         adopt(&mut store, &catalog, Keeper::Node)?;
+        let roster = Arc::new(Roster::load(&store.view())?.unwrap_or(founders));
         let sessions = Sessions::load(&store.view(), limits)?;
         let requests = Requests::load(&store.view(), limits.requests_max)?;
-        Ok(Machine { store, rule: Rule::new(&catalog), sessions, requests, failed: false })
+        Ok(Machine { store, rule: Rule::new(&catalog), sessions, requests, roster, failed: false })
     }
 
     /// The last applied round.
@@ -63,6 +72,11 @@ impl Machine {
     /// The memory that rounds not yet durable take, about.
     pub(crate) fn overlay_bytes(&self) -> usize {
         self.store.overlay_bytes()
+    }
+
+    /// Who takes part, as of the last applied round.
+    pub(crate) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
     }
 
     /// Where readers find the newest view.
@@ -100,6 +114,7 @@ impl Machine {
                                 Action::Transact(transaction) => {
                                     transact(&self.rule, &mut self.requests, &mut draft, transaction, place)
                                 }
+                                Action::Reform(change) => reform(&mut self.roster, &mut draft, change, place),
                             };
                             let outcome = done.inspect_err(|_| self.failed = true)?;
                             self.sessions.record(session, number, outcome.clone());
@@ -107,6 +122,13 @@ impl Machine {
                         }
                     };
                     answers.push(Answer::Write { session, number, reply });
+                }
+                Command::Seal(seal) => {
+                    if Arc::make_mut(&mut self.roster).seal(&seal, place) {
+                        draft.write(self.roster.row().inspect_err(|_| self.failed = true)?);
+                        // The epoch is over: what is behind its seal belongs to none.
+                        break;
+                    }
                 }
             }
         }
@@ -122,9 +144,10 @@ impl Machine {
     /// Lets another machine, opened at a later round, take this one's place: readers go on there. Not while a flush is
     /// out. Drop what it returns where nobody waits.
     pub(crate) fn succeed(&mut self, next: Machine) -> View {
-        let Machine { store, rule, sessions, requests, failed } = next;
+        let Machine { store, rule, sessions, requests, roster, failed } = next;
         let before = self.store.succeed(store);
-        (self.rule, self.sessions, self.requests, self.failed) = (rule, sessions, requests, failed);
+        (self.rule, self.sessions, self.requests) = (rule, sessions, requests);
+        (self.roster, self.failed) = (roster, failed);
         before
     }
 
@@ -159,6 +182,17 @@ fn execute(rule: &Rule, draft: &mut Draft<'_>, write: &Write, round: u64) -> Res
     let (changes, outcome) = rule.apply(draft, write, round)?;
     draft.write(changes);
     Ok(outcome)
+}
+
+/// A change of who takes part, with the row that says so.
+fn reform(roster: &mut Arc<Roster>, draft: &mut Draft<'_>, change: &Reform, place: Place) -> Result<Outcome, Error> {
+    match Arc::make_mut(roster).reform(change, place) {
+        Ok(()) => {
+            draft.write(roster.row()?);
+            Ok(Ok(Applied { round: place.round, existed: false }))
+        }
+        Err(refusal) => Ok(Err(Refusal::Reform(refusal))),
+    }
 }
 
 /// All of its writes if all that it read still stands, else none. A named call that was done before is not done again;

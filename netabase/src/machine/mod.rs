@@ -11,6 +11,7 @@ mod hash;
 #[expect(clippy::module_inception, reason = "the machine itself, by its noun")]
 mod machine;
 mod requests;
+mod roster;
 mod rule;
 mod schema;
 mod sessions;
@@ -25,6 +26,7 @@ pub(crate) use footprint::Footprint;
 #[cfg(test)]
 pub(crate) use hash::StateHash;
 pub(crate) use machine::{Answer, FlushDone, Machine};
+pub(crate) use roster::{Roster, Voter};
 pub(crate) use rule::Rule;
 pub(crate) use schema::{Keeper, adopt};
 pub(crate) use sessions::Reply;

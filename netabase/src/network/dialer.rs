@@ -37,12 +37,20 @@ impl Dialer {
         pause_max: Duration,
         now: Instant,
     ) -> Self {
-        let targets = peers
-            .into_iter()
-            .filter(|(_, addresses)| !addresses.is_empty())
-            .map(|(peer, addresses)| (peer, Target { addresses, state: State::Absent { due: now }, pause: pause_min }))
-            .collect();
-        Dialer { pause_min, pause_max, targets }
+        let mut dialer = Dialer { pause_min, pause_max, targets: HashMap::new() };
+        dialer.set_targets(peers, now);
+        dialer
+    }
+
+    /// From now on these are dialled, and no others. What is known of those that stay stays; a new one is due at once.
+    pub(super) fn set_targets(&mut self, peers: impl IntoIterator<Item = (PeerId, Vec<Multiaddr>)>, now: Instant) {
+        let mut known = std::mem::take(&mut self.targets);
+        let target = |(peer, addresses): (PeerId, Vec<Multiaddr>)| {
+            let fresh = Target { addresses: Vec::new(), state: State::Absent { due: now }, pause: self.pause_min };
+            let target = known.remove(&peer).unwrap_or(fresh);
+            (peer, Target { addresses, ..target })
+        };
+        self.targets = peers.into_iter().filter(|(_, addresses)| !addresses.is_empty()).map(target).collect();
     }
 
     /// When `take_due` will next have something.
@@ -132,6 +140,21 @@ mod tests {
         dialer.take_due(now);
         dialer.on_dial_failed(peer, now, 1.0);
         assert_eq!(dialer.next_due(), Some(now + MAX.mul_f64(1.5)));
+    }
+
+    #[tokio::test]
+    async fn targets_come_and_go_and_those_that_stay_keep_their_state() {
+        let now = Instant::now();
+        let (mut dialer, peer) = dialer(now);
+        dialer.take_due(now);
+        dialer.on_connected(peer, now);
+        let (other, addresses) = (PeerId::random(), vec!["/ip4/127.0.0.1/tcp/2".parse().unwrap()]);
+        dialer.set_targets([(peer, addresses.clone()), (other, addresses.clone())], now);
+        assert_eq!(dialer.take_due(now).map(|(peer, _)| peer), Some(other), "the first one is connected");
+        assert!(dialer.take_due(now).is_none());
+        dialer.set_targets([(other, addresses)], now);
+        dialer.on_disconnected(peer, now, 0.0);
+        assert!(dialer.next_due().is_none(), "nobody asks for it any more");
     }
 
     #[tokio::test]

@@ -15,7 +15,7 @@ use std::{
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::Instant,
 };
 
@@ -74,25 +74,40 @@ struct Peer {
     gates: PerChannel<Arc<Gate>>,
 }
 
+impl Peer {
+    fn new() -> Self {
+        Peer { lines: Vec::new(), gates: array::from_fn(|_| Gate::new(UNANSWERED_MAX, UNANSWERED_BYTES_MAX)) }
+    }
+}
+
+/// Who is let in, with where to find those that are to be connected to.
+pub(super) type Members = Vec<(PeerId, Vec<Multiaddr>)>;
+
 #[derive(Debug)]
 pub(super) struct Directory {
     limits: NetworkLimits,
     /// Allowed peers, and no others: a stranger leaves no entry.
     peers: RwLock<HashMap<PeerId, Peer>>,
+    /// The members as they were set last, for the driver, which sees only the newest list.
+    members: watch::Sender<Members>,
     listen_addresses: RwLock<Vec<Multiaddr>>,
     refused: AtomicU64,
 }
 
 impl Directory {
     pub(super) fn new(limits: NetworkLimits, allowed: impl IntoIterator<Item = PeerId>) -> Arc<Self> {
-        let peer =
-            || Peer { lines: Vec::new(), gates: array::from_fn(|_| Gate::new(UNANSWERED_MAX, UNANSWERED_BYTES_MAX)) };
         Arc::new(Directory {
             limits,
-            peers: RwLock::new(allowed.into_iter().map(|id| (id, peer())).collect()),
+            peers: RwLock::new(allowed.into_iter().map(|id| (id, Peer::new())).collect()),
+            members: watch::Sender::new(Vec::new()),
             listen_addresses: RwLock::default(),
             refused: AtomicU64::new(0),
         })
+    }
+
+    /// Follows the lists of members that come after this call.
+    pub(super) fn follow_members(&self) -> watch::Receiver<Members> {
+        self.members.subscribe()
     }
 
     pub(super) fn limits(&self) -> &NetworkLimits {
@@ -169,6 +184,15 @@ impl Transport for Directory {
 
     fn refusals(&self) -> u64 {
         self.refused.load(Ordering::Relaxed)
+    }
+
+    /// The lines of who is no member any more go at once, with everything that waits on them.
+    fn set_members(&self, members: Members) {
+        let mut peers = self.peers_mut();
+        let mut known = std::mem::take(&mut *peers);
+        *peers = members.iter().map(|(id, _)| (*id, known.remove(id).unwrap_or_else(Peer::new))).collect();
+        drop(peers);
+        self.members.send_replace(members);
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::{sync::mpsc, time::Instant};
 use super::{
     behaviour::Expelled,
     dialer::Dialer,
-    directory::Directory,
+    directory::{Directory, Members},
     handle::Transport,
     inbound::NetworkEvent,
     listen,
@@ -91,6 +91,8 @@ impl Driver {
 
     pub(super) async fn run(mut self) {
         let events = self.events.clone();
+        let mut members = self.directory.follow_members();
+        members.mark_changed();
         loop {
             let news = self.news();
             let due = self.dialer.next_due();
@@ -108,9 +110,30 @@ impl Driver {
                     }
                     _ => return,
                 },
+                changed = members.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let members = members.borrow_and_update().clone();
+                // Empty: nobody has said anything yet, and it stays with those it began with.
+                if !members.is_empty() {
+                    self.on_members(members);
+                }
+            }
                 () = events.closed() => return,
             }
         }
+    }
+
+    fn on_members(&mut self, members: Members) {
+        let is_member = |peer: &PeerId| members.iter().any(|(member, _)| member == peer);
+        for gone in self.peers.extract_if(.., |peer| !is_member(peer)) {
+            // An error says that it is not connected.
+            let _ = self.swarm.disconnect_peer_id(gone);
+            self.announced.remove(&gone);
+        }
+        self.peers = members.iter().map(|(peer, _)| *peer).collect();
+        self.dialer.set_targets(members, Instant::now());
     }
 
     /// The next change of who is connected that the node has not been told of. Computed, not queued: a

@@ -46,6 +46,8 @@ pub(crate) trait Transport: Send + Sync {
     fn is_connected(&self, peer: PeerId) -> bool;
     /// Connections that were refused because the peer is not a member.
     fn refusals(&self) -> u64;
+    /// From now on, these are let in, and no others; those with addresses are connected to.
+    fn set_members(&self, members: Vec<(PeerId, Vec<Multiaddr>)>);
 }
 
 /// Sends requests to peers. Cheap to clone; usable from any thread of a tokio runtime.
@@ -92,6 +94,12 @@ impl Network {
 
     pub(crate) fn is_connected(&self, peer: PeerId) -> bool {
         self.transport.is_connected(peer)
+    }
+
+    /// From now on, these are let in, and no others; those with addresses are connected to. May name this node itself.
+    pub(crate) fn set_members(&self, mut members: Vec<(PeerId, Vec<Multiaddr>)>) {
+        members.retain(|(peer, _)| *peer != self.peer_id);
+        self.transport.set_members(members);
     }
 
     /// How many connections of strangers were refused since the start.

@@ -3,7 +3,7 @@
 //! Must hold: the card is written last when a directory is made; a log that is gone, damaged or behind the store never
 //! votes again (D9), and that is durable before a new one is made; what is chosen is replayed without a gap (D7).
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
@@ -12,14 +12,14 @@ use super::card::Card;
 use super::options::{Limits, Tuning};
 use super::vault;
 use super::volume::Volume;
-use crate::command::{EntryIds, entry_bytes_max};
+use crate::command::{EntryIds, Life, entry_bytes_max};
 use crate::consensus::{
-    ClusterId, Epoch, Incarnation, Installation, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue, Replica, Report, Round, Seat,
-    Submitter, Terms, Voters,
+    Addresses, Admission, Charter, ClusterId, Epoch, Installation, Keepsake, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue,
+    Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
 };
 use crate::entropy;
 use crate::error::{Error, Result};
-use crate::machine::Machine;
+use crate::machine::{Machine, Roster};
 use crate::network::{self, Identity, Network, NetworkConfig, NetworkEvent, NetworkLimits};
 use crate::schema::Catalog;
 use crate::storage::{Store, StoreError, StoreKind};
@@ -34,13 +34,23 @@ pub(crate) enum Wire {
     Joined(Network, mpsc::Receiver<NetworkEvent>),
 }
 
+/// How a new directory begins. A directory that was used before says it itself, and is held against it.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// Nothing was said: a cluster of one.
+    Alone,
+    /// One of these founders, all with their addresses, this node included.
+    Founded(Vec<(PeerId, Vec<Multiaddr>)>),
+    /// Let into a cluster by its members.
+    Joined(Admission),
+}
+
 /// Everything a node is made of.
 #[derive(Debug)]
 pub(crate) struct Assembly {
     pub(crate) catalog: Catalog,
     pub(crate) identity: Identity,
-    /// The founders with their addresses, this node included.
-    pub(crate) peers: Vec<(PeerId, Vec<Multiaddr>)>,
+    pub(crate) origin: Origin,
     pub(crate) volume: Arc<dyn Volume>,
     pub(crate) wire: Wire,
     pub(crate) store: StoreKind,
@@ -50,9 +60,6 @@ pub(crate) struct Assembly {
 
 /// What a message adds to an entry, at most.
 const MESSAGE_OVERHEAD_BYTES: usize = 4 << 10;
-
-/// The one epoch of a cluster of founders.
-const EPOCH: Epoch = Epoch(0);
 
 /// A directory's contents, opened and agreed with each other.
 pub(super) struct Opened {
@@ -67,46 +74,131 @@ impl Assembly {
     /// Opens the files; nothing is sent anywhere yet.
     pub(super) fn open(&self) -> Result<Opened> {
         let me = self.identity.peer_id();
-        let voters = Voters::new(self.peers.iter().map(|(peer, _)| *peer).collect());
-        let founders: Vec<String> = voters.iter().map(ToString::to_string).collect();
-        let cluster = ClusterId::of(&voters, &self.catalog.fingerprint());
         let stored = self.volume.read_card()?.map(|bytes| Card::decode(&bytes)).transpose()?;
-        if let Some(card) = &stored {
-            check_card(card, me, &founders)?;
-        }
-        let installing = vault::resume(&*self.volume, self.store)?;
-        let machine = Machine::open(Store::open(self.volume.open_store(self.store)?)?, self.catalog.clone())?;
-        let Some(mut card) = stored else {
-            if machine.applied() > 0 {
-                return Err(Error::DataDirectory {
-                    reason:
-                        "it holds records, but its file `node` is missing: put that file back, or use another directory"
-                            .into(),
-                });
-            }
-            return self.make(cluster, me, founders, machine);
+        let is_new = stored.is_none();
+        let card = match stored {
+            Some(card) => self.resumed(card, me)?,
+            None => self.begun(me)?,
         };
-        if card.cluster != cluster {
+        let installing = vault::resume(&*self.volume, self.store)?;
+        let store = Store::open(self.volume.open_store(self.store)?)?;
+        let machine = Machine::open(store, self.catalog.clone(), founders_of(&card))?;
+        if self.cluster_of(&card.charter)? != card.cluster {
             return Err(Error::DataDirectory {
                 reason: format!(
-                    "it belongs to the cluster {}, not to {cluster}: use the schema and the founders it was made with",
+                    "it belongs to the cluster {}, which began with another schema: use the schema it was made with",
                     card.cluster
                 ),
             });
         }
-        let owner = Owner { cluster, incarnation: card.incarnation };
+        let owner = Owner { cluster: card.cluster, incarnation: card.incarnation };
+        if is_new {
+            return self.make(card, owner, machine);
+        }
+        self.open_used(card, owner, machine, installing)
+    }
+
+    /// The card of a directory that was used before, if it is this node's and has a future.
+    fn resumed(&self, card: Card, me: PeerId) -> Result<Card> {
+        if card.peer != me.to_string() {
+            return Err(Error::DataDirectory {
+                reason: format!(
+                    "it belongs to the node {}, this one is {me}: use that node's `identity.key`, or another directory",
+                    card.peer
+                ),
+            });
+        }
+        match &self.origin {
+            Origin::Founded(peers) => {
+                let founders = Charter::founded(&Voters::new(peers.iter().map(|(peer, _)| *peer).collect())).founders;
+                if founders != card.charter.founders {
+                    return Err(Error::Configuration {
+                        option: "founders",
+                        reason: format!(
+                            "this directory was made with other founders: give the same list as then. Now: {}. Then: {}",
+                            founders.join(", "),
+                            card.charter.founders.join(", ")
+                        ),
+                    });
+                }
+            }
+            Origin::Joined(admission) if admission.cluster != card.cluster => {
+                return Err(Error::DataDirectory {
+                    reason: format!(
+                        "it belongs to the cluster {}, the invite is to {}: use another directory",
+                        card.cluster, admission.cluster
+                    ),
+                });
+            }
+            Origin::Joined(admission) => {
+                let card = card.readmitted(admission.peers.clone());
+                self.volume.write_card(&card.encode()?)?;
+                return Ok(card);
+            }
+            Origin::Alone => {}
+        }
+        if card.departed { Err(Error::Removed) } else { Ok(card) }
+    }
+
+    /// The card of a new directory.
+    fn begun(&self, me: PeerId) -> Result<Card> {
+        let text = |(peer, addresses): &(PeerId, Vec<Multiaddr>)| {
+            (peer.to_string(), addresses.iter().map(ToString::to_string).collect())
+        };
+        let (charter, peers) = match &self.origin {
+            Origin::Alone => (Charter::founded(&Voters::new(vec![me])), Vec::new()),
+            Origin::Founded(peers) => {
+                let founders = Voters::new(peers.iter().map(|(peer, _)| *peer).collect());
+                (Charter::founded(&founders), peers.iter().filter(|(peer, _)| *peer != me).map(text).collect())
+            }
+            Origin::Joined(Admission { charter, peers, .. }) => (charter.clone(), peers.clone()),
+        };
+        let cluster = self.cluster_of(&charter)?;
+        Ok(Card::new(charter, cluster, me.to_string(), peers))
+    }
+
+    fn cluster_of(&self, charter: &Charter) -> Result<ClusterId> {
+        charter.cluster(&self.catalog.fingerprint()).ok_or_else(|| Error::DataDirectory {
+            reason: "its file `node` names founders that are no peer ids: restore the directory from a backup".into(),
+        })
+    }
+
+    /// The first start in this directory.
+    fn make(&self, card: Card, owner: Owner, machine: Machine) -> Result<Opened> {
+        if machine.applied() > 0 {
+            return Err(Error::DataDirectory {
+                reason:
+                    "it holds records, but its file `node` is missing: put that file back, or use another directory"
+                        .into(),
+            });
+        }
+        // Without a card no vote ever left: what an interrupted first start left behind is made anew.
+        self.volume.set_log_aside()?;
+        let log = self.new_log(owner)?;
+        self.volume.write_card(&card.encode()?)?;
+        Ok(Opened { card, log, machine, installing: None })
+    }
+
+    fn open_used(
+        &self,
+        mut card: Card,
+        owner: Owner,
+        machine: Machine,
+        installing: Option<Installation>,
+    ) -> Result<Opened> {
+        let alone = machine.roster().voters.len() == 1;
         let log = match self.open_log(owner) {
             Ok(log)
                 if is_older(&log, machine.applied(), installing)
-                    && card.renounced.is_none()
+                    && card.lapses == 0
                     && self.keeps(self.store) =>
             {
-                self.renounce(&mut card, "its consensus log is older than its records")?;
+                self.lapse(&mut card, alone, "its consensus log is older than its records")?;
                 log
             }
             Ok(log) => log,
             Err(Unusable::Gone(reason)) => {
-                self.renounce(&mut card, &reason)?;
+                self.lapse(&mut card, alone, &reason)?;
                 self.volume.set_log_aside()?;
                 self.new_log(owner)?
             }
@@ -115,19 +207,8 @@ impl Assembly {
         Ok(Opened { card, log, machine, installing })
     }
 
-    /// The first start in this directory.
-    fn make(&self, cluster: ClusterId, me: PeerId, founders: Vec<String>, machine: Machine) -> Result<Opened> {
-        // Without a card no vote ever left: what an interrupted first start left behind is made anew.
-        self.volume.set_log_aside()?;
-        let incarnation = Incarnation::random();
-        let log = self.new_log(Owner { cluster, incarnation })?;
-        let card = Card::new(cluster, incarnation, me.to_string(), founders);
-        self.volume.write_card(&card.encode()?)?;
-        Ok(Opened { card, log, machine, installing: None })
-    }
-
     fn new_log(&self, owner: Owner) -> Result<Log> {
-        Log::open(self.volume.open_log()?, owner, EPOCH)
+        Log::open(self.volume.open_log()?, owner)
     }
 
     /// Opens the log that this directory is known to have.
@@ -141,7 +222,7 @@ impl Assembly {
             }
             other => Unusable::Failed(other.into()),
         })?;
-        Log::open(database, owner, EPOCH).map_err(|error| match error {
+        Log::open(database, owner).map_err(|error| match error {
             Error::DataDirectory { reason } => Unusable::Gone(reason),
             other => Unusable::Failed(other),
         })
@@ -151,15 +232,15 @@ impl Assembly {
         kind != StoreKind::Memory
     }
 
-    /// Records that this node must not vote (D9); alone, there is nobody to follow.
-    fn renounce(&self, card: &mut Card, reason: &str) -> Result<()> {
-        if self.peers.len() == 1 {
+    /// Records that this node has lost its memory, before it says anything (D9); alone, there is nobody to follow.
+    fn lapse(&self, card: &mut Card, alone: bool, reason: &str) -> Result<()> {
+        if alone {
             return Err(Error::DataDirectory {
                 reason: format!("{reason}; no other node holds a copy: restore this directory from a backup"),
             });
         }
         tracing::error!(reason, "this node does not vote any more in this epoch; it follows");
-        *card = card.clone().renouncing(EPOCH, reason);
+        *card = card.clone().lapsed(card.lapses + 1, reason);
         self.volume.write_card(&card.encode()?)
     }
 
@@ -168,57 +249,98 @@ impl Assembly {
         let Opened { card, log, machine, installing } = opened;
         if let Some(Installation { round, .. }) = installing {
             // The step that a crash left out (D10): only then is the marker gone.
-            if log.install(round).await.is_err() {
+            if log.install(Epoch(machine.roster().epoch), round).await.is_err() {
                 return Err(Error::Storage { reason: "the consensus log cannot be written".into(), source: None });
             }
             vault::finish(&*self.volume)?;
         }
         let kept = machine.durable_round();
+        let vault = vault::Files::new(
+            Arc::clone(&self.volume),
+            self.store,
+            self.catalog.clone(),
+            card.cluster,
+            founders_of(&card),
+        );
         let me = self.identity.peer_id();
-        let voters = Voters::new(self.peers.iter().map(|(peer, _)| *peer).collect());
         let submitter = Arc::new(Submitter::new(self.catalog.clone(), self.tuning.request_timeout));
         let (reads, readers) = ReadQueue::new(self.tuning.request_timeout);
         let views = machine.views();
         let replica = Arc::new(Replica::new(machine, log.clone(), Arc::clone(&submitter)));
         replay(&replica, &log)?;
+        let roster = replica.roster();
+        let log = if log.epoch().0 == roster.epoch {
+            log
+        } else {
+            // It stopped between a seal and what follows it.
+            let entered = log.enter(Epoch(roster.epoch), roster.sealed).await;
+            let entered = entered.map_err(|_| Error::DataDirectory {
+                reason: "its consensus log does not take the epoch that follows its last seal: check the disk, then start this node again".into(),
+            })?;
+            replica.enter(entered.clone());
+            entered
+        };
+        let addresses = self.addresses(&card);
         let wire = std::mem::replace(&mut self.wire, Wire::Sockets { listen: Vec::new() });
-        let (network, events) = self.connect(wire).await?;
+        let (network, events) = self.connect(wire, addresses.members(&roster)).await?;
         let entry_bytes_max = entry_bytes_max(self.limits.record_bytes());
         let terms = Terms {
             cluster: card.cluster,
-            epoch: EPOCH,
+            epoch: log.epoch(),
             incarnation: card.incarnation,
             me,
-            voters,
+            voters: voters_of(&roster),
+            named: named_in(&roster),
+            charter: card.charter.clone(),
             entry_bytes_max,
             vote_timeout: self.tuning.vote_timeout,
         };
         let seat = Arc::new(Seat::new(terms, network.clone(), log, Arc::clone(&replica)));
-        let (volume, card_to_renounce) = (Arc::clone(&self.volume), card.clone());
         let parts = Parts {
             seat: Arc::clone(&seat),
             submitter: Arc::clone(&submitter),
             readers,
             timing: self.tuning.timing,
+            addresses: addresses.clone(),
             ids: EntryIds::new(entropy::bytes()),
-            founders: card.founders,
             schema: self.catalog.summary(),
-            votes: card.renounced.is_none(),
+            own: card.life(),
             store_is_durable: self.keeps(self.store),
             kept,
-            vault: Arc::new(vault::Files::new(
-                Arc::clone(&self.volume),
-                self.store,
-                self.catalog.clone(),
-                card.cluster,
-            )),
+            vault: Arc::new(vault),
             log_bytes_max: self.tuning.log_bytes_max,
-            renounce: Box::new(move |reason| {
-                volume.write_card(&card_to_renounce.clone().renouncing(EPOCH, reason).encode()?)
-            }),
+            keepsake: Box::new(Kept { card: Mutex::new(card.clone()), volume: Arc::clone(&self.volume) }),
         };
         let (member, inbox, standing) = Member::new(parts);
-        Ok(Built { member, inbox, events, standing, submitter, reads, replica, views, network, volume: self.volume })
+        let charter = card.charter;
+        let cluster = card.cluster;
+        let volume = self.volume;
+        Ok(Built {
+            member,
+            inbox,
+            events,
+            standing,
+            submitter,
+            reads,
+            replica,
+            views,
+            network,
+            volume,
+            charter,
+            cluster,
+            addresses,
+        })
+    }
+
+    /// Where the others are, as this node was told now, or when its directory was made.
+    fn addresses(&self, card: &Card) -> Addresses {
+        let parsed = |(peer, addresses): &(String, Vec<String>)| {
+            Some((peer.parse().ok()?, addresses.iter().filter_map(|address| address.parse().ok()).collect()))
+        };
+        match &self.origin {
+            Origin::Founded(peers) => Addresses::new(peers.iter().cloned()),
+            _ => Addresses::new(card.peers.iter().filter_map(parsed)),
+        }
     }
 
     /// What the channels must carry, whatever the size of a record.
@@ -234,13 +356,17 @@ impl Assembly {
         }
     }
 
-    async fn connect(&self, wire: Wire) -> Result<(Network, mpsc::Receiver<NetworkEvent>)> {
+    async fn connect(
+        &self,
+        wire: Wire,
+        peers: Vec<(PeerId, Vec<Multiaddr>)>,
+    ) -> Result<(Network, mpsc::Receiver<NetworkEvent>)> {
         match wire {
             Wire::Sockets { listen } => {
                 let config = NetworkConfig {
                     keypair: self.identity.keypair().clone(),
                     listen,
-                    peers: self.peers.iter().filter(|(peer, _)| *peer != self.identity.peer_id()).cloned().collect(),
+                    peers,
                     limits: self.network_limits(),
                 };
                 let (network, events, driver) = network::start(config).await?;
@@ -253,12 +379,20 @@ impl Assembly {
     }
 }
 
+/// Who took part before the log says anything.
+fn founders_of(card: &Card) -> Roster {
+    let founders = card.charter.voters().map(|voters| voters.iter().map(member_id).collect::<Vec<_>>());
+    Roster::founded(founders.unwrap_or_default())
+}
+
 /// Whether the log is not the one that was written with these records (D9). What is in the store of a snapshot that is
 /// being installed, the log need not hold yet; but it must hold what it did when that began.
 pub(super) fn is_older(log: &Log, applied: Round, installing: Option<Installation>) -> bool {
-    let (chosen, ballot) = log.durable(|log| (log.chosen(), log.ballot()));
+    let (epoch, chosen, ballot) = log.durable(|log| (log.epoch(), log.chosen(), log.ballot()));
     match installing {
-        Some(before) => chosen < before.chosen || ballot < before.ballot || chosen.max(before.round) < applied,
+        // In a later epoch than then, the log has followed already, and its ballots are that epoch's.
+        Some(before) if epoch == before.epoch => chosen < before.chosen || ballot < before.ballot,
+        Some(before) => epoch < before.epoch,
         None => chosen < applied,
     }
 }
@@ -283,28 +417,35 @@ pub(super) struct Built {
     pub(super) views: crate::storage::Views,
     pub(super) network: Network,
     pub(super) volume: Arc<dyn Volume>,
+    pub(super) charter: Charter,
+    pub(super) cluster: ClusterId,
+    pub(super) addresses: Addresses,
 }
 
-fn check_card(card: &Card, me: PeerId, founders: &[String]) -> Result<()> {
-    if card.peer != me.to_string() {
-        return Err(Error::DataDirectory {
-            reason: format!(
-                "it belongs to the node {}, this one is {me}: use that node's `identity.key`, or another directory",
-                card.peer
-            ),
-        });
+/// The card, as the member changes it.
+struct Kept {
+    card: Mutex<Card>,
+    volume: Arc<dyn Volume>,
+}
+
+impl Kept {
+    fn change(&self, change: impl FnOnce(Card) -> Card) -> Result<()> {
+        let mut card = self.card.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = change(card.clone());
+        self.volume.write_card(&changed.encode()?)?;
+        *card = changed;
+        Ok(())
     }
-    if card.founders != founders {
-        return Err(Error::Configuration {
-            option: "founders",
-            reason: format!(
-                "this directory was made with other founders: give the same list as then. Now: {}. Then: {}",
-                founders.join(", "),
-                card.founders.join(", ")
-            ),
-        });
+}
+
+impl Keepsake for Kept {
+    fn lapse(&self, life: Life, reason: &str) -> Result<()> {
+        self.change(|card| card.lapsed(life.lapses, reason))
     }
-    Ok(())
+
+    fn depart(&self) -> Result<()> {
+        self.change(Card::departed)
+    }
 }
 
 /// Rows read from the log at once.

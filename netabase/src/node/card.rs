@@ -5,41 +5,62 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::{ClusterId, Epoch, Incarnation};
+use crate::command::Life;
+use crate::consensus::{Charter, ClusterId, Incarnation};
 use crate::error::{Error, Result};
 use crate::schema::codec;
 
 const MAGIC: &[u8; 8] = b"netabase";
 const HASH_BYTES: usize = 32;
 /// Raised with every change of [`Card`].
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What a data directory says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Card {
     format: u32,
+    pub(crate) charter: Charter,
     pub(crate) cluster: ClusterId,
     pub(crate) incarnation: Incarnation,
     pub(crate) peer: String,
-    pub(crate) founders: Vec<String>,
-    pub(crate) renounced: Option<Renounced>,
-}
-
-/// Why this node must not vote (D9).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Renounced {
-    pub(crate) epoch: Epoch,
-    pub(crate) reason: String,
+    /// Where the others were when the directory was made: until the log says it.
+    pub(crate) peers: Vec<(String, Vec<String>)>,
+    /// How often this node lost its memory of what it voted for, and why the last time (D9).
+    pub(crate) lapses: u32,
+    pub(crate) lapse: Option<String>,
+    /// Whether this node left the cluster.
+    pub(crate) departed: bool,
 }
 
 impl Card {
-    pub(crate) fn new(cluster: ClusterId, incarnation: Incarnation, peer: String, founders: Vec<String>) -> Self {
-        Card { format: FORMAT, cluster, incarnation, peer, founders, renounced: None }
+    pub(crate) fn new(charter: Charter, cluster: ClusterId, peer: String, peers: Vec<(String, Vec<String>)>) -> Self {
+        let incarnation = Incarnation::random();
+        let (lapses, lapse, departed) = (0, None, false);
+        Card { format: FORMAT, charter, cluster, incarnation, peer, peers, lapses, lapse, departed }
     }
 
-    /// The same card of a node that must not vote any more.
-    pub(crate) fn renouncing(mut self, epoch: Epoch, reason: &str) -> Self {
-        self.renounced = Some(Renounced { epoch, reason: reason.to_owned() });
+    /// In which life the node is that has this card.
+    pub(crate) fn life(&self) -> Life {
+        Life { incarnation: self.incarnation.0, lapses: self.lapses }
+    }
+
+    /// The same card of a node that has lost its memory once more.
+    pub(crate) fn lapsed(mut self, lapses: u32, reason: &str) -> Self {
+        self.lapses = lapses;
+        self.lapse = Some(reason.to_owned());
+        self
+    }
+
+    /// The same card of a node that left the cluster.
+    pub(crate) fn departed(mut self) -> Self {
+        self.departed = true;
+        self
+    }
+
+    /// The same card of a node that was let in again.
+    pub(crate) fn readmitted(mut self, peers: Vec<(String, Vec<String>)>) -> Self {
+        self.peers = peers;
+        self.departed = false;
         self
     }
 

@@ -9,15 +9,22 @@
 
 mod assemble;
 mod card;
+mod invite;
+mod join;
 mod options;
+mod reform;
+mod role;
 mod space;
 mod thread;
 mod vault;
 mod volume;
 
-pub(crate) use self::assemble::{Assembly, Wire};
+pub(crate) use self::assemble::{Assembly, Origin, Wire};
+pub use self::invite::Invite;
+pub(crate) use self::join::{Door, origin_of};
 pub(crate) use self::options::Options;
 pub use self::options::{Limits, Tuning};
+pub use self::role::Role;
 pub(crate) use self::thread::Node;
 pub(crate) use self::volume::Directory;
 #[cfg(any(test, feature = "testing"))]

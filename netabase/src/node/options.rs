@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
 
+use super::assemble::Origin;
+use super::invite::Invite;
+use super::role::Role;
 use crate::consensus::Timing;
 use crate::error::{Error, Result};
 use crate::network::Identity;
@@ -103,6 +106,7 @@ pub(crate) struct Options {
     pub(crate) data_dir: PathBuf,
     pub(crate) listen: Vec<String>,
     pub(crate) founders: Option<Vec<String>>,
+    pub(crate) join: Option<Invite>,
     pub(crate) identity: Option<Identity>,
     pub(crate) store: StoreKind,
     pub(crate) limits: Limits,
@@ -115,6 +119,7 @@ impl Default for Options {
             data_dir: PathBuf::from("netabase-data"),
             listen: Vec::new(),
             founders: None,
+            join: None,
             identity: None,
             store: StoreKind::default(),
             limits: Limits::default(),
@@ -125,6 +130,15 @@ impl Default for Options {
 
 impl Options {
     pub(crate) fn check(&self) -> Result<()> {
+        if let Some(invite) = &self.join {
+            if self.founders.is_some() {
+                return Err(Error::Configuration {
+                    option: "join",
+                    reason: "a node either founds a cluster or joins one: leave out `founders` or `join`".into(),
+                });
+            }
+            invite.check_role("join", &[Role::Voter, Role::Learner])?;
+        }
         self.limits.check()
     }
 
@@ -143,9 +157,9 @@ impl Options {
             .collect()
     }
 
-    /// The founders with their addresses, oneself included; alone without the option.
-    pub(crate) fn founder_peers(&self, me: PeerId) -> Result<Vec<(PeerId, Vec<Multiaddr>)>> {
-        let Some(founders) = &self.founders else { return Ok(vec![(me, Vec::new())]) };
+    /// How a new directory is to begin: alone, or with the founders, oneself included.
+    pub(crate) fn origin(&self, me: PeerId) -> Result<Origin> {
+        let Some(founders) = &self.founders else { return Ok(Origin::Alone) };
         let mut peers: Vec<(PeerId, Vec<Multiaddr>)> = Vec::new();
         for founder in founders {
             let (peer, address) = crate::network::parse_peer_address("founders", founder)?;
@@ -156,7 +170,7 @@ impl Options {
             }
         }
         if peers.iter().any(|(peer, _)| *peer == me) {
-            Ok(peers)
+            Ok(Origin::Founded(peers))
         } else {
             Err(Error::Configuration {
                 option: "founders",

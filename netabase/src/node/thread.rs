@@ -12,17 +12,20 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use super::assemble::{Assembly, Built};
+use super::role::Role;
 use super::space;
-use crate::consensus::{Control, ReadQueue, Replica, Standing, Submitter};
+use crate::consensus::{Addresses, Charter, ClusterId, Control, ReadQueue, Replica, Standing, Submitter, member_id};
 use crate::error::{Error, Result};
 use crate::event::Hub;
 use crate::machine::Rule;
-use crate::network::Network;
+use crate::network::{Identity, Network};
 use crate::schema::Catalog;
 use crate::storage::{View, Views};
 
 /// How long a node that is alone may take to lead: one commit of its log.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a node that joins may get no farther.
+const ARRIVE_PATIENCE: Duration = Duration::from_secs(30);
 /// How long the log's writer may take to let go of its file.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests to the member that may wait.
@@ -32,7 +35,9 @@ const CONTROL_MAX: usize = 16;
 #[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) peer_id: PeerId,
-    pub(crate) members: Vec<PeerId>,
+    pub(crate) identity: Identity,
+    pub(crate) cluster: ClusterId,
+    pub(crate) charter: Charter,
     pub(crate) submitter: Arc<Submitter>,
     reads: ReadQueue,
     /// Tells watchers of changes; closed when the node's thread ends.
@@ -45,8 +50,10 @@ pub(crate) struct Node {
     pub(crate) rule: Rule,
     pub(crate) catalog: Catalog,
     standing: watch::Receiver<Standing>,
-    control: mpsc::Sender<Control>,
-    failure: Arc<OnceLock<String>>,
+    pub(super) control: mpsc::Sender<Control>,
+    pub(super) addresses: Addresses,
+    pub(super) request_timeout: Duration,
+    failure: Arc<OnceLock<Failure>>,
     /// Closed when the node has ended and its failure, if any, is known.
     ended: watch::Receiver<()>,
     #[cfg_attr(not(any(test, feature = "testing")), expect(dead_code, reason = "only tests crash a node"))]
@@ -62,7 +69,7 @@ impl Node {
         let (killed, kill) = watch::channel(false);
         let failure = Arc::new(OnceLock::new());
         let peer_id = assembly.identity.peer_id();
-        let members = assembly.peers.iter().map(|(peer, _)| *peer).collect();
+        let (identity, request_timeout) = (assembly.identity.clone(), assembly.tuning.request_timeout);
         let record_bytes_max = assembly.limits.record_bytes();
         let catalog = assembly.catalog.clone();
         let reason = Arc::clone(&failure);
@@ -74,11 +81,13 @@ impl Node {
                 drop(running);
             })
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
-        let Ready { submitter, reads, replica, views, hub, network, standing } =
+        let Ready { submitter, reads, replica, views, hub, network, standing, charter, cluster, addresses } =
             started.await.map_err(|_| Error::ShutDown)??;
         let node = Arc::new(Node {
             peer_id,
-            members,
+            identity,
+            cluster,
+            charter,
             submitter,
             reads,
             hub,
@@ -89,12 +98,15 @@ impl Node {
             catalog,
             standing,
             control,
+            addresses,
+            request_timeout,
             failure,
             ended,
             killed,
             thread: Mutex::new(Some(thread)),
         });
-        if node.members.len() == 1 {
+        let me = member_id(&peer_id);
+        if matches!(&node.replica()?.roster().voters[..], [voter] if voter.id == me) {
             node.led().await?;
         }
         Ok(node)
@@ -108,6 +120,27 @@ impl Node {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(self.failure().unwrap_or(Error::ShutDown)),
             Err(_) => Err(Error::Timeout),
+        }
+    }
+
+    /// A node that was let in is ready once it has its own admission, and votes if it is to; as long as it gets on.
+    pub(crate) async fn arrived(&self, role: Role) -> Result<()> {
+        let me = member_id(&self.peer_id);
+        let replica = self.replica()?;
+        let mut standing = self.follow();
+        loop {
+            let now = *standing.borrow_and_update();
+            let is_in = replica.roster().member(&me).is_some();
+            if is_in && (role != Role::Voter || now.votes) {
+                return Ok(());
+            }
+            let applied = now.applied;
+            let news = standing.wait_for(|standing| standing.applied != applied || standing.votes != now.votes);
+            match tokio::time::timeout(ARRIVE_PATIENCE, news).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return Err(self.failure().unwrap_or(Error::ShutDown)),
+                Err(_) => return Err(Error::NoQuorum),
+            }
         }
     }
 
@@ -148,7 +181,7 @@ impl Node {
 
     /// Why the node stopped by itself, once it has.
     pub(crate) fn failure(&self) -> Option<Error> {
-        self.failure.get().map(|reason| Error::Storage { reason: reason.clone(), source: None })
+        self.failure.get().map(Failure::to_error)
     }
 
     /// Makes everything durable and stops; resolves when the node's thread has ended and its files are closed, so that
@@ -187,6 +220,30 @@ impl Node {
     }
 }
 
+/// Why a node stopped by itself.
+#[derive(Clone, Debug)]
+enum Failure {
+    Storage(String),
+    /// It left the cluster.
+    Removed,
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
+        match error {
+            Error::Removed => Failure::Removed,
+            other => Failure::Storage(other.to_string()),
+        }
+    }
+
+    fn to_error(&self) -> Error {
+        match self {
+            Failure::Storage(reason) => Error::Storage { reason: reason.clone(), source: None },
+            Failure::Removed => Error::Removed,
+        }
+    }
+}
+
 /// What a running node reads from.
 #[derive(Debug)]
 struct Files {
@@ -202,6 +259,9 @@ struct Ready {
     hub: Arc<Hub>,
     network: Network,
     standing: watch::Receiver<Standing>,
+    charter: Charter,
+    cluster: ClusterId,
+    addresses: Addresses,
 }
 
 /// Resolves when the node is to stop as in a crash; never when it is merely let go.
@@ -216,7 +276,7 @@ fn run(
     ready: oneshot::Sender<Result<Ready>>,
     asked: mpsc::Receiver<Control>,
     mut kill: watch::Receiver<bool>,
-    failure: &OnceLock<String>,
+    failure: &OnceLock<Failure>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -231,7 +291,21 @@ fn run(
             Ok(opened) => assembly.member(opened).await,
             Err(error) => Err(error),
         };
-        let Built { member, inbox, events, standing, submitter, reads, replica, views, network, volume } = match built {
+        let Built {
+            member,
+            inbox,
+            events,
+            standing,
+            submitter,
+            reads,
+            replica,
+            views,
+            network,
+            volume,
+            charter,
+            cluster,
+            addresses,
+        } = match built {
             Ok(built) => built,
             Err(error) => {
                 let _ = ready.send(Err(error));
@@ -241,7 +315,19 @@ fn run(
         let stopping = Arc::clone(&submitter);
         tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter)));
         let hub = Hub::new(views.clone(), replica.follow());
-        let _ = ready.send(Ok(Ready { submitter, reads, replica, views, hub: Arc::clone(&hub), network, standing }));
+        let hub_to_tell = Arc::clone(&hub);
+        let _ = ready.send(Ok(Ready {
+            submitter,
+            reads,
+            replica,
+            views,
+            hub: hub_to_tell,
+            network,
+            standing,
+            charter,
+            cluster,
+            addresses,
+        }));
         let failed = tokio::select! {
             ended = member.run(inbox, events, asked) => ended.err(),
             () = killed(&mut kill) => {
@@ -250,9 +336,9 @@ fn run(
             }
         };
         if let Some(error) = &failed {
-            let reason = failure.get_or_init(|| error.to_string()).clone();
-            tracing::error!(reason, "the node stopped");
-            stopping.close(|| Error::Storage { reason: reason.clone(), source: None });
+            let failure = failure.get_or_init(|| Failure::of(error)).clone();
+            tracing::error!(%error, "the node stopped");
+            stopping.close(move || failure.to_error());
         }
         hub.close(failed.as_ref());
     });

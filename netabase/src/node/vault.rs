@@ -16,7 +16,7 @@ use super::space::LOW_WATER_BYTES;
 use super::volume::{Side, Volume};
 use crate::consensus::{ClusterId, Export, Incoming, Installation, Unusable, Vault};
 use crate::error::{Error, Result};
-use crate::machine::{CHUNK_BYTES, DurableState, Keeper, Machine, SnapshotId};
+use crate::machine::{CHUNK_BYTES, DurableState, Keeper, Machine, Roster, SnapshotId};
 use crate::schema::{Catalog, Descriptor, codec};
 use crate::storage::archive::{self, ArchiveError, Blob, Unpacking};
 use crate::storage::{Store, StoreKind};
@@ -32,12 +32,19 @@ pub(super) struct Files {
     kind: StoreKind,
     catalog: Catalog,
     cluster: ClusterId,
+    founders: Roster,
     closed: AtomicBool,
 }
 
 impl Files {
-    pub(super) fn new(volume: Arc<dyn Volume>, kind: StoreKind, catalog: Catalog, cluster: ClusterId) -> Self {
-        Files { volume, kind, catalog, cluster, closed: AtomicBool::new(false) }
+    pub(super) fn new(
+        volume: Arc<dyn Volume>,
+        kind: StoreKind,
+        catalog: Catalog,
+        cluster: ClusterId,
+        founders: Roster,
+    ) -> Self {
+        Files { volume, kind, catalog, cluster, founders, closed: AtomicBool::new(false) }
     }
 
     fn goes_on(&self) -> bool {
@@ -138,7 +145,8 @@ impl Vault for Files {
         let marker = Marker { installation, kind: format!("{:?}", self.kind) };
         self.volume.write_marker(&marker.encode()?)?;
         self.volume.swap_store(self.kind, installation.round)?;
-        let machine = Machine::open(Store::open(self.volume.open_store(self.kind)?)?, self.catalog.clone())?;
+        let store = Store::open(self.volume.open_store(self.kind)?)?;
+        let machine = Machine::open(store, self.catalog.clone(), self.founders.clone())?;
         if machine.applied() == installation.round {
             return Ok(machine);
         }

@@ -7,6 +7,7 @@
 //! request  [0x04][request id 16]                                -> codec(Recorded)
 //! change   [0x05][round BE8][position of the first BE4]         -> [bytes written so far BE8][change]…
 //! floor    [0x05]                                               -> [oldest round kept BE8][bytes written before it BE8]
+//! roster   [0x06]                                               -> codec(Roster)
 //! meta     [0x0f][name]                                         -> as said at each name
 //! ```
 //! Key and index-key bytes are prefix-free, so all rows with one index key are exactly one byte prefix.
@@ -31,6 +32,7 @@ pub(crate) const SPACE_SESSION: u8 = 0x03;
 pub(crate) const SPACE_REQUEST: u8 = 0x04;
 const SPACE_INDEX: u8 = 0x02;
 const SPACE_CHANGE: u8 = 0x05;
+const SPACE_ROSTER: u8 = 0x06;
 const SPACE_META: u8 = 0x0f;
 
 /// `FORMAT` as BE4.
@@ -146,6 +148,11 @@ pub(super) fn change_floor_key() -> Bytes {
 /// From the first possible row of the change table to behind the last.
 pub(super) fn change_bounds() -> (Bytes, Bytes) {
     (change_key(Place::start_of(0)), Bytes::from_static(&[SPACE_CHANGE + 1]))
+}
+
+/// Where the list of members is.
+pub(crate) fn roster_key() -> Bytes {
+    Bytes::from_static(&[SPACE_ROSTER])
 }
 
 pub(crate) fn meta_key(name: &str) -> Bytes {

@@ -4,17 +4,18 @@
 //! condition, with a deadline.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use libp2p::{Multiaddr, PeerId};
+use libp2p::PeerId;
 
 use super::fabric::{Fabric, Separation};
 use super::volume::Disks;
 use super::{ForgetfulDisk, Unsynced};
+use crate::consensus::member_id;
 use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
-use crate::node::{Assembly, Limits, Node, Tuning, Wire};
+use crate::node::{Assembly, Door, Invite, Limits, Node, Origin, Role, Tuning, Wire, origin_of};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
 
@@ -54,8 +55,16 @@ pub struct Cluster<S: Schema> {
 #[derive(Debug)]
 struct Place {
     identity: Identity,
+    /// The invite that it came with, if it is not a founder.
+    invite: Option<Invite>,
     disks: Disks,
     node: Option<Arc<Node>>,
+}
+
+impl Place {
+    fn new(invite: Option<Invite>) -> Self {
+        Place { identity: Identity::generate(), invite, disks: Disks::new(), node: None }
+    }
 }
 
 impl<S: Schema> Cluster<S> {
@@ -72,7 +81,7 @@ impl<S: Schema> Cluster<S> {
     /// # Errors
     /// As [`Cluster::start`].
     pub async fn start_with(voters: usize, seed: u64, tuning: Tuning, store: StoreKind) -> Result<Self> {
-        let places = (0..voters).map(|_| Place { identity: Identity::generate(), disks: Disks::new(), node: None });
+        let places = (0..voters).map(|_| Place::new(None));
         let mut cluster = Cluster {
             catalog: Catalog::of::<S>()?,
             fabric: Fabric::new(seed),
@@ -198,14 +207,24 @@ impl<S: Schema> Cluster<S> {
         if self.places[place].node.is_some() {
             return Ok(());
         }
-        let peers: Vec<(PeerId, Vec<Multiaddr>)> =
-            self.places.iter().map(|place| (place.identity.peer_id(), Vec::new())).collect();
+        let volume = self.places[place].disks.mount();
+        let origin = match &self.places[place].invite {
+            Some(invite) => {
+                let (network, events) = self.fabric.join(invite.knocker()?.peer_id());
+                let door = Door::Inside(network, events);
+                origin_of(door, invite, self.peer_id(place), &self.catalog, &volume).await?
+            }
+            None => {
+                let founders = self.places.iter().filter(|place| place.invite.is_none());
+                Origin::Founded(founders.map(|place| (place.identity.peer_id(), Vec::new())).collect())
+            }
+        };
         let (network, events) = self.fabric.join(self.peer_id(place));
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
-            peers,
-            volume: Arc::new(self.places[place].disks.mount()),
+            origin,
+            volume: Arc::new(volume),
             wire: Wire::Joined(network, events),
             store: self.store,
             limits: Limits::default(),
@@ -213,6 +232,28 @@ impl<S: Schema> Cluster<S> {
         };
         self.places[place].node = Some(Node::start(assembly).await?);
         Ok(())
+    }
+
+    /// Has one more node join on an invite of the node at `inviter`, and waits until it is what it was invited to be.
+    /// Returns its place.
+    ///
+    /// # Errors
+    /// What the invite and the node's start give.
+    pub async fn join(&mut self, inviter: usize, role: Role) -> Result<usize> {
+        let place = self.join_later(inviter, role).await?;
+        self.restart(place).await?;
+        self.running(place).arrived(role).await?;
+        Ok(place)
+    }
+
+    /// Has one more node invited, which joins when it is restarted. Returns its place.
+    ///
+    /// # Errors
+    /// What the invite gives.
+    pub async fn join_later(&mut self, inviter: usize, role: Role) -> Result<usize> {
+        let invite = self.running(inviter).invite(role, SystemTime::now()).await?;
+        self.places.push(Place::new(Some(invite)));
+        Ok(self.places.len() - 1)
     }
 
     /// Separates the nodes into groups that do not hear each other; a node in no group hears nobody.
@@ -251,15 +292,17 @@ impl<S: Schema> Cluster<S> {
     }
 
     fn leader_now(&self) -> Option<usize> {
-        let seen = |leader: PeerId| {
-            let follows =
-                |place: &&Place| place.node.as_ref().is_some_and(|node| node.standing().leader == Some(leader));
-            self.places.iter().filter(follows).count()
+        let leads = |place: &usize| {
+            let Some(node) = &self.places[*place].node else { return false };
+            let Ok(roster) = node.replica().map(|replica| replica.roster()) else { return false };
+            let follows = |other: &&Place| {
+                let votes = roster.is_voter(&member_id(&other.identity.peer_id()));
+                let leader = other.node.as_ref().and_then(|node| node.standing().leader);
+                votes && leader == Some(node.peer_id)
+            };
+            node.standing().leads && self.places.iter().filter(follows).count() > roster.voters.len() / 2
         };
-        (0..self.len()).find(|&place| {
-            let leads = self.places[place].node.as_ref().is_some_and(|node| node.standing().leads);
-            leads && seen(self.peer_id(place)) > self.len() / 2
-        })
+        (0..self.len()).find(leads)
     }
 
     /// Waits until every running node has applied the same rounds, and checks that they hold the same state.

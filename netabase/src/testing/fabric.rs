@@ -332,6 +332,9 @@ impl Transport for FabricLink {
     fn refusals(&self) -> u64 {
         0
     }
+
+    /// Everyone hears everyone here: who is let in is the sockets' affair.
+    fn set_members(&self, _members: Vec<(PeerId, Vec<Multiaddr>)>) {}
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@
 //! | `meta` | name | codec bytes: `format`, `cluster`, `incarnation` |
 //! | `ballots` | epoch | the greatest ballot that this node promised or accepted (D5, D6); never pruned |
 //! | `entries` | (epoch, round) | ballot BE 8, entry id 24, entry body: what was accepted, the higher ballot of a round |
-//! | `chosen` | epoch | the round through which every row of `entries` is chosen, without a gap |
+//! | `chosen` | epoch | the round through which every row of `entries` is chosen, without a gap. A row is there once the epoch is entered, from the seal before it on |
 //! | `peers` | peer id | codec bytes of [`PeerRow`]: who was met, in which life of theirs, and what was counted |
 
 use bytes::Bytes;

@@ -1,13 +1,13 @@
 //! The acceptor log: what this node promised, accepted and knows to be chosen, in a redb file of its own.
 //!
 //! ```text
-//! Promise, Accept, Chosen, Meet ───▶ bounded queue ──▶ one writer thread ──▶ one synced commit a group ──▶ waiters
+//! Promise, Accept, Chosen, Meet, Enter ▶ bounded queue ──▶ one writer thread ──▶ one synced commit a group ──▶ waiters
 //!                                                                        └─▶ mirror (memory, after the commit)
 //! ```
 //!
 //! Must hold: a waiter hears `Ok` only when its record is fsynced (D1, D2); requests become durable in the order in
 //! which they were made; the mirror never runs ahead of the file (D4); after a failed commit nothing is ever answered
-//! again (D13); a chosen row never changes (D10). Used by the acceptor, the communicator, catch-up and the node's start.
+//! again (D13); a chosen row never changes (D10); nothing of an epoch is logged once a later one is entered. Used by the acceptor, the communicator, catch-up and the node's start.
 
 mod layout;
 mod mirror;
@@ -44,7 +44,8 @@ pub(crate) struct Owner {
     pub(crate) incarnation: Incarnation,
 }
 
-/// The acceptor log of one epoch. Cheap to clone; every clone feeds the same writer.
+/// The acceptor log, as one epoch writes to it. Cheap to clone; every clone feeds the same writer, which takes nothing of
+/// an epoch that was left.
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     epoch: Epoch,
@@ -55,17 +56,33 @@ pub(crate) struct Log {
 }
 
 impl Log {
-    /// Opens the log of `owner` in this database and starts its writer thread.
+    /// Opens the log of `owner` in this database, in the epoch that was entered last, and starts its writer thread.
     ///
     /// # Errors
     /// [`Error::DataDirectory`] when the log is damaged, of another format, or belongs to another cluster or directory.
-    pub(crate) fn open(database: Database, owner: Owner, epoch: Epoch) -> Result<Self> {
-        let mirror = open::prepare(&database, owner, epoch)?;
+    pub(crate) fn open(database: Database, owner: Owner) -> Result<Self> {
+        let mirror = open::prepare(&database, owner)?;
+        let epoch = mirror.epoch();
         let database = Arc::new(database);
         let mirror = Arc::new(Mutex::new(mirror));
         let tally = Arc::new(Mutex::new(Tally::default()));
-        let queue = writer::spawn(Arc::clone(&database), Arc::clone(&mirror), Arc::clone(&tally), epoch)?;
+        let queue = writer::spawn(Arc::clone(&database), Arc::clone(&mirror), Arc::clone(&tally))?;
         Ok(Log { epoch, queue, mirror, tally, database })
+    }
+
+    /// Leaves this log's epoch for a later one, which begins after the round of `seal`. What was submitted before is
+    /// durable when this resolves, and what is submitted to the old one from now on is not logged.
+    ///
+    /// # Errors
+    /// [`NotLogged`] when the log failed.
+    pub(crate) async fn enter(&self, epoch: Epoch, seal: Round) -> Result<Log, NotLogged> {
+        self.submit(|done| Op::Enter { epoch, seal, done }).await?;
+        Ok(Log { epoch, ..self.clone() })
+    }
+
+    /// The epoch that this log writes to.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
     }
 
     /// Looks at what is durable.
@@ -86,7 +103,7 @@ impl Log {
     /// Notes that `entry` is chosen in `round`, which must follow the last round noted. It becomes durable with the next
     /// group, or soon after.
     pub(crate) fn chosen(&self, round: Round, entry: Entry) -> Result<(), NotLogged> {
-        self.queue.send_blocking(Op::Chosen { round, entry })
+        self.queue.send_blocking(self.epoch, Op::Chosen { round, entry })
     }
 
     /// Resolves when everything submitted before is durable.
@@ -101,25 +118,22 @@ impl Log {
 
     /// Drops the chosen rows at or below `through`; the caller knows that nobody needs them.
     pub(crate) fn prune(&self, through: Round) -> Result<(), NotLogged> {
-        self.queue.send(Op::Prune { through })
+        self.queue.send(self.epoch, Op::Prune { through })
     }
 
-    /// Resolves when it is durable that the store holds everything at or below `round`: those rows are gone, what was
-    /// accepted above and every promise stays (D8, D10).
-    pub(crate) fn install(&self, round: Round) -> Durable {
-        self.submit(|done| Op::Install { through: round, done })
+    /// Resolves when it is durable that the store holds everything at or below `round`, a round of `epoch`: those rows are
+    /// gone, what was accepted above and every promise stays (D8, D10). A later epoch than this log's is entered afterwards.
+    pub(crate) fn install(&self, epoch: Epoch, round: Round) -> Durable {
+        self.submit(|done| Op::Install { epoch, through: round, done })
     }
 
-    /// Chosen rows from `from` on, as many as fit into `bytes_max` (at least one), without a gap.
+    /// Chosen rows from `from` on, of whatever epoch, as many as fit into `bytes_max` (at least one), without a gap.
     ///
     /// # Errors
     /// [`Error::Storage`] when the file cannot be read.
     pub(crate) fn read_chosen(&self, from: Round, bytes_max: usize) -> Result<Vec<Accepted>> {
-        let through = self.durable(Mirror::chosen);
-        if from > through {
-            return Ok(Vec::new());
-        }
-        open::read_rows(&self.database, self.epoch, from, through, bytes_max)
+        let spans = self.durable(|log| log.chosen_from(from));
+        if spans.is_empty() { Ok(Vec::new()) } else { open::read_rows(&self.database, spans, bytes_max) }
     }
 
     /// Counts what was there before the start. Reads all of it, so it is for a thread of its own.
@@ -129,7 +143,7 @@ impl Log {
     pub(crate) fn weigh(&self) -> Result<()> {
         const PAGE_BYTES: usize = 4 << 20;
         let mut older = Tally::default();
-        let Some(mut from) = open::first_round(&self.database, self.epoch)? else { return Ok(()) };
+        let Some(mut from) = open::first_round(&self.database)? else { return Ok(()) };
         loop {
             let rows = self.read_chosen(from, PAGE_BYTES)?;
             let Some(last) = rows.last() else { break };
@@ -181,7 +195,7 @@ impl Log {
 
     fn submit(&self, op: impl FnOnce(oneshot::Sender<()>) -> Op) -> Durable {
         let (done, durable) = oneshot::channel();
-        match self.queue.send(op(done)) {
+        match self.queue.send(self.epoch, op(done)) {
             Ok(()) => Durable(Some(durable)),
             Err(NotLogged) => Durable(None),
         }

@@ -3,6 +3,8 @@
 //! Must hold: nothing of a log is used before its format, cluster and incarnation were checked; a row that cannot be
 //! read is damage (D13), never skipped.
 
+use std::ops::RangeInclusive;
+
 use redb::{Database, ReadableTable, TableError};
 
 use super::layout::{
@@ -11,12 +13,12 @@ use super::layout::{
 };
 use super::mirror::Mirror;
 use super::{Owner, read};
-use crate::consensus::id::{ClusterId, Epoch, Incarnation, Round};
+use crate::consensus::id::{ClusterId, Incarnation, Round};
 use crate::error::{Error, Result};
 use crate::schema::codec;
 
 /// Creates the tables of a new log, checks those of an old one, and loads the mirror.
-pub(super) fn prepare(database: &Database, owner: Owner, epoch: Epoch) -> Result<Mirror> {
+pub(super) fn prepare(database: &Database, owner: Owner) -> Result<Mirror> {
     match stored_owner(database)? {
         None => create(database, owner).map_err(|e| Error::storage("the consensus log cannot be created", e))?,
         Some(stored) if stored.cluster != owner.cluster => {
@@ -32,7 +34,16 @@ pub(super) fn prepare(database: &Database, owner: Owner, epoch: Epoch) -> Result
         }
         Some(_) => {}
     }
+    let epoch = last_epoch(database)?;
     load(database, epoch)
+}
+
+/// The epoch that this node entered last.
+fn last_epoch(database: &Database) -> Result<u64> {
+    let transaction = read(database)?;
+    let chosen = transaction.open_table(CHOSEN).map_err(damaged)?;
+    let last = chosen.last().map_err(damaged)?;
+    Ok(last.map_or(0, |(epoch, _)| epoch.value()))
 }
 
 fn stored_owner(database: &Database) -> Result<Option<Owner>> {
@@ -74,25 +85,25 @@ fn create(database: &Database, owner: Owner) -> Result<(), redb::Error> {
     Ok(())
 }
 
-fn load(database: &Database, epoch: Epoch) -> Result<Mirror> {
+/// What memory keeps of this epoch, from the file.
+pub(super) fn load(database: &Database, epoch: u64) -> Result<Mirror> {
     let transaction = read(database)?;
+    let ballots = transaction.open_table(BALLOTS).map_err(damaged)?;
     let mut mirror = Mirror {
-        ballot: transaction
-            .open_table(BALLOTS)
-            .map_err(damaged)?
-            .get(epoch.0)
-            .map_err(damaged)?
-            .map_or(0, |b| b.value()),
-        chosen: transaction
-            .open_table(CHOSEN)
-            .map_err(damaged)?
-            .get(epoch.0)
-            .map_err(damaged)?
-            .map_or(0, |r| r.value()),
+        epoch,
+        ballot: ballots.get(epoch).map_err(damaged)?.map_or(0, |ballot| ballot.value()),
         ..Mirror::default()
     };
+    for row in transaction.open_table(CHOSEN).map_err(damaged)?.range(..=epoch).map_err(damaged)? {
+        let (of, through) = row.map_err(damaged)?;
+        if of.value() == epoch {
+            mirror.chosen = through.value();
+        } else {
+            mirror.sealed.insert(of.value(), through.value());
+        }
+    }
     let entries = transaction.open_table(ENTRIES).map_err(damaged)?;
-    for row in entries.range((epoch.0, mirror.chosen + 1)..=(epoch.0, Round::MAX)).map_err(damaged)? {
+    for row in entries.range((epoch, mirror.chosen + 1)..=(epoch, Round::MAX)).map_err(damaged)? {
         let (key, value) = row.map_err(damaged)?;
         let (ballot, entry) = read_entry_row(value.value()).ok_or_else(|| damaged("a row of it is cut short"))?;
         mirror.accepted.insert(key.value().1, (ballot, entry));
@@ -105,41 +116,43 @@ fn load(database: &Database, epoch: Epoch) -> Result<Mirror> {
     Ok(mirror)
 }
 
-/// The rows `from..=through`, which must be there, as many as fit into `bytes_max`, at least one.
+/// The rows of these rounds, without a gap, as many as fit into `bytes_max`, at least one.
 pub(super) fn read_rows(
     database: &Database,
-    epoch: Epoch,
-    from: Round,
-    through: Round,
+    spans: Vec<(u64, RangeInclusive<Round>)>,
     bytes_max: usize,
 ) -> Result<Vec<Accepted>> {
     let transaction = read(database)?;
     let entries = transaction.open_table(ENTRIES).map_err(damaged)?;
     let mut rows = Vec::new();
     let mut bytes = 0;
-    for (expected, row) in (from..=through).zip(entries.range((epoch.0, from)..=(epoch.0, through)).map_err(damaged)?) {
-        let (key, value) = row.map_err(damaged)?;
-        let round = key.value().1;
-        if round != expected {
-            // Rows before the first one kept were pruned; the caller needs a snapshot instead.
-            break;
+    for (epoch, rounds) in spans {
+        let (from, through) = rounds.clone().into_inner();
+        let mut stored = entries.range((epoch, from)..=(epoch, through)).map_err(damaged)?;
+        for expected in rounds {
+            let Some(row) = stored.next() else { return Ok(rows) };
+            let (key, value) = row.map_err(damaged)?;
+            let round = key.value().1;
+            if round != expected {
+                // Rows before the first one kept were pruned; the caller needs a snapshot instead.
+                return Ok(rows);
+            }
+            let (ballot, entry) = read_entry_row(value.value()).ok_or_else(|| damaged("a row of it is cut short"))?;
+            bytes += entry.body.len();
+            if !rows.is_empty() && bytes > bytes_max {
+                return Ok(rows);
+            }
+            rows.push(Accepted { round, ballot, entry });
         }
-        let (ballot, entry) = read_entry_row(value.value()).ok_or_else(|| damaged("a row of it is cut short"))?;
-        bytes += entry.body.len();
-        if !rows.is_empty() && bytes > bytes_max {
-            break;
-        }
-        rows.push(Accepted { round, ballot, entry });
     }
     Ok(rows)
 }
 
 /// The round of the first row that is kept.
-pub(super) fn first_round(database: &Database, epoch: Epoch) -> Result<Option<Round>> {
+pub(super) fn first_round(database: &Database) -> Result<Option<Round>> {
     let transaction = read(database)?;
     let entries = transaction.open_table(ENTRIES).map_err(damaged)?;
-    let first = entries.range((epoch.0, 0)..=(epoch.0, Round::MAX)).map_err(damaged)?.next();
-    Ok(first.transpose().map_err(damaged)?.map(|(key, _)| key.value().1))
+    Ok(entries.first().map_err(damaged)?.map(|(key, _)| key.value().1))
 }
 
 fn damaged(what: impl std::fmt::Display) -> Error {

@@ -31,7 +31,7 @@ fn accepted_rows(log: &Log) -> Vec<Accepted> {
 }
 
 fn refusal(disk: &ForgetfulDisk, owner: Owner) -> String {
-    match Log::open(open_database(disk.clone()).unwrap(), owner, Epoch(0)) {
+    match Log::open(open_database(disk.clone()).unwrap(), owner) {
         Err(Error::DataDirectory { reason }) => reason,
         other => panic!("not refused: {other:?}"),
     }

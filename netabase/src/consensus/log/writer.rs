@@ -17,6 +17,7 @@ use tokio::sync::{oneshot, watch};
 use super::NotLogged;
 use super::layout::{BALLOTS, CHOSEN, ENTRIES, PEERS, PeerRow, entry_row, read_entry_head};
 use super::mirror::Mirror;
+use super::open;
 use super::tally::Tally;
 use crate::command::Entry;
 use crate::consensus::id::{Ballot, Epoch, Round};
@@ -41,13 +42,21 @@ pub(super) enum Op {
     Meet { peer: PeerId, row: PeerRow, done: oneshot::Sender<()> },
     Barrier { done: oneshot::Sender<()> },
     Prune { through: Round },
-    Install { through: Round, done: oneshot::Sender<()> },
+    Install { epoch: Epoch, through: Round, done: oneshot::Sender<()> },
+    Enter { epoch: Epoch, seal: Round, done: oneshot::Sender<()> },
+}
+
+/// A request of one epoch.
+#[derive(Debug)]
+struct Request {
+    epoch: u64,
+    op: Op,
 }
 
 /// The sending side: bounded, and never blocks its caller.
 #[derive(Clone, Debug)]
 pub(super) struct Queue {
-    sender: SyncSender<Op>,
+    sender: SyncSender<Request>,
     watch: Arc<Watch>,
     ended: watch::Receiver<()>,
 }
@@ -67,14 +76,20 @@ struct Failure {
     full: bool,
 }
 
+impl Watch {
+    fn fail(&self, error: Error, full: bool) {
+        let _ = self.failure.set(Failure { error: Arc::new(error), full });
+    }
+}
+
 impl Queue {
-    pub(super) fn send(&self, op: Op) -> Result<(), NotLogged> {
-        self.sender.try_send(op).map_err(|_| NotLogged)
+    pub(super) fn send(&self, epoch: Epoch, op: Op) -> Result<(), NotLogged> {
+        self.sender.try_send(Request { epoch: epoch.0, op }).map_err(|_| NotLogged)
     }
 
     /// Waits for room: a chosen round must not be left out, and a node whose disk is this far behind must not look alive.
-    pub(super) fn send_blocking(&self, op: Op) -> Result<(), NotLogged> {
-        self.sender.send(op).map_err(|_| NotLogged)
+    pub(super) fn send_blocking(&self, epoch: Epoch, op: Op) -> Result<(), NotLogged> {
+        self.sender.send(Request { epoch: epoch.0, op }).map_err(|_| NotLogged)
     }
 
     pub(super) fn busy_for(&self) -> Duration {
@@ -103,12 +118,12 @@ pub(super) fn spawn(
     database: Arc<Database>,
     mirror: Arc<Mutex<Mirror>>,
     tally: Arc<Mutex<Tally>>,
-    epoch: Epoch,
 ) -> Result<Queue> {
     let (sender, receiver) = sync_channel(QUEUE_RECORDS);
     let watch = Arc::new(Watch { started: Instant::now(), busy_since: AtomicU64::new(0), failure: OnceLock::new() });
     let (alive, ended) = watch::channel(());
-    let writer = Writer { database, mirror, tally, epoch: epoch.0, watch: Arc::clone(&watch) };
+    let epoch = mirror.lock().unwrap_or_else(PoisonError::into_inner).epoch;
+    let writer = Writer { database, mirror, tally, epoch, watch: Arc::clone(&watch) };
     std::thread::Builder::new()
         .name("netabase-log".into())
         .spawn(move || {
@@ -128,42 +143,48 @@ struct Writer {
 }
 
 impl Writer {
-    fn run(self, receiver: &Receiver<Op>) {
-        let mut group = Vec::new();
-        while gather(receiver, &mut group) {
+    fn run(mut self, receiver: &Receiver<Request>) {
+        let mut group = Group::default();
+        while group.gather(receiver) {
+            // What is of an epoch that was left is not logged, and whoever waits for it hears so.
+            group.ops.retain(|request| request.epoch == self.epoch);
             let began = u64::try_from(self.watch.started.elapsed().as_millis()).unwrap_or(u64::MAX - 1);
             self.watch.busy_since.store(began + 1, Ordering::Relaxed);
-            if let Err(source) = self.commit(&group) {
+            if let Err(source) = self.commit(&group.ops) {
                 tracing::error!(%source, "the consensus log failed; this node stops voting");
                 let full = matches!(&source, redb::Error::Io(error) if error.kind() == ErrorKind::StorageFull);
-                let error = Arc::new(Error::storage(
+                let error = Error::storage(
                     "the consensus log cannot be written: check the disk, free space if it is full, then start this node again",
                     source,
-                ));
-                let _ = self.watch.failure.set(Failure { error, full });
+                );
+                self.watch.fail(error, full);
                 // Dropping the group and the receiver tells every waiter that its record was not logged.
                 return;
             }
             self.watch.busy_since.store(0, Ordering::Relaxed);
-            self.publish(&mut group);
+            if let Err(error) = self.publish(&mut group.ops) {
+                tracing::error!(%error, "the consensus log cannot be read back; this node stops voting");
+                self.watch.fail(error, false);
+                return;
+            }
         }
     }
 
     /// One transaction, one fsync.
-    fn commit(&self, group: &[Op]) -> Result<(), redb::Error> {
+    fn commit(&self, group: &[Request]) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
         self.write(&transaction, group)?;
         Ok(transaction.commit()?)
     }
 
-    fn write(&self, transaction: &redb::WriteTransaction, group: &[Op]) -> Result<(), redb::Error> {
+    fn write(&self, transaction: &redb::WriteTransaction, group: &[Request]) -> Result<(), redb::Error> {
         let mut entries = transaction.open_table(ENTRIES)?;
         let chosen = self.mirror.lock().unwrap_or_else(PoisonError::into_inner).chosen;
         let mut greatest = 0;
         let mut through = 0;
         let mut peers: HashMap<PeerId, PeerRow> = HashMap::new();
-        for op in group {
+        for Request { op, .. } in group {
             match op {
                 Op::Promise { ballot, .. } => greatest = greatest.max(*ballot),
                 Op::Accept { round, ballot, entry, .. } => {
@@ -193,12 +214,20 @@ impl Writer {
                 }
                 Op::Barrier { .. } => {}
                 Op::Prune { through } => {
-                    entries.retain_in((self.epoch, 0)..=(self.epoch, *through), |_, _| false)?;
+                    for epoch in self.epochs() {
+                        entries.retain_in((epoch, 0)..=(epoch, *through), |_, _| false)?;
+                    }
                 }
-                Op::Install { through: round, .. } => {
-                    through = through.max(*round);
-                    entries.retain_in((self.epoch, 0)..=(self.epoch, *round), |_, _| false)?;
+                Op::Install { epoch, through: round, .. } => {
+                    if epoch.0 == self.epoch {
+                        through = through.max(*round);
+                    }
+                    raise(&mut transaction.open_table(CHOSEN)?, epoch.0, *round)?;
+                    for epoch in self.epochs() {
+                        entries.retain_in((epoch, 0)..=(epoch, *round), |_, _| false)?;
+                    }
                 }
+                Op::Enter { epoch, seal, .. } => raise(&mut transaction.open_table(CHOSEN)?, epoch.0, *seal)?,
             }
         }
         for (peer, row) in peers {
@@ -210,18 +239,24 @@ impl Writer {
         Ok(())
     }
 
+    /// Those that have rows.
+    fn epochs(&self) -> Vec<u64> {
+        let mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner);
+        mirror.sealed.keys().copied().chain([self.epoch]).collect()
+    }
+
     fn remembered(&self, peer: &PeerId) -> Option<PeerRow> {
         self.mirror.lock().unwrap_or_else(PoisonError::into_inner).peer(peer)
     }
 
     /// The commit is done: memory follows, then the waiters hear of it.
-    fn publish(&self, group: &mut Vec<Op>) {
+    fn publish(&mut self, group: &mut Vec<Request>) -> Result<()> {
         let mut waiters = Vec::with_capacity(group.len());
         {
             let mut mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner);
             let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             let mut through = 0;
-            for op in group.drain(..) {
+            for Request { op, .. } in group.drain(..) {
                 match op {
                     Op::Promise { ballot, done } => {
                         mirror.ballot = mirror.ballot.max(ballot);
@@ -237,8 +272,10 @@ impl Writer {
                         }
                         through = round.max(through);
                     }
-                    Op::Install { through: round, done } => {
-                        through = round.max(through);
+                    Op::Install { epoch, through: round, done } => {
+                        if epoch.0 == self.epoch {
+                            through = round.max(through);
+                        }
                         tally.drop_through(round);
                         waiters.push(done);
                     }
@@ -249,6 +286,12 @@ impl Writer {
                     }
                     Op::Barrier { done } => waiters.push(done),
                     Op::Prune { through } => tally.drop_through(through),
+                    Op::Enter { epoch, done, .. } => {
+                        // It is alone in its group, and what it needs was committed just now.
+                        *mirror = open::load(&self.database, epoch.0)?;
+                        self.epoch = epoch.0;
+                        waiters.push(done);
+                    }
                 }
             }
             if through > 0 {
@@ -258,44 +301,67 @@ impl Writer {
         for waiter in waiters {
             let _ = waiter.send(());
         }
+        Ok(())
     }
 }
 
-/// Fills `group` with what is waiting; `false` when every sender is gone and nothing is left.
-///
-/// A group of which nobody waits for any record is held back for a moment, so that notes of chosen rounds ride on the
-/// next commit instead of costing an fsync of their own.
-fn gather(receiver: &Receiver<Op>, group: &mut Vec<Op>) -> bool {
-    let mut bytes = 0;
-    let mut hold_until: Option<Instant> = None;
-    loop {
-        while group.len() < GROUP_RECORDS && bytes < GROUP_BYTES {
-            match receiver.try_recv() {
-                Ok(op) => {
-                    bytes += op.bytes();
-                    group.push(op);
+/// What is committed together.
+#[derive(Default)]
+struct Group {
+    ops: Vec<Request>,
+    /// What came and has to go into the next one.
+    next: Option<Request>,
+    bytes: usize,
+}
+
+impl Group {
+    /// Fills it with what is waiting; `false` when every sender is gone and nothing is left.
+    ///
+    /// A group of which nobody waits for any record is held back for a moment, so that notes of chosen rounds ride on the
+    /// next commit instead of costing an fsync of their own. Entering an epoch is a group of its own.
+    fn gather(&mut self, receiver: &Receiver<Request>) -> bool {
+        self.ops.clear();
+        self.bytes = 0;
+        let mut hold_until: Option<Instant> = None;
+        if let Some(next) = self.next.take() {
+            self.take(next);
+        }
+        loop {
+            while !self.is_complete() {
+                match receiver.try_recv() {
+                    Ok(request) => self.take(request),
+                    Err(_) => break,
                 }
-                Err(_) => break,
+            }
+            if self.is_complete() || self.ops.iter().any(|request| request.op.is_awaited()) {
+                return true;
+            }
+            let received = if self.ops.is_empty() {
+                receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                let until = *hold_until.get_or_insert_with(|| Instant::now() + LAZY);
+                receiver.recv_timeout(until.saturating_duration_since(Instant::now()))
+            };
+            match received {
+                Ok(request) => self.take(request),
+                Err(RecvTimeoutError::Timeout) => return true,
+                Err(RecvTimeoutError::Disconnected) => return !self.ops.is_empty(),
             }
         }
-        let full = group.len() >= GROUP_RECORDS || bytes >= GROUP_BYTES;
-        if full || group.iter().any(Op::is_awaited) {
-            return true;
+    }
+
+    fn take(&mut self, request: Request) {
+        if matches!(request.op, Op::Enter { .. }) && !self.ops.is_empty() {
+            self.next = Some(request);
+            return;
         }
-        let received = if group.is_empty() {
-            receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
-        } else {
-            let until = *hold_until.get_or_insert_with(|| Instant::now() + LAZY);
-            receiver.recv_timeout(until.saturating_duration_since(Instant::now()))
-        };
-        match received {
-            Ok(op) => {
-                bytes += op.bytes();
-                group.push(op);
-            }
-            Err(RecvTimeoutError::Timeout) => return true,
-            Err(RecvTimeoutError::Disconnected) => return !group.is_empty(),
-        }
+        self.bytes += request.op.bytes();
+        self.ops.push(request);
+    }
+
+    fn is_complete(&self) -> bool {
+        let enters = self.ops.first().is_some_and(|request| matches!(request.op, Op::Enter { .. }));
+        self.next.is_some() || enters || self.ops.len() >= GROUP_RECORDS || self.bytes >= GROUP_BYTES
     }
 }
 

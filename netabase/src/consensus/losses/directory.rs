@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::stage::{Stage, eager, item, patient, put_at_last, serve, until};
 use crate::consensus::id::Incarnation;
 use crate::consensus::message::PaxosAnswer;
-use crate::handle::Role;
+use crate::node::Role;
 use crate::node::Tuning;
 use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
@@ -121,7 +121,7 @@ async fn d14_a_replaced_directory_makes_no_majority_with_a_node_that_counted_non
 
 /// A directory that was deleted: the node comes back, learns everything, and has no vote.
 #[tokio::test(flavor = "multi_thread")]
-async fn d14_a_node_with_a_new_directory_follows_without_a_vote() {
+async fn d14_a_node_with_a_new_directory_has_no_vote_before_the_next_epoch() {
     let tuning = Tuning::default().request_timeout(Duration::from_secs(2));
     let mut cluster = Cluster::<Item>::start_with(3, 0, tuning, StoreKind::Redb).await.unwrap();
     for id in 0..20 {
@@ -139,17 +139,23 @@ async fn d14_a_node_with_a_new_directory_follows_without_a_vote() {
     assert_eq!(cluster.leader().await.unwrap(), leader);
 
     cluster.crash(replaced).await;
+    cluster.crash(other).await;
     cluster.lose_directory(replaced);
     cluster.restart(replaced).await.unwrap();
+    let handle = cluster.node(replaced);
+    let has = |role| matches!(futures::executor::block_on(handle.status()), Ok(status) if status.role == role);
+    until(|| has(Role::Learner)).await;
+    assert!(cluster.node(leader).put_record(item(500)).await.is_err(), "two directories of three are not a majority");
+
+    // With a majority there is a next epoch, and it names the new directory.
+    cluster.restart(other).await.unwrap();
+    put_at_last(&cluster, leader, 501).await;
+    until(|| has(Role::Voter)).await;
     cluster.converged().await.unwrap();
     assert_eq!(cluster.node(replaced).get_record::<Item>(7_u64).await.unwrap(), Some(item(7)));
-    let handle = cluster.node(replaced);
-    until(|| matches!(futures::executor::block_on(handle.status()), Ok(status) if status.role == Role::Learner)).await;
     cluster.crash(other).await;
-    assert!(cluster.node(leader).put_record(item(500)).await.is_err(), "two directories of three are not a majority");
+    put_at_last(&cluster, replaced, 502).await;
     cluster.restart(other).await.unwrap();
-    cluster.leader().await.unwrap();
-    put_at_last(&cluster, leader, 501).await;
     cluster.converged().await.unwrap();
     cluster.shutdown().await.unwrap();
 }

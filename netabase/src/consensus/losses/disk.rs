@@ -4,7 +4,8 @@ use super::stage::{Stage, item, patient, until};
 use crate::consensus::fixture::entry;
 use crate::consensus::message::{PaxosAnswer, PaxosRequest};
 use crate::error::Error;
-use crate::handle::{Netabase, Role};
+use crate::handle::Netabase;
+use crate::node::Role;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Unsynced};
 

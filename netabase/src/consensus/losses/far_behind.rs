@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::puppet::Puppet;
 use super::stage::{Stage, item, opening, patient, put_at_last, putting, session, until};
 use crate::consensus::fixture::{entry, row};
-use crate::consensus::id::ClusterId;
+use crate::consensus::id::{ClusterId, Incarnation};
 use crate::consensus::log::Mirror;
 use crate::consensus::message::{PaxosAnswer, SyncAnswer, SyncRequest};
 use crate::error::Error;
-use crate::machine::{CHUNK_BYTES, Machine, SnapshotId};
+use crate::machine::{CHUNK_BYTES, Machine, Roster, SnapshotId};
 use crate::node::Tuning;
 use crate::schema::{Catalog, Record};
 use crate::storage::{MemoryEngine, Store, StoreKind};
@@ -21,13 +21,13 @@ use crate::testing::{Cluster, ForgetfulDisk, Fuse, Unsynced};
 const SNAPSHOT: u64 = 5;
 
 fn cluster_of(stage: &Stage) -> ClusterId {
-    ClusterId::of(&stage.voters, &Catalog::of::<Item>().unwrap().fingerprint())
+    stage.greeting(Incarnation([0; 16])).cluster
 }
 
 /// The state of a node that applied this many rounds, each after the first with a record of this size.
 fn snapshot(cluster: ClusterId, rounds: u64, size: usize) -> (SnapshotId, Vec<u8>) {
     let store = Store::open(Arc::new(MemoryEngine::default())).unwrap();
-    let mut machine = Machine::open(store, Catalog::of::<Item>().unwrap()).unwrap();
+    let mut machine = Machine::open(store, Catalog::of::<Item>().unwrap(), Roster::founded([])).unwrap();
     for round in 1..=rounds {
         let item = Item { id: round, name: "n".repeat(size) };
         let entry = if round == 1 { opening(1) } else { putting(round, session(1), round, &item) };
@@ -225,6 +225,6 @@ async fn a_node_that_crashes_while_it_comes_back_comes_back() {
         writing.await.unwrap();
     }
     cluster.converged().await.unwrap();
-    assert!(cluster.node(away).status().await.unwrap().role == crate::handle::Role::Voter, "no vote was lost");
+    assert!(cluster.node(away).status().await.unwrap().role == crate::Role::Voter, "no vote was lost");
     cluster.shutdown().await.unwrap();
 }

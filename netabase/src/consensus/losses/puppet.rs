@@ -237,7 +237,7 @@ impl Puppet {
             self.network.request(self.to, Channel::Heartbeat, payload, DEADLINE).await.expect("the node is up");
         match codec::decode(&answer).unwrap() {
             Pulse::Within(Envelope { body, .. }) => body,
-            Pulse::Greeting(_) => panic!("a greeting in answer to a pulse"),
+            other => panic!("not an answer to a pulse: {other:?}"),
         }
     }
 
@@ -343,6 +343,7 @@ impl Script {
                 }
                 return;
             }
+            Pulse::Knock(_) | Pulse::Answered(_) => return,
         };
         reply.send(Bytes::from(codec::encode(&answer).unwrap()));
     }

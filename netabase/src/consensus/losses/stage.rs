@@ -22,7 +22,7 @@ use crate::consensus::message::Greeting;
 use crate::consensus::replica::Replica;
 use crate::handle::Netabase;
 use crate::network::Identity;
-use crate::node::{Assembly, Limits, Node, Tuning, Wire};
+use crate::node::{Assembly, Limits, Node, Origin, Tuning, Wire};
 use crate::schema::{Catalog, RecordId};
 use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
@@ -133,7 +133,7 @@ impl Stage {
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.identities[self.place].clone(),
-            peers: self.voters.iter().map(|peer| (*peer, Vec::new())).collect(),
+            origin: Origin::Founded(self.voters.iter().map(|peer| (*peer, Vec::new())).collect()),
             volume: Arc::new(self.disks.mount()),
             wire: Wire::Joined(network, events),
             store: StoreKind::Redb,
@@ -149,7 +149,7 @@ impl Stage {
     /// A greeting as the voter at `place` says it.
     pub(super) fn greeting(&self, incarnation: Incarnation) -> Greeting {
         Greeting {
-            cluster: ClusterId::of(&self.voters, &self.catalog.fingerprint()),
+            cluster: ClusterId::of(&self.voters, &self.catalog.fingerprint(), &[0; 16]),
             epoch: Epoch(0),
             incarnation,
             founders: self.voters.iter().map(ToString::to_string).collect(),

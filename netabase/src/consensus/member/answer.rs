@@ -31,7 +31,8 @@ pub(super) const SYNC_BYTES_MAX: u64 = 1 << 20;
 impl Member {
     pub(super) fn on_event(&mut self, event: NetworkEvent) -> Result<()> {
         match event {
-            NetworkEvent::Connected(peer) => self.greet(peer),
+            NetworkEvent::Connected(peer) if self.nodes().contains(&peer) => self.greet(peer),
+            NetworkEvent::Connected(_) => {}
             NetworkEvent::Disconnected(peer) => {
                 self.acquaintances.on_disconnected(&peer);
                 self.leadership.on_disconnected(Instant::now(), peer);
@@ -58,11 +59,18 @@ impl Member {
                     answer_with(&self.seat, reply, answer);
                 }
                 Some(ForwardRequest::Read) => self.on_read(reply),
+                Some(ForwardRequest::Weigh { leaving }) => {
+                    let answer = self.on_weigh(&leaving);
+                    answer_with(&self.seat, reply, answer);
+                }
                 None => {}
             },
             Channel::Sync => {
-                if let Some(request) = self.open::<SyncRequest>(&payload) {
-                    self.on_sync(from, request, reply);
+                // Of any epoch: whoever is behind reads its way into this one.
+                if let Ok(envelope) = Envelope::<SyncRequest>::decode(&payload)
+                    && envelope.cluster == self.seat.terms.cluster
+                {
+                    self.on_sync(from, envelope.body, reply);
                 }
             }
             Channel::Heartbeat => {}
@@ -95,15 +103,24 @@ impl Member {
         let envelope = match codec::decode::<Pulse<PulseRequest>>(payload) {
             Ok(Pulse::Greeting(theirs)) => {
                 // They hear who we are also when we do not belong together, so that both can say why.
-                let mine = acquaintance::greeting(&self.seat, &self.founders, &self.schema, &from);
+                let mine = acquaintance::greeting(&self.seat, &self.schema, &from);
                 if let Ok(bytes) = codec::encode(&Pulse::<PulseAnswer>::Greeting(Box::new(mine))) {
                     reply.send(Bytes::from(bytes));
                 }
                 return self.on_greeting(from, &theirs);
             }
+            Ok(Pulse::Knock(knock)) => {
+                self.on_knock(from, &knock, reply);
+                return Ok(());
+            }
             Ok(Pulse::Within(envelope)) if self.seat.belongs(&envelope) && self.acquaintances.knows(&from) => envelope,
+            Ok(Pulse::Within(envelope)) => {
+                self.on_other_epoch(from, &envelope);
+                return Ok(());
+            }
             _ => return Ok(()),
         };
+        self.on_started(from);
         let now = Instant::now();
         let answer = match envelope.body {
             PulseRequest::Beat { ballot, decided, held } => {
@@ -138,6 +155,21 @@ impl Member {
         Ok(())
     }
 
+    /// A pulse of another epoch of this cluster: one of the two is behind, and hears of it by a greeting.
+    fn on_other_epoch(&mut self, from: PeerId, envelope: &Envelope<PulseRequest>) {
+        let is_behind = envelope.epoch < self.seat.terms.epoch;
+        if envelope.cluster != self.seat.terms.cluster || !self.acquaintances.knows(&from) {
+            return;
+        }
+        if is_behind {
+            self.greet(from);
+        } else {
+            // Its epoch began with a seal that this node has not applied.
+            self.seat.claim(self.seat.replica.applied() + 1);
+            self.fetch.on_progress(self.seat.replica.applied(), self.seat.sought(), Instant::now());
+        }
+    }
+
     fn on_forward(&mut self, commands: Vec<Bytes>) -> ForwardAnswer {
         let now = Instant::now();
         if !matches!(self.leadership.role(), Role::Leading { .. }) {
@@ -145,6 +177,9 @@ impl Member {
         }
         if !self.leadership.is_heard(now) {
             return ForwardAnswer::NoQuorum;
+        }
+        if self.proposer.is_sealing() {
+            return ForwardAnswer::Overloaded;
         }
         let bytes_max = self.seat.terms.entry_bytes_max;
         // An entry over the limit is accepted by nobody, and its round could never be closed.
@@ -156,6 +191,10 @@ impl Member {
         let Ok(commands) = commands.into_iter().map(EncodedCommand::check).collect::<Result<Vec<_>, _>>() else {
             return ForwardAnswer::Overloaded;
         };
+        // A seal is the leader's own to propose.
+        if commands.iter().any(EncodedCommand::is_seal) {
+            return ForwardAnswer::Overloaded;
+        }
         match self.proposer.push(commands.into_iter()) {
             Ok(()) => ForwardAnswer::Taken,
             Err(_) => ForwardAnswer::Overloaded,
@@ -193,7 +232,7 @@ impl Member {
 
     /// Says who we are to a peer whose connection opened.
     fn greet(&self, peer: PeerId) {
-        let mine = acquaintance::greeting(&self.seat, &self.founders, &self.schema, &peer);
+        let mine = acquaintance::greeting(&self.seat, &self.schema, &peer);
         let Ok(payload) = codec::encode(&Pulse::<PulseRequest>::Greeting(Box::new(mine))) else { return };
         let answer = self.seat.network.request(peer, Channel::Heartbeat, payload.into(), GREETING_TIMEOUT);
         let reports = self.reports.clone();
@@ -208,10 +247,9 @@ impl Member {
 
     /// A greeting that got lost is said again.
     pub(super) fn greet_again(&self) {
-        for peer in self.seat.terms.voters.iter() {
-            let missing = *peer != self.seat.terms.me && !self.acquaintances.knows(peer);
-            if missing && self.seat.network.is_connected(*peer) {
-                self.greet(*peer);
+        for peer in self.nodes() {
+            if !self.acquaintances.knows(&peer) && self.seat.network.is_connected(peer) {
+                self.greet(peer);
             }
         }
     }

@@ -51,7 +51,7 @@ impl Member {
             for reader in self.reads.take_waiting(|_| true) {
                 answer_reader(&self.seat, reader, Err(Unread::NoQuorum(self.submitter.no_quorum())));
             }
-        } else if self.reads.is_due(now) {
+        } else if self.reads.is_due(now) && !self.seat.may_be_sealed() {
             self.confirm(ballot);
         }
     }
@@ -101,7 +101,8 @@ impl Member {
     pub(super) fn vouch(&self, from: &PeerId, ballot: Ballot, incarnation: Incarnation) -> Option<PulseAnswer> {
         let votes = self.life.is_some() && !self.seat.is_muted() && self.seat.log.failure().is_none();
         let asks = self.seat.terms.voters.owner(ballot) == Some(from) && !self.seat.is_other_life(from, incarnation);
-        (votes && asks).then(|| PulseAnswer::Confirm { promised: self.seat.spoken() })
+        // Where a seal may have been chosen, another epoch may have a leader by now.
+        (votes && asks && !self.seat.may_be_sealed()).then(|| PulseAnswer::Confirm { promised: self.seat.spoken() })
     }
 
     /// A follower asks on behalf of all its readers; those that asked it look for the leader elsewhere.

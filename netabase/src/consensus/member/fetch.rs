@@ -141,7 +141,7 @@ impl Member {
 
     /// Asks a peer for the rows after the last applied round.
     pub(super) fn start_fetch(&mut self, now: Instant) {
-        if self.fetch.running || self.is_installing() {
+        if self.fetch.running || self.awaits_snapshot() {
             return;
         }
         let Some(peer) = self.whom_to_ask(now) else {
@@ -178,8 +178,10 @@ impl Member {
 
     /// Those that are known and connected.
     pub(super) fn peers_to_ask(&self) -> Vec<PeerId> {
-        let greeted = |peer: &PeerId| self.acquaintances.knows(peer) && self.seat.network.is_connected(*peer);
-        self.seat.terms.voters.iter().copied().filter(greeted).collect()
+        let connected = |peer: &PeerId| self.seat.network.is_connected(*peer);
+        let mut peers: Vec<PeerId> = self.acquaintances.all().copied().filter(connected).collect();
+        peers.sort_unstable();
+        peers
     }
 
     pub(super) fn on_fetched(&mut self, now: Instant, fetched: Fetched) -> Result<()> {
@@ -205,7 +207,7 @@ impl Member {
         } else {
             self.fetch.fruitless += 1;
             self.fetch.empty += usize::from(fetched.answered && !fetched.compacted);
-            if self.fetch.empty >= self.seat.terms.voters.len() {
+            if self.fetch.empty > self.acquaintances.all().count() {
                 // Everyone was asked: if it is true after all, somebody will say so again.
                 self.seat.forget_claims();
                 self.fetch.empty = 0;
@@ -244,10 +246,10 @@ impl Member {
         });
     }
 
-    /// Through which round every voter's store is durable, as far as this leader heard.
+    /// Through which round the store of every node is durable, as far as this leader heard.
     pub(super) fn count_held(&self) -> Round {
-        let others = self.seat.terms.voters.iter().filter(|peer| **peer != self.seat.terms.me);
-        let others = others.map(|peer| self.durable.get(peer).copied().unwrap_or(0)).min();
+        let others = self.holders().into_iter();
+        let others = others.map(|peer| self.progress.get(&peer).map_or(0, |progress| progress.durable)).min();
         others.unwrap_or(Round::MAX).min(self.durable_round())
     }
 
@@ -274,7 +276,9 @@ async fn ask(seat: &Seat, peer: PeerId) -> Option<Page> {
     let from = seat.replica.applied() + 1;
     let payload = seat.envelope(SyncRequest::Rows { from, bytes_max: SYNC_BYTES_MAX }).encode().ok()?;
     let answer = seat.network.request(peer, Channel::Sync, payload, FETCH_TIMEOUT).await.ok()?;
-    let envelope = Envelope::<SyncAnswer>::decode(&answer).ok().filter(|envelope| seat.belongs(envelope))?;
+    // Of any epoch: rows are how one gets from one into the next.
+    let envelope = Envelope::<SyncAnswer>::decode(&answer).ok()?;
+    let envelope = Some(envelope).filter(|envelope| envelope.cluster == seat.terms.cluster)?;
     let (rows, through) = match envelope.body {
         SyncAnswer::Rows { rows, through } => (rows, through),
         SyncAnswer::Compacted { through } => {
@@ -304,5 +308,5 @@ async fn apply(seat: &Seat, acceptor: Option<&Acceptor>, rows: Vec<AcceptedRow>)
 
 /// Without a keeper nothing else applies entries.
 fn apply_directly(seat: &Seat, round: Round, entry: &Entry) -> Result<(), ReplicaFailed> {
-    if round == seat.replica.applied() + 1 { seat.replica.apply_next(entry) } else { Ok(()) }
+    if round == seat.replica.applied() + 1 { seat.replica.apply_next(seat.terms.epoch, entry) } else { Ok(()) }
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use super::receive::{self, NotReceived, Received};
 use super::report::Report;
 use super::{Member, copy};
+use crate::consensus::id::Epoch;
 use crate::consensus::log::Mirror;
 use crate::consensus::seat::Seat;
 use crate::consensus::vault::{Installation, Vault};
@@ -43,6 +44,7 @@ impl Member {
         peers.extend(self.peers_to_ask().into_iter().filter(|other| *other != peer));
         let (seat, vault, reports) = (Arc::clone(&self.seat), Arc::clone(&self.vault), self.reports.clone());
         let above = seat.replica.applied();
+        self.receiving = true;
         tokio::task::spawn_local(async move {
             let received = receive::receive(&seat, &vault, &peers, above).await;
             let _ = reports.send(Report::Received(received)).await;
@@ -50,13 +52,12 @@ impl Member {
     }
 
     pub(super) fn on_received(&mut self, now: Instant, received: Result<Received, NotReceived>) {
+        self.receiving = false;
         match received {
-            Ok(received) if received.id.round > self.seat.replica.applied() => {
+            Ok(received) => {
                 self.installing = Installing::Built(received);
                 self.install_if_ready();
             }
-            // The rows came by another way meanwhile.
-            Ok(_) => self.fetch.end(now),
             Err(reason) => {
                 tracing::warn!(%reason, "this node stays behind for now");
                 self.fetch.end(now + PAUSE);
@@ -69,10 +70,20 @@ impl Member {
         !matches!(self.installing, Installing::No)
     }
 
+    /// Whether this node gets what it misses as a snapshot.
+    pub(super) fn awaits_snapshot(&self) -> bool {
+        self.receiving || self.is_installing()
+    }
+
     pub(super) fn install_if_ready(&mut self) {
         let Installing::Built(received) = self.installing else { return };
         if self.flushing {
             return;
+        }
+        if received.id.round <= self.seat.replica.applied() {
+            // The rows came by another way meanwhile.
+            self.installing = Installing::No;
+            return self.fetch.end(Instant::now());
         }
         self.installing = Installing::Running;
         self.caught_up_by = Some(received);
@@ -110,14 +121,16 @@ impl Member {
         }
     }
 
-    /// Wakes the keeper as after a restart (D7).
+    /// Wakes the keeper as after a restart (D7), unless that was done because the snapshot is of a later epoch.
     pub(super) async fn wake_after_install(&mut self) -> Result<()> {
         if !matches!(self.installing, Installing::Done) {
             return Ok(());
         }
         self.installing = Installing::No;
         self.seat.open_gate();
-        self.revive().await?;
+        if self.life.is_none() {
+            self.revive().await?;
+        }
         // Outcomes of the rounds that were left out are in the sessions: whoever asks again hears them.
         self.submitter.send_all_again();
         Ok(())
@@ -131,10 +144,10 @@ async fn install(seat: &Seat, vault: Arc<dyn Vault>, received: Received) -> Resu
     let round = received.id.round;
     let (chosen, ballot) = seat.log.durable(|log| (Mirror::chosen(log), Mirror::ballot(log)));
     let installing = Arc::clone(&vault);
-    let installation = Installation { round, chosen, ballot };
+    let installation = Installation { round, epoch: seat.terms.epoch, chosen, ballot };
     let machine =
         tokio::task::spawn_blocking(move || installing.install(installation)).await.map_err(|_| Error::ShutDown)??;
-    seat.log.install(round).await.map_err(|_| failed())?;
+    seat.log.install(Epoch(machine.roster().epoch), round).await.map_err(|_| failed())?;
     tokio::task::spawn_blocking(move || vault.finish()).await.map_err(|_| Error::ShutDown)??;
     Ok(machine)
 }

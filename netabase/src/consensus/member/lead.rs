@@ -54,12 +54,13 @@ impl Member {
 
     fn beat(&self, request: PulseRequest) {
         let Ok(payload) = codec::encode(&Pulse::Within(self.seat.envelope(request))).map(Bytes::from) else { return };
-        for &peer in self.seat.terms.voters.iter().filter(|peer| **peer != self.seat.terms.me) {
+        let epoch = self.seat.terms.epoch;
+        for peer in self.audience() {
             let answer = self.seat.network.request(peer, Channel::Heartbeat, payload.clone(), PULSE_TIMEOUT);
             let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());
             tokio::task::spawn_local(async move {
-                if let Some(PulseAnswer::Beat { promised, durable, .. }) = pulse(&seat, answer.await) {
-                    let _ = reports.send(Report::Beaten { peer, promised, durable }).await;
+                if let Some(PulseAnswer::Beat { promised, applied, durable }) = pulse(&seat, answer.await) {
+                    let _ = reports.send(Report::Beaten { epoch, peer, promised, applied, durable }).await;
                 }
             });
         }
@@ -76,20 +77,21 @@ impl Member {
             return;
         };
         let mut asked = Vec::new();
+        let epoch = self.seat.terms.epoch;
         for &peer in self.seat.terms.voters.iter().filter(|peer| **peer != self.seat.terms.me) {
             let answer = self.seat.network.request(peer, Channel::Heartbeat, payload.clone(), PULSE_TIMEOUT);
             let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());
             asked.push(async move {
                 if let Some(PulseAnswer::Suspect { agrees, decided }) = pulse(&seat, answer.await) {
                     seat.claim(decided);
-                    let _ = reports.send(Report::Agreement { agrees }).await;
+                    let _ = reports.send(Report::Agreement { epoch, agrees }).await;
                 }
             });
         }
         let reports = self.reports.clone();
         tokio::task::spawn_local(async move {
             futures::future::join_all(asked).await;
-            let _ = reports.send(Report::QuestionOver).await;
+            let _ = reports.send(Report::QuestionOver { epoch }).await;
         });
     }
 
@@ -162,6 +164,10 @@ impl Member {
         if !self.leadership.is_heard(now) {
             // What may have been proposed keeps waiting for its outcome; the rest is told at once.
             self.submitter.fail_unproposed();
+            return;
+        }
+        if self.proposer.is_sealing() {
+            // What comes now goes out in the next epoch.
             return;
         }
         loop {

@@ -10,7 +10,7 @@ use super::fetch::Fetched;
 use super::receive::{NotReceived, Received};
 use crate::consensus::acquaintance::Verdict;
 use crate::consensus::election::Elected;
-use crate::consensus::id::{Ballot, Incarnation, Round};
+use crate::consensus::id::{Ballot, Epoch, Incarnation, Round};
 use crate::consensus::keeper::Appended;
 use crate::consensus::message::{ForwardAnswer, Greeting};
 use crate::consensus::submit::Outgoing;
@@ -26,12 +26,12 @@ pub(crate) enum Report {
     Elected { life: u64, outcome: Result<Elected, Appended> },
     /// An append of this life returned.
     Appended { life: u64, ticket: u64, appended: Appended },
-    /// A voter answered the beat.
-    Beaten { peer: PeerId, promised: Ballot, durable: Round },
-    /// A voter answered the question whether it hears a leader.
-    Agreement { agrees: bool },
+    /// A voter or a learner answered the beat of this epoch.
+    Beaten { epoch: Epoch, peer: PeerId, promised: Ballot, applied: Round, durable: Round },
+    /// A voter answered the question whether it hears a leader, in this epoch.
+    Agreement { epoch: Epoch, agrees: bool },
     /// Every answer to the question is in.
-    QuestionOver,
+    QuestionOver { epoch: Epoch },
     /// The leader took forwarded commands, or did not.
     Forwarded { outgoing: Vec<Outgoing>, answer: Result<ForwardAnswer, RequestError> },
     /// A voter answered a confirm, from this life of its directory, or did not.
@@ -42,6 +42,8 @@ pub(crate) enum Report {
     Greeted { peer: PeerId, greeting: Box<Greeting> },
     /// Chosen rows came from a peer and are applied.
     Fetched(Fetched),
+    /// What this node had to say of itself is said, or was not taken.
+    Presented,
     /// The store was synced.
     Flushed(Result<FlushDone>),
     /// The state was copied for peers.
@@ -67,20 +69,18 @@ impl Member {
                 }
             }
             Report::Elected { .. } | Report::Appended { .. } => {}
-            Report::Beaten { peer, promised, durable } => {
-                self.durable.insert(peer, durable);
-                // A promise that cannot be is no answer, and no reason to give way.
-                if self.seat.hear_of(promised).is_ok() && self.leadership.on_beat_answer(now, peer, promised) {
-                    // A voter promised somebody else: only a campaign under a greater ballot brings it back.
-                    self.step_down(now);
-                }
+            Report::Beaten { epoch, peer, promised, applied, durable } if epoch == self.seat.terms.epoch => {
+                self.on_beaten(now, peer, promised, applied, durable);
             }
-            Report::Agreement { agrees } => {
+            Report::Agreement { epoch, agrees } if epoch == self.seat.terms.epoch => {
                 if agrees && self.leadership.on_agreement() {
                     self.start_election(now);
                 }
             }
-            Report::QuestionOver => self.leadership.on_question_over(now),
+            Report::QuestionOver { epoch } if epoch == self.seat.terms.epoch => {
+                self.leadership.on_question_over(now);
+            }
+            Report::Beaten { .. } | Report::Agreement { .. } | Report::QuestionOver { .. } => {}
             Report::Forwarded { outgoing, answer } => {
                 self.forwarding = self.forwarding.saturating_sub(1);
                 match answer {
@@ -90,7 +90,12 @@ impl Member {
                         self.submitter.fail_unproposed();
                         self.hold_forwards(now);
                     }
-                    Ok(ForwardAnswer::NotLeader { .. } | ForwardAnswer::Overloaded | ForwardAnswer::Index(_))
+                    Ok(
+                        ForwardAnswer::NotLeader { .. }
+                        | ForwardAnswer::Overloaded
+                        | ForwardAnswer::Index(_)
+                        | ForwardAnswer::Refused { .. },
+                    )
                     | Err(
                         RequestError::NotConnected
                         | RequestError::TooLarge { .. }
@@ -113,6 +118,7 @@ impl Member {
             Report::ChunkRead { bad } => self.on_chunk_read(bad),
             Report::Received(received) => self.on_received(now, received),
             Report::Installed(installed) => self.on_installed(now, installed)?,
+            Report::Presented => self.on_presented(now),
             Report::Flushed(done) => {
                 self.flushing = false;
                 let retired = self.seat.replica.machine().end_flush(done?)?;
@@ -126,10 +132,13 @@ impl Member {
 
     pub(super) fn on_greeting(&mut self, peer: PeerId, theirs: &Greeting) -> Result<()> {
         let seat = Arc::clone(&self.seat);
-        let mine = crate::consensus::acquaintance::greeting(&seat, &self.founders, &self.schema, &peer);
+        let mine = crate::consensus::acquaintance::greeting(&seat, &self.schema, &peer);
         match self.acquaintances.on_greeting(&seat, &mine, peer, theirs) {
             Verdict::Welcome => {
                 self.troubles.remove(&peer);
+                if theirs.epoch == self.seat.terms.epoch {
+                    self.on_started(peer);
+                }
             }
             Verdict::Stranger(trouble) => {
                 if self.troubles.insert(peer, Arc::clone(&trouble)).is_none() {

@@ -18,6 +18,10 @@ const BEFORE: u64 = 3;
 const VOTED: u64 = 15;
 const BALLOT: u64 = 9;
 
+fn founders() -> Roster {
+    Roster::founded([])
+}
+
 fn catalog() -> Catalog {
     Catalog::of::<Item>().expect("a schema")
 }
@@ -47,7 +51,7 @@ fn flush(machine: &mut Machine) {
 
 fn machine(volume: &dyn Volume, kind: StoreKind) -> Machine {
     let store = Store::open(volume.open_store(kind).expect("a store")).expect("a sound store");
-    Machine::open(store, catalog()).expect("a machine")
+    Machine::open(store, catalog(), founders()).expect("a machine")
 }
 
 fn advance(machine: &mut Machine, round: u64) {
@@ -70,7 +74,7 @@ fn snapshot() -> (SnapshotId, Vec<u8>, crate::machine::StateHash) {
 }
 
 fn open_log(volume: &dyn Volume) -> Log {
-    Log::open(volume.open_log().expect("a database"), OWNER, Epoch(0)).expect("its owner's")
+    Log::open(volume.open_log().expect("a database"), OWNER).expect("its owner's")
 }
 
 /// Its writer has let go of the disk when this resolves: the next one must not find it there.
@@ -98,8 +102,8 @@ async fn behind(kind: StoreKind) -> Disks {
 /// Everything from the first piece to the removal of the marker.
 async fn run(disks: &Disks, kind: StoreKind, id: SnapshotId, bytes: &[u8]) -> Result<Machine> {
     let volume: Arc<dyn Volume> = Arc::new(disks.mount());
-    let log = Log::open(volume.open_log()?, OWNER, Epoch(0))?;
-    let installed = run_with(&Files::new(volume, kind, catalog(), CLUSTER), &log, id, bytes).await;
+    let log = Log::open(volume.open_log()?, OWNER)?;
+    let installed = run_with(&Files::new(volume, kind, catalog(), CLUSTER, founders()), &log, id, bytes).await;
     close(log).await;
     installed
 }
@@ -113,8 +117,8 @@ async fn run_with(files: &Files, log: &Log, id: SnapshotId, bytes: &[u8]) -> Res
     drop(incoming);
     files.build(id).map_err(|error| Error::Storage { reason: error.to_string(), source: None })?;
     let (chosen, ballot) = log.durable(|log| (log.chosen(), log.ballot()));
-    let machine = files.install(Installation { round: id.round, chosen, ballot })?;
-    log.install(id.round).await.map_err(|_| Error::ShutDown)?;
+    let machine = files.install(Installation { round: id.round, epoch: Epoch(0), chosen, ballot })?;
+    log.install(Epoch(0), id.round).await.map_err(|_| Error::ShutDown)?;
     files.finish()?;
     Ok(machine)
 }
@@ -130,7 +134,7 @@ async fn restart(disks: &Disks, kind: StoreKind) -> Machine {
     }
     if let Some(installation) = installing {
         assert_eq!(machine.applied(), installation.round);
-        log.install(installation.round).await.expect("a sound disk");
+        log.install(Epoch(0), installation.round).await.expect("a sound disk");
         finish(&volume).expect("a sound disk");
     }
     let (chosen, ballot) = log.durable(|log| (log.chosen(), log.ballot()));
@@ -195,17 +199,18 @@ async fn a_crash_is_completed_in_memory_too() {
 async fn a_log_that_is_older_than_when_the_installation_began_is_noticed() {
     let disks = behind(StoreKind::Redb).await;
     let log = open_log(&disks.mount());
-    let (round, chosen, ballot) = (SNAPSHOT, BEFORE, BALLOT);
-    assert!(!is_older(&log, SNAPSHOT, Some(Installation { round, chosen, ballot })));
-    assert!(is_older(&log, SNAPSHOT, Some(Installation { round, chosen: BEFORE + 1, ballot })));
-    assert!(is_older(&log, SNAPSHOT, Some(Installation { round, chosen, ballot: BALLOT + 1 })));
+    let then = Installation { round: SNAPSHOT, epoch: Epoch(0), chosen: BEFORE, ballot: BALLOT };
+    assert!(!is_older(&log, SNAPSHOT, Some(then)));
+    assert!(is_older(&log, SNAPSHOT, Some(Installation { chosen: BEFORE + 1, ..then })));
+    assert!(is_older(&log, SNAPSHOT, Some(Installation { ballot: BALLOT + 1, ..then })));
+    assert!(is_older(&log, SNAPSHOT, Some(Installation { epoch: Epoch(1), ..then })));
     assert!(is_older(&log, SNAPSHOT, None));
 }
 
 #[test]
 fn what_is_not_what_was_asked_for_is_thrown_away() {
     let (id, bytes, _) = snapshot();
-    let files = |cluster| Files::new(Arc::new(Disks::new().mount()), StoreKind::Redb, catalog(), cluster);
+    let files = |cluster| Files::new(Arc::new(Disks::new().mount()), StoreKind::Redb, catalog(), cluster, founders());
     let build = |files: &Files, id: SnapshotId, bytes: &[u8]| {
         let mut incoming = files.receive(id).expect("a sound disk");
         incoming.append(bytes).expect("a sound disk");
@@ -227,7 +232,7 @@ fn what_is_not_what_was_asked_for_is_thrown_away() {
 fn what_was_received_is_gone_on_with_as_far_as_it_is_synced() {
     let disks = Disks::new();
     let id = SnapshotId { round: 5, hash: [3; 32], bytes: 40 << 20 };
-    let files = |disks: &Disks| Files::new(Arc::new(disks.mount()), StoreKind::Redb, catalog(), CLUSTER);
+    let files = |disks: &Disks| Files::new(Arc::new(disks.mount()), StoreKind::Redb, catalog(), CLUSTER, founders());
     let piece = vec![5; CHUNK_BYTES];
     let mut incoming = files(&disks).receive(id).expect("a sound disk");
     (0..20).for_each(|_| incoming.append(&piece).expect("a sound disk"));

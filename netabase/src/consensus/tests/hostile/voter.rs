@@ -69,7 +69,7 @@ impl Papers {
         let voters = Voters::new(founders);
         Papers {
             me,
-            cluster: ClusterId::of(&voters, &catalog.fingerprint()),
+            cluster: ClusterId::of(&voters, &catalog.fingerprint(), &[0; 16]),
             incarnation: Incarnation::random(),
             founders: voters.iter().map(ToString::to_string).collect(),
             schema: catalog.summary(),
@@ -308,6 +308,7 @@ fn understood(channel: Channel, payload: &[u8]) -> Asked {
         Channel::Heartbeat => match codec::decode::<Pulse<PulseRequest>>(payload).unwrap() {
             Pulse::Greeting(_) => Asked::Greeting,
             Pulse::Within(envelope) => Asked::Pulse(envelope.body),
+            other => panic!("a voter is asked {other:?}"),
         },
     }
 }
