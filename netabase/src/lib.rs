@@ -55,7 +55,7 @@ pub use schema::{
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{
-        Answer, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Start, StateHash, Status,
+        Answer, Backup, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Start, StateHash, Status,
         Tx, Watch,
     },
     node::{Invite, Limits, Role, Tuning},

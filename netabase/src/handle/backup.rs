@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::Netabase;
 use crate::error::{Error, Result};
-use crate::node::backup;
-use crate::schema::Schema;
+use crate::node::{backup, restore};
+use crate::schema::{Catalog, Schema};
 
 /// A backup that was written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,15 +47,16 @@ impl<S: Schema> Netabase<S> {
     /// # }
     /// ```
     pub async fn backup(&self, path: impl AsRef<Path>) -> Result<Backup> {
-        let replica = self.node.replica()?;
-        let mut durable = replica.follow_durable();
-        let round = replica.applied();
+        let (round, mut durable) = {
+            let replica = self.node.replica()?;
+            (replica.applied(), replica.follow_durable())
+        };
         // What was acknowledged is in the log; the store follows within a second or so.
-        if durable.wait_for(|durable| *durable >= round).await.is_err() {
-            return Err(self.node.failure().unwrap_or(Error::ShutDown));
+        tokio::select! {
+            _ = durable.wait_for(|durable| *durable >= round) => {}
+            () = self.node.ended() => return Err(self.node.failure().unwrap_or(Error::ShutDown)),
         }
-        let state = replica.machine().durable_state();
-        drop(replica);
+        let state = self.node.replica()?.machine().durable_state();
         let (path, node) = (path.as_ref().to_owned(), Arc::clone(&self.node));
         let wanted = Wanted(Arc::new(AtomicBool::new(true)));
         let asked = Arc::clone(&wanted.0);
@@ -68,6 +69,45 @@ impl<S: Schema> Netabase<S> {
     }
 }
 
+impl<S: Schema> Netabase<S> {
+    /// Makes a new directory that holds what a backup does, for [`Netabase::start`] to resume: a cluster of one, with its own
+    /// identity and its own id, so that it can never be taken for the cluster that was backed up. Others join it by invite.
+    ///
+    /// It goes on at the backup's round: records keep the rounds of their last writes, the change table is there, and named
+    /// calls ([`Netabase::request_id`]) are still known, so that they are not done twice. Sessions and the list of members
+    /// are not taken over. Records are stored with [`StoreKind::Redb`](crate::StoreKind::Redb).
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when the directory is there and not empty, or the file is no backup;
+    /// [`Error::SchemaMismatch`] when it was made with another schema; [`Error::Storage`] when it is damaged, or cannot be
+    /// read or written. Nothing is left of the directory then.
+    ///
+    /// ```
+    /// use netabase::prelude::*;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+    /// # struct Account { #[netabase(key)] id: u64, balance: i64 }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> netabase::Result<()> {
+    /// # let directory = tempfile::tempdir().expect("a temporary directory");
+    /// # let (data, backup) = (directory.path().join("a"), directory.path().join("bank.backup"));
+    /// let db = Netabase::<Account>::start().data_dir(&data).await?;
+    /// db.put_record(Account { id: 1, balance: 10 }).await?;
+    /// db.backup(&backup).await?;
+    /// db.shutdown().await?;
+    ///
+    /// let restored = directory.path().join("restored");
+    /// Netabase::<Account>::restore(&backup, &restored).await?;
+    /// let db = Netabase::<Account>::start().data_dir(&restored).await?;
+    /// assert_eq!(db.get_record::<Account>(1).await?.map(|account| account.balance), Some(10));
+    /// # db.shutdown().await
+    /// # }
+    /// ```
+    pub async fn restore(backup: impl AsRef<Path>, data_dir: impl AsRef<Path>) -> Result<()> {
+        restore(backup.as_ref(), data_dir.as_ref(), Catalog::of::<S>()?).await
+    }
+}
+
 /// Whether somebody still waits for the backup.
 struct Wanted(Arc<AtomicBool>);
 
@@ -76,3 +116,6 @@ impl Drop for Wanted {
         self.0.store(false, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,11 +8,13 @@
 //! says why to everybody who waits for it, and its records stay readable. Used by the handle and by `testing`.
 
 mod assemble;
+pub(crate) mod backup;
 mod card;
 mod invite;
 mod join;
 mod options;
 mod reform;
+mod restore;
 mod role;
 mod space;
 mod thread;
@@ -25,6 +27,7 @@ pub(crate) use self::join::{Door, origin_of};
 pub(crate) use self::options::Options;
 pub use self::options::{Limits, Tuning};
 pub use self::role::Role;
+pub(crate) use self::restore::restore;
 pub(crate) use self::thread::Node;
 pub(crate) use self::volume::Directory;
 #[cfg(any(test, feature = "testing"))]

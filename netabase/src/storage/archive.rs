@@ -221,6 +221,7 @@ pub(crate) struct Unpacking<'f> {
     hasher: blake3::Hasher,
     last: Bytes,
     rows: u64,
+    left_out: &'static [u8],
     header: Header,
 }
 
@@ -230,7 +231,7 @@ impl<'f> Unpacking<'f> {
         let header = Header { rows: 0, cluster: [0; 16], round: 0, descriptor: Vec::new() };
         let (piece, last) = (Vec::new(), Bytes::new());
         let (bytes, hasher) = (file.len()?, blake3::Hasher::new());
-        let mut reader = Unpacking { file, piece, taken: 0, read: 0, bytes, hasher, last, rows: 0, header };
+        let mut reader = Unpacking { file, piece, taken: 0, read: 0, bytes, hasher, last, rows: 0, left_out: &[], header };
         let head: [u8; HEAD_BYTES] = reader.array()?;
         let [magic @ .., _, _, _, _, _, _, _, _] = head;
         if magic != *MAGIC {
@@ -251,6 +252,16 @@ impl<'f> Unpacking<'f> {
             return Err(ArchiveError::Foreign(format!("its rows have format {theirs}, this version reads {ours}")));
         }
         Ok(reader)
+    }
+
+    /// What the file says of itself; to be believed once everything was read.
+    pub(crate) fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// Without the rows of these spaces.
+    pub(crate) fn leaving_out(self, spaces: &'static [u8]) -> Self {
+        Unpacking { left_out: spaces, ..self }
     }
 
     /// The next row; `None` once everything was read and the hash is right.
@@ -328,6 +339,9 @@ impl<'f> Unpacking<'f> {
     ) -> Result<Header, ArchiveError> {
         let (mut batch, mut bytes, mut batches) = (Vec::new(), 0, 0);
         while let Some((key, value)) = self.next_row()? {
+            if key.first().is_some_and(|space| self.left_out.contains(space)) {
+                continue;
+            }
             bytes += key.len() + value.len();
             batch.push((key, Some(value)));
             if bytes >= BATCH_BYTES {

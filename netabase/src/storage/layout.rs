@@ -32,7 +32,7 @@ pub(crate) const SPACE_SESSION: u8 = 0x03;
 pub(crate) const SPACE_REQUEST: u8 = 0x04;
 const SPACE_INDEX: u8 = 0x02;
 const SPACE_CHANGE: u8 = 0x05;
-const SPACE_ROSTER: u8 = 0x06;
+pub(crate) const SPACE_ROSTER: u8 = 0x06;
 const SPACE_META: u8 = 0x0f;
 
 /// `FORMAT` as BE4.

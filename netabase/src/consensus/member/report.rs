@@ -121,7 +121,7 @@ impl Member {
             Report::Presented => self.on_presented(now),
             Report::Flushed(done) => {
                 self.flushing = false;
-                let retired = self.seat.replica.machine().end_flush(done?)?;
+                let retired = self.seat.replica.end_flush(done?)?;
                 // Freeing the rows takes milliseconds that nobody should wait for.
                 tokio::task::spawn_blocking(move || drop(retired));
                 self.install_if_ready();
