@@ -22,8 +22,9 @@ use crate::error::{Error, Result};
 use crate::machine::SnapshotId;
 use crate::network::Reply;
 
-/// Whoever fetches or installs a snapshot shows up more often than this.
+/// Whoever fetches or installs a snapshot shows up more often than this, and who only needs the rows behind it than that.
 const IDLE: Duration = Duration::from_secs(60);
+const IDLE_INSTALLED: Duration = Duration::from_secs(5);
 /// However slow it is fetched, the log is kept for it no longer, and not in more bytes than this.
 const PIN_TIME_MAX: Duration = Duration::from_secs(2 * 60 * 60);
 const PIN_BYTES_MAX: u64 = 1 << 30;
@@ -49,7 +50,25 @@ struct Copy {
     export: Export,
     made: Instant,
     /// Who needs it, and when each was last heard. Before anybody has come back for it: whoever asked for it to be made.
-    users: HashMap<PeerId, Instant>,
+    users: HashMap<PeerId, User>,
+}
+
+/// A peer that needs the copy, or its log.
+#[derive(Clone, Copy, Debug)]
+struct User {
+    heard: Instant,
+    /// Whether it has got as far as the copy.
+    installed: bool,
+}
+
+impl User {
+    fn new(heard: Instant) -> Self {
+        User { heard, installed: false }
+    }
+
+    fn is_idle(self, now: Instant) -> bool {
+        now >= self.heard + if self.installed { IDLE_INSTALLED } else { IDLE }
+    }
 }
 
 impl Serving {
@@ -58,10 +77,13 @@ impl Serving {
         self.making.or(self.copy.as_ref().map(|copy| copy.export.id.round))
     }
 
-    /// A peer that needs the copy was heard.
-    pub(super) fn keep_for(&mut self, peer: PeerId, now: Instant) {
-        if let Some(heard) = self.copy.as_mut().and_then(|copy| copy.users.get_mut(&peer)) {
-            *heard = now;
+    /// A peer was heard, and maybe how far it is.
+    pub(super) fn keep_for(&mut self, peer: PeerId, applied: Option<Round>, now: Instant) {
+        let Some(copy) = &mut self.copy else { return };
+        let round = copy.export.id.round;
+        if let Some(user) = copy.users.get_mut(&peer) {
+            user.heard = now;
+            user.installed |= applied.is_some_and(|applied| applied >= round);
         }
     }
 
@@ -79,7 +101,7 @@ impl Member {
         let now = Instant::now();
         let answer = match &mut self.serving.copy {
             Some(copy) if copy.export.id.round > above => {
-                copy.users.insert(peer, now);
+                copy.users.insert(peer, User::new(now));
                 SyncAnswer::Snapshot(copy.export.id)
             }
             // A later one is made once nobody needs the one that is there; this peer does not.
@@ -116,7 +138,7 @@ impl Member {
         match export {
             Ok(export) => {
                 self.serving.failed = None;
-                self.serving.copy = Some(Copy { export, made: now, users: HashMap::from([(peer, now)]) });
+                self.serving.copy = Some(Copy { export, made: now, users: HashMap::from([(peer, User::new(now))]) });
             }
             Err(error) => {
                 tracing::warn!(%error, "the state cannot be copied for a peer");
@@ -177,7 +199,7 @@ impl Member {
     /// Removes the copy when nobody has needed it for a while, or it has been needed for too long.
     pub(super) fn end_serving(&mut self, now: Instant) {
         let Some(copy) = &mut self.serving.copy else { return };
-        copy.users.retain(|_, heard| now < *heard + IDLE);
+        copy.users.retain(|_, user| !user.is_idle(now));
         let too_much = self.seat.log.bytes_above(copy.export.id.round) > PIN_BYTES_MAX;
         if copy.users.is_empty() || now > copy.made + PIN_TIME_MAX || too_much {
             tracing::info!(round = copy.export.id.round, too_much, "the copy of the state for peers is removed");
