@@ -55,8 +55,8 @@ pub use schema::{
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{
-        Answer, Backup, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Start, StateHash, Status,
-        Tx, Watch,
+        Answer, Backup, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Start, StateHash,
+        Status, Tx, Watch,
     },
     node::{Invite, Limits, Role, Tuning},
 };

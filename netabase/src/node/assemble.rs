@@ -14,8 +14,8 @@ use super::vault;
 use super::volume::Volume;
 use crate::command::{EntryIds, Life, entry_bytes_max};
 use crate::consensus::{
-    Addresses, Admission, Charter, ClusterId, Epoch, Installation, Keepsake, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue,
-    Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
+    Addresses, Admission, Charter, ClusterId, Epoch, Installation, Keepsake, Log, Member, OPEN_ROUNDS_MAX, Owner,
+    Parts, ReadQueue, Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
 };
 use crate::entropy;
 use crate::error::{Error, Result};
@@ -188,11 +188,7 @@ impl Assembly {
     ) -> Result<Opened> {
         let alone = machine.roster().voters.len() == 1;
         let log = match self.open_log(owner) {
-            Ok(log)
-                if is_older(&log, machine.applied(), installing)
-                    && card.lapses == 0
-                    && self.keeps(self.store) =>
-            {
+            Ok(log) if is_older(&log, machine.applied(), installing) && card.lapses == 0 && self.keeps(self.store) => {
                 self.lapse(&mut card, alone, "its consensus log is older than its records")?;
                 log
             }

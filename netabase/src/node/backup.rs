@@ -14,15 +14,21 @@ use crate::storage::archive::{ArchiveError, Packed};
 use crate::storage::{StoreError, file_backend};
 
 /// Writes a backup to a file that must not be there yet. Asks now and then whether to go on.
-pub(crate) fn write(state: &DurableState, cluster: ClusterId, path: &Path, goes_on: &dyn Fn() -> bool) -> Result<Packed> {
+pub(crate) fn write(
+    state: &DurableState,
+    cluster: ClusterId,
+    path: &Path,
+    goes_on: &dyn Fn() -> bool,
+) -> Result<Packed> {
     check_free(path)?;
     let unfinished = Unfinished::beside(path)?;
-    let file = file_backend(unfinished.file.try_clone().map_err(|error| failed(path, error))?).map_err(|error| {
-        match error {
-            StoreError::Locked => refused(path, "another backup is being written there"),
-            other => other.into(),
-        }
-    })?;
+    let file =
+        file_backend(unfinished.file.try_clone().map_err(|error| failed(path, error))?).map_err(
+            |error| match error {
+                StoreError::Locked => refused(path, "another backup is being written there"),
+                other => other.into(),
+            },
+        )?;
     redb::StorageBackend::set_len(&file, 0).map_err(|error| failed(path, error))?;
     let packed = state.pack(cluster.0, &file, goes_on).map_err(|error| match error {
         ArchiveError::Stopped => Error::ShutDown,
@@ -80,5 +86,8 @@ fn refused(path: &Path, why: &str) -> Error {
 }
 
 fn failed(path: &Path, error: std::io::Error) -> Error {
-    Error::storage(format!("the backup `{}` cannot be written: check that disk, its room and its rights", path.display()), error)
+    Error::storage(
+        format!("the backup `{}` cannot be written: check that disk, its room and its rights", path.display()),
+        error,
+    )
 }

@@ -26,8 +26,8 @@ pub use self::invite::Invite;
 pub(crate) use self::join::{Door, origin_of};
 pub(crate) use self::options::Options;
 pub use self::options::{Limits, Tuning};
-pub use self::role::Role;
 pub(crate) use self::restore::restore;
+pub use self::role::Role;
 pub(crate) use self::thread::Node;
 pub(crate) use self::volume::Directory;
 #[cfg(any(test, feature = "testing"))]

@@ -51,16 +51,21 @@ async fn make(backup: &Path, directory: &Path, catalog: Catalog) -> Result<()> {
     drop(log);
     closed.await;
     if followed.is_err() {
-        return Err(Error::Storage { reason: "the consensus log of the new directory cannot be written".into(), source: None });
+        return Err(Error::Storage {
+            reason: "the consensus log of the new directory cannot be written".into(),
+            source: None,
+        });
     }
     volume.write_card(&card.encode()?)
 }
 
 /// Makes the store, and gives its round.
 fn fill(backup: &Path, volume: &dyn Volume, catalog: Catalog) -> Result<u64> {
-    let file = std::fs::OpenOptions::new().read(true).write(true).open(backup).map_err(|error| {
-        Error::storage(format!("the backup `{}` cannot be opened", backup.display()), error)
-    })?;
+    let file = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(backup)
+        .map_err(|error| Error::storage(format!("the backup `{}` cannot be opened", backup.display()), error))?;
     let file = file_backend(file)?;
     let unusable = |error: ArchiveError| unusable(backup, error);
     let rows = Unpacking::begin(&file).map_err(unusable)?;

@@ -325,9 +325,8 @@ impl Volume for Directory {
 
 /// Reads a snapshot into memory.
 pub(crate) fn fill_memory(engine: &MemoryEngine, file: &dyn redb::StorageBackend) -> Result<(), StoreError> {
-    let filled = Unpacking::begin(file).and_then(|rows| {
-        rows.into_engine(engine, Keeper::Node.name().as_bytes(), &|| true)
-    });
+    let filled =
+        Unpacking::begin(file).and_then(|rows| rows.into_engine(engine, Keeper::Node.name().as_bytes(), &|| true));
     match filled {
         Ok(_) => Ok(()),
         Err(ArchiveError::Disk(error)) => Err(error.into()),

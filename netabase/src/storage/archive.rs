@@ -231,7 +231,8 @@ impl<'f> Unpacking<'f> {
         let header = Header { rows: 0, cluster: [0; 16], round: 0, descriptor: Vec::new() };
         let (piece, last) = (Vec::new(), Bytes::new());
         let (bytes, hasher) = (file.len()?, blake3::Hasher::new());
-        let mut reader = Unpacking { file, piece, taken: 0, read: 0, bytes, hasher, last, rows: 0, left_out: &[], header };
+        let mut reader =
+            Unpacking { file, piece, taken: 0, read: 0, bytes, hasher, last, rows: 0, left_out: &[], header };
         let head: [u8; HEAD_BYTES] = reader.array()?;
         let [magic @ .., _, _, _, _, _, _, _, _] = head;
         if magic != *MAGIC {

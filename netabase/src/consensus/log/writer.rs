@@ -114,11 +114,7 @@ impl Queue {
     }
 }
 
-pub(super) fn spawn(
-    database: Arc<Database>,
-    mirror: Arc<Mutex<Mirror>>,
-    tally: Arc<Mutex<Tally>>,
-) -> Result<Queue> {
+pub(super) fn spawn(database: Arc<Database>, mirror: Arc<Mutex<Mirror>>, tally: Arc<Mutex<Tally>>) -> Result<Queue> {
     let (sender, receiver) = sync_channel(QUEUE_RECORDS);
     let watch = Arc::new(Watch { started: Instant::now(), busy_since: AtomicU64::new(0), failure: OnceLock::new() });
     let (alive, ended) = watch::channel(());

@@ -128,10 +128,7 @@ fn brief() -> Tuning {
 
 /// Waits until no other node's log has what this one needs next.
 async fn until_out_of_reach(cluster: &Cluster<Item>, needed: u64, others: [usize; 2]) {
-    until(|| {
-        others.iter().all(|other| cluster.replica(*other).log().read_chosen(needed, 0).unwrap().is_empty())
-    })
-    .await;
+    until(|| others.iter().all(|other| cluster.replica(*other).log().read_chosen(needed, 0).unwrap().is_empty())).await;
 }
 
 /// Puts records until told to stop, and gives how many.
@@ -179,7 +176,10 @@ async fn comes_back_by_snapshot(store: StoreKind) {
         cluster.restart(place).await.unwrap();
     }
     cluster.converged().await.unwrap();
-    assert_eq!(cluster.node(away).count(Item::all()).await.unwrap(), cluster.node(leader).count(Item::all()).await.unwrap());
+    assert_eq!(
+        cluster.node(away).count(Item::all()).await.unwrap(),
+        cluster.node(leader).count(Item::all()).await.unwrap()
+    );
     cluster.shutdown().await.unwrap();
 }
 
@@ -214,7 +214,8 @@ async fn a_node_that_crashes_while_it_comes_back_comes_back() {
             let fuse = Fuse::of(30 + 61 * seed + 17 * attempt);
             cluster.disks(away).set_fuse(&fuse);
             if cluster.restart(away).await.is_ok() {
-                until(|| fuse.left() == 0 || cluster.replica(away).applied() >= cluster.replica(leader).applied()).await;
+                until(|| fuse.left() == 0 || cluster.replica(away).applied() >= cluster.replica(leader).applied())
+                    .await;
             }
             cluster.crash_leaving(away, Unsynced::Torn { seed: seed + attempt }).await;
         }

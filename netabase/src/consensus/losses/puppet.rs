@@ -377,7 +377,9 @@ impl Script {
                 SyncAnswer::Rows { rows, through: self.chosen.last().map_or(0, |row| row.round) }
             }
             (SyncRequest::Snapshot { .. }, Some((id, _))) => SyncAnswer::Snapshot(*id),
-            (SyncRequest::Chunk { id, offset }, Some((of, bytes))) if id == *of && self.pieces.len() < self.pieces_max => {
+            (SyncRequest::Chunk { id, offset }, Some((of, bytes)))
+                if id == *of && self.pieces.len() < self.pieces_max =>
+            {
                 self.pieces.push(offset);
                 let rest = &bytes[usize::try_from(offset).unwrap()..];
                 let piece = Bytes::copy_from_slice(&rest[..rest.len().min(CHUNK_BYTES)]);

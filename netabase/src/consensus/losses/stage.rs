@@ -43,7 +43,12 @@ pub(super) fn eager() -> Tuning {
         silence: Duration::from_millis(100),
         jitter: Duration::from_millis(5),
     };
-    Tuning { timing, vote_timeout: Duration::from_secs(15), request_timeout: Duration::from_secs(30), ..Tuning::default() }
+    Tuning {
+        timing,
+        vote_timeout: Duration::from_secs(15),
+        request_timeout: Duration::from_secs(30),
+        ..Tuning::default()
+    }
 }
 
 /// The node, its disks and its place among the voters.

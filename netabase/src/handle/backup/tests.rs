@@ -70,7 +70,8 @@ async fn a_backup_taken_while_writes_go_on_is_the_state_of_its_round() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restored_directory_is_a_cluster_of_its_own_with_the_same_records() {
     let directory = TempDir::new().expect("a directory");
-    let (old, new, path) = (directory.path().join("old"), directory.path().join("new"), directory.path().join("backup"));
+    let (old, new, path) =
+        (directory.path().join("old"), directory.path().join("new"), directory.path().join("backup"));
     let db = Netabase::<Item>::start().data_dir(&old).await.expect("it starts");
     for id in 0..50 {
         db.put_record(item(id)).await.expect("it is taken");

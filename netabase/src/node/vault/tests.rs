@@ -34,7 +34,12 @@ fn entry(round: u64) -> Entry {
             let record = RecordId::of_member::<Item, Item>();
             let item = Item { id: round, name: "n".repeat(30_000 * usize::from(round == 5) + 10) };
             let value = Bytes::from(crate::schema::Record::__encode(&item).expect("a value"));
-            Command::Execute { session, number: round, floor: round, action: Action::Write(Write::Put { record, value }) }
+            Command::Execute {
+                session,
+                number: round,
+                floor: round,
+                action: Action::Write(Write::Put { record, value }),
+            }
         }
     };
     let mut body = BatchBuilder::new();

@@ -128,8 +128,9 @@ fn a_file_that_lies_under_a_right_hash_is_refused() {
 
 #[test]
 fn the_same_rows_are_the_same_bytes_and_every_piece_has_its_hash() {
-    let rows: Rows =
-        (0..700_u32).map(|n| (Bytes::from([&[1][..], &n.to_be_bytes()].concat()), Bytes::from(vec![3; 5_000]))).collect();
+    let rows: Rows = (0..700_u32)
+        .map(|n| (Bytes::from([&[1][..], &n.to_be_bytes()].concat()), Bytes::from(vec![3; 5_000])))
+        .collect();
     let (file, packed) = packed(&rows);
     let bytes = bytes_of(&file);
     assert_eq!(packed.chunks.len(), bytes.len().div_ceil(CHUNK_BYTES));
