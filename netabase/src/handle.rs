@@ -7,6 +7,7 @@
 mod answer;
 mod backup;
 mod change;
+mod events;
 mod explain;
 mod linearizable;
 mod member;
@@ -28,11 +29,12 @@ use libp2p::PeerId;
 pub use self::answer::Answer;
 pub use self::backup::Backup;
 pub use self::change::{Change, Cursor};
+pub use self::events::Events;
 pub use self::explain::Explain;
 pub use self::linearizable::Linearizable;
 pub use self::requested::Requested;
 pub use self::start::Start;
-pub use self::status::{StateHash, Status};
+pub use self::status::{MemberStatus, StateHash, Status};
 pub use self::stream::Records;
 pub use self::tx::Tx;
 pub use self::watch::{Changes, Watch};
@@ -120,6 +122,9 @@ impl<S: Schema> Netabase<S> {
     }
 
     /// Makes everything durable and stops the node; every clone of this handle is then shut down.
+    ///
+    /// A leader hands its leadership over first, for up to half a second: it takes no new writes, has those under way
+    /// finished, and sees another node lead, so that writes elsewhere hardly pause.
     ///
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) when the node had failed, or could not write the last rows; what was

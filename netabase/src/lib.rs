@@ -55,10 +55,10 @@ pub use schema::{
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{
-        Answer, Backup, Change, Changes, Cursor, Explain, Linearizable, Netabase, Records, Requested, Start, StateHash,
-        Status, Tx, Watch,
+        Answer, Backup, Change, Changes, Cursor, Events, Explain, Linearizable, MemberStatus, Netabase, Records,
+        Requested, Start, StateHash, Status, Tx, Watch,
     },
-    node::{Invite, Limits, Role, Tuning},
+    node::{Event, Invite, Limits, Role, Tuning},
 };
 
 /// What most programs need: `use netabase::prelude::*;`.

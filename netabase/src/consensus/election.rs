@@ -20,13 +20,23 @@ pub(crate) struct Elected {
 /// How long a chosen round may take to be applied here before the election is given up.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many campaigns may follow each other, each because the round of the one before turned out to be decided.
+const CAMPAIGNS_MAX: usize = 4;
+
 /// Campaigns at the round after the last applied one; `Err` says what stood in the way.
 pub(crate) async fn run(seat: &Seat, appender: &Appender, entries: &Entries) -> Result<Elected, Appended> {
-    let round = seat.replica.applied() + 1;
-    let mut no_op_round = match appender.campaign(round, entries.no_op()).await {
-        Appended::Chosen(round) => Some(round),
-        Appended::Railroaded => None,
-        lost => return Err(lost),
+    let mut campaigns = 0;
+    let (round, mut no_op_round) = loop {
+        let round = seat.replica.applied() + 1;
+        campaigns += 1;
+        match appender.campaign(round, entries.no_op()).await {
+            Appended::Chosen(chosen) => break (round, Some(chosen)),
+            Appended::Railroaded => break (round, None),
+            // The last words of the leader before were still on their way. Nobody stands in the way, so nobody else has
+            // to be given the time to be heard.
+            _ if campaigns < CAMPAIGNS_MAX && is_merely_behind(seat, round) => {}
+            lost => return Err(lost),
+        }
     };
     let (ballot, greatest_demand) = {
         let mandate = seat.mandate();
@@ -49,6 +59,12 @@ pub(crate) async fn run(seat: &Seat, appender: &Appender, entries: &Entries) -> 
             lost => return Err(lost),
         }
     }
+}
+
+/// Whether the campaign for this round was lost only because the round was decided, as this node has learned by now: no
+/// greater ballot is known.
+fn is_merely_behind(seat: &Seat, round: Round) -> bool {
+    seat.replica.applied() >= round && seat.observed() <= seat.mandate().ballot()
 }
 
 async fn applied(seat: &Seat, round: Round) -> Result<(), Appended> {

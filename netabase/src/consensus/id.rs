@@ -5,6 +5,7 @@
 //! immutable list of voters.
 
 use std::fmt;
+use std::sync::Arc;
 
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
@@ -29,15 +30,15 @@ pub(crate) struct ClusterId(pub(crate) [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Incarnation(pub(crate) [u8; 16]);
 
-/// The voters of an epoch, sorted: the order gives each its position.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Voters(Vec<PeerId>);
+/// The voters of an epoch, sorted: the order gives each its position. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Voters(Arc<[PeerId]>);
 
 impl Voters {
     pub(crate) fn new(mut peers: Vec<PeerId>) -> Self {
         peers.sort_unstable_by_key(|peer| peer.to_bytes());
         peers.dedup();
-        Voters(peers)
+        Voters(peers.into())
     }
 
     pub(crate) fn position(&self, peer: &PeerId) -> Option<usize> {

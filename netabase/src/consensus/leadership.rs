@@ -179,6 +179,17 @@ impl Leadership {
         agreed
     }
 
+    /// The leader stops and wants this node to succeed it; `true` when this node campaigns now. Only the leader that it
+    /// follows can say so, under the ballot that it follows, and nobody else was promised anything since.
+    pub(crate) fn on_succession(&mut self, now: Instant, from: PeerId, ballot: Ballot, promised: Ballot) -> bool {
+        let follows = self.role == Role::Following && self.leader == Some((ballot, from)) && !self.suspects(now);
+        if follows && promised <= ballot {
+            self.role = Role::Campaigning;
+            return true;
+        }
+        false
+    }
+
     /// Every answer to the question is in, or late.
     pub(crate) fn on_question_over(&mut self, now: Instant) {
         if self.role == Role::Asking {

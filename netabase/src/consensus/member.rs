@@ -14,6 +14,7 @@ mod answer;
 mod confirm;
 mod epoch;
 mod fetch;
+mod handover;
 mod install;
 mod knock;
 mod lead;
@@ -24,12 +25,13 @@ mod seal;
 mod serve;
 mod weigh;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
 
 pub(crate) use self::epoch::{named_in, peer_of, voters_of};
 pub(crate) use self::report::Report;
@@ -37,7 +39,7 @@ use self::seal::Progress;
 use super::acquaintance::Acquaintances;
 use super::addresses::{Addresses, member_id};
 use super::entries::Entries;
-use super::id::{Epoch, Round};
+use super::id::{Epoch, Round, Voters};
 use super::keeper::{Death, Life};
 use super::leadership::{Leadership, Role, Timing};
 use super::proposer::Proposer;
@@ -47,7 +49,7 @@ use super::submit::{Submitter, Trouble};
 use super::vault::Vault;
 use crate::command::{EntryIds, Life as VotingLife};
 use crate::error::{Error, Result};
-use crate::machine::Roster;
+use crate::machine::{FlushDone, Roster};
 use crate::network::NetworkEvent;
 
 /// Reports of what runs beside the member that may wait for it.
@@ -69,7 +71,7 @@ pub(crate) enum Control {
 }
 
 /// What a member tells about itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Standing {
     /// Whether this node leads, follows, or only follows without a vote.
     pub(crate) leads: bool,
@@ -77,9 +79,14 @@ pub(crate) struct Standing {
     pub(crate) leader: Option<PeerId>,
     pub(crate) applied: Round,
     pub(crate) durable: Round,
+    /// The greatest round that is said to be decided: behind by the difference to `applied`.
+    pub(crate) known: Round,
+    pub(crate) epoch: Epoch,
+    pub(crate) voters: Voters,
+    /// Who is connected, and how far each is, as it last told this leader.
+    pub(crate) peers: Arc<BTreeMap<PeerId, Option<Round>>>,
     /// How often the keeper was woken again.
     pub(crate) revived: u64,
-    pub(crate) epoch: Epoch,
     /// Whether a majority of the epoch's voters has entered it: only then may those that left with the last one stop.
     pub(crate) settled: bool,
 }
@@ -158,10 +165,15 @@ pub(crate) struct Member {
     forward_after: Option<Instant>,
     pruned: Round,
     fetch: fetch::Fetch,
-    flushing: bool,
+    /// The flush of the store that is under way.
+    flushing: Option<JoinHandle<Option<Result<FlushDone>>>>,
     flush_after: Instant,
     /// How far each node is, as it last said.
     progress: HashMap<PeerId, Progress>,
+    /// Set once this node is on its way out.
+    handover: Option<handover::Handover>,
+    /// Who is connected, with what each last said about how far it has applied.
+    peers: Arc<BTreeMap<PeerId, Option<Round>>>,
     reports: mpsc::Sender<Report>,
     standing: watch::Sender<Standing>,
 }
@@ -188,16 +200,8 @@ impl Member {
         let epoch = seat.terms.epoch;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
-        let (standing, watching) = watch::channel(Standing {
-            leads: false,
-            votes,
-            leader: None,
-            applied,
-            durable: 0,
-            revived: 0,
-            epoch,
-            settled: false,
-        });
+        let voters = seat.terms.voters.clone();
+        let (standing, watching) = watch::channel(Standing { votes, applied, voters, epoch, ..Standing::default() });
         let mut roster = seat.replica.follow_roster();
         roster.mark_changed();
         let leadership =
@@ -237,9 +241,11 @@ impl Member {
             forward_after: None,
             pruned: 0,
             fetch: fetch::Fetch::default(),
-            flushing: false,
+            flushing: None,
             flush_after: Instant::now(),
             progress: HashMap::new(),
+            handover: None,
+            peers: Arc::default(),
             reports,
             standing,
         };
@@ -268,6 +274,13 @@ impl Member {
             self.act();
             self.pump();
             self.publish();
+            if self.has_left(Instant::now()) {
+                // Whoever asked hears of the end when this is dropped.
+                let handover = self.handover.take();
+                let result = self.stop().await;
+                drop(handover);
+                return result;
+            }
             let seat = Arc::clone(&self.seat);
             let due = self.due();
             let ended = async {
@@ -278,21 +291,19 @@ impl Member {
             };
             tokio::select! {
                 biased;
-                asked = control.recv() => match asked {
+                asked = control.recv(), if self.handover.is_none() => match asked {
                     Some(Control::Weigh { leaving, answer }) => self.weigh(leaving, answer),
-                    asked => {
-                        let result = self.stop().await;
-                        // Whoever asked hears of the end by this.
-                        drop(asked);
-                        return result;
-                    }
+                    asked => self.leave(asked),
                 },
                 death = ended => self.on_death(death).await?,
                 overreach = seat.stopped() => {
                     tracing::warn!(%overreach, "the keeper is woken again from its log");
                     self.on_death(Death::Panicked).await?;
                 }
-                Some(report) = inbox.recv() => self.on_report(report)?,
+                Some(report) = inbox.recv() => match report {
+                    Report::Flushed => self.end_flush().await?,
+                    report => self.on_report(report)?,
+                },
                 Some(event) = events.recv() => self.on_event(event)?,
                 () = self.readers.woken(), if self.reads.room() > 0 => {}
                 _ = applied.changed() => self.fetch.on_progress(seat.replica.applied(), seat.sought(), Instant::now()),
@@ -391,10 +402,22 @@ impl Member {
         let (leader, applied) = (self.leadership.leader(now), self.seat.replica.applied());
         let durable = self.durable_round();
         self.standing.send_if_modified(|standing| {
-            let (epoch, settled) = (self.seat.terms.epoch, self.is_settled());
-            let (votes, revived) = (self.votes, standing.revived);
-            let news = Standing { leads, votes, leader, applied, durable, revived, epoch, settled };
-            std::mem::replace(standing, news) != news
+            let news = Standing {
+                leads,
+                votes: self.votes,
+                leader,
+                applied,
+                durable,
+                known: self.seat.sought(),
+                epoch: self.seat.terms.epoch,
+                settled: self.is_settled(),
+                voters: self.seat.terms.voters.clone(),
+                peers: Arc::clone(&self.peers),
+                revived: standing.revived,
+            };
+            let changed = *standing != news;
+            *standing = news;
+            changed
         });
     }
 
@@ -405,8 +428,9 @@ impl Member {
 
     /// When something is due that no event announces.
     fn due(&self) -> Option<Instant> {
-        let leadership = if self.life.is_some() { self.leadership.next() } else { None };
-        [leadership, self.proposer.retry_at(), self.fetch.due(), self.forward_after, self.reads.due()]
+        let leadership = if self.takes_part() { self.leadership.next() } else { None };
+        let handover = self.handover.as_ref().map(|handover| handover.deadline);
+        [leadership, handover, self.proposer.retry_at(), self.fetch.due(), self.forward_after, self.reads.due()]
             .into_iter()
             .flatten()
             .min()
@@ -426,6 +450,11 @@ impl Member {
     async fn stop(mut self) -> Result<()> {
         self.submitter.close(|| Error::ShutDown);
         self.life = None;
+        // One that is under way holds the store's file.
+        self.end_flush().await?;
+        if self.end_install().await {
+            return Ok(());
+        }
         let flush = self.seat.replica.machine().begin_flush();
         if self.seat.log.barrier().await.is_err() {
             return Err(self.seat.log.failure().map_or(Error::ShutDown, |failure| copy(&failure)));

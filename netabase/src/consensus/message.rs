@@ -95,6 +95,9 @@ pub(crate) enum PulseRequest {
     Suspect,
     /// "I lead under this ballot: under which did you last speak?"
     Confirm { ballot: Ballot },
+    /// "I lead under this ballot and am about to stop; rounds up to `decided` are decided: campaign, without missing me
+    /// first."
+    Succeed { ballot: Ballot, decided: Round },
 }
 
 /// Answers on channel `Heartbeat`.
@@ -106,6 +109,8 @@ pub(crate) enum PulseAnswer {
     Suspect { agrees: bool, decided: Round },
     /// To a confirm: the greatest ballot that this voter promised, accepted or campaigned with.
     Confirm { promised: Ballot },
+    /// To a leader that stops: whether this node campaigns.
+    Succeed { agrees: bool },
 }
 
 /// Channel `Heartbeat`, once a connection: who we are. Sent outside of [`Envelope`], since it is what settles whether two

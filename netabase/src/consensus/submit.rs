@@ -41,6 +41,8 @@ struct State {
     pending: BTreeMap<u64, Pending>,
     /// Why nothing is taken any more, once nothing is.
     closed: Option<Trouble>,
+    /// No new commands are taken: the node is on its way out.
+    retired: bool,
     /// Why new commands are not taken, while they are not.
     refusal: Option<Trouble>,
     /// Why nothing can be done, where that is known better than "no quorum".
@@ -110,6 +112,9 @@ impl Submitter {
             if let Some(end) = &state.closed {
                 return Err(end());
             }
+            if state.retired {
+                return Err(Error::ShutDown);
+            }
             if let Some(refusal) = &state.refusal {
                 return Err(refusal());
             }
@@ -132,8 +137,7 @@ impl Submitter {
         self.wake.notified().await;
     }
 
-    /// Whether any command waits for its outcome.
-    #[cfg(test)]
+    /// Whether no command waits for its outcome.
     pub(crate) fn is_idle(&self) -> bool {
         self.state().pending.is_empty()
     }
@@ -276,6 +280,12 @@ impl Submitter {
     /// New commands are refused with this, until it is taken back.
     pub(crate) fn refuse(&self, refusal: Option<Trouble>) {
         self.state().refusal = refusal;
+    }
+
+    /// No new commands are taken; those that wait for their outcome go on.
+    pub(crate) fn retire(&self) {
+        self.state().retired = true;
+        self.permits.close();
     }
 
     /// Why nothing is taken any more.

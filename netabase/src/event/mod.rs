@@ -1,4 +1,4 @@
-//! Watches: who is told of which change, from where on, without a gap.
+//! Watches: who is told of which change, from where on, without a gap. Beside them, a board for news of the node itself.
 //!
 //! ```text
 //! change table ──▶ Hub (one thread while anybody watches) ──▶ Interests ──▶ Inbox, bounded ─┐
@@ -8,6 +8,7 @@
 //! missed some; who is slow reads the table by itself and slows neither the writers nor the others; nothing here holds
 //! a view longer than it takes to read a page of it. Used by the node, which ends it, and by the handle.
 
+mod board;
 mod current;
 mod filter;
 mod hub;
@@ -20,6 +21,7 @@ mod fixture;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use self::board::{Board, Read, Reader};
 pub(crate) use self::hub::Hub;
 pub(crate) use self::watcher::{Start, Watcher};
 

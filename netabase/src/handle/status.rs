@@ -5,7 +5,6 @@ use std::fmt;
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 
-use crate::consensus::voters_of;
 use crate::error::Result;
 use crate::node::{Node, Role};
 
@@ -19,12 +18,16 @@ pub struct Status {
     pub role: Role,
     /// Who leads, as far as this node knows.
     pub leader: Option<PeerId>,
-    /// The voters, sorted as the cluster counts them.
-    pub members: Vec<PeerId>,
+    /// Who takes part, the voters sorted as the cluster counts them.
+    pub members: Vec<MemberStatus>,
+    /// How many times the list of voters was replaced.
+    pub epoch: u64,
     /// The addresses that this node listens on.
     pub listen_addresses: Vec<Multiaddr>,
     /// The last round applied here: reads see everything up to it.
     pub applied_round: u64,
+    /// How many rounds this node is behind, as far as it knows. A few are under way at any time while others write.
+    pub lag: u64,
     /// The last round that is in this node's synced store; later ones are in its log.
     pub durable_round: u64,
     /// How many times a stranger was refused since the node started.
@@ -33,19 +36,46 @@ pub struct Status {
     pub keeper_restarts: u64,
 }
 
+/// What a node knows of a member of its cluster.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MemberStatus {
+    /// Which one.
+    pub peer_id: PeerId,
+    /// What it is to the cluster.
+    pub role: Role,
+    /// Whether this node can reach it.
+    pub connected: bool,
+    /// The last round that it has applied, as it last told. Only the leader is told, and everyone knows it of oneself.
+    pub applied_round: Option<u64>,
+}
+
 pub(super) fn of(node: &Node) -> Result<Status> {
     if let Some(failure) = node.failure() {
         return Err(failure);
     }
     let replica = node.replica()?;
     let standing = node.standing();
+    let applied_round = standing.applied.max(replica.applied());
+    let member = |&peer_id: &PeerId| {
+        let told = standing.peers.get(&peer_id).copied();
+        let own = peer_id == node.peer_id;
+        MemberStatus {
+            peer_id,
+            role: Role::Voter,
+            connected: own || told.is_some(),
+            applied_round: if own { Some(applied_round) } else { told.flatten().filter(|_| standing.leads) },
+        }
+    };
     Ok(Status {
         peer_id: node.peer_id,
         role: if standing.votes { Role::Voter } else { Role::Learner },
         leader: standing.leader,
-        members: voters_of(&replica.roster()).iter().copied().collect(),
+        members: standing.voters.iter().map(member).collect(),
+        epoch: standing.epoch.0,
         listen_addresses: node.network.listen_addresses(),
-        applied_round: standing.applied.max(replica.applied()),
+        applied_round,
+        lag: standing.known.saturating_sub(applied_round),
         durable_round: standing.durable,
         strangers_refused: node.network.refusals(),
         keeper_restarts: standing.revived,

@@ -308,7 +308,6 @@ impl Assembly {
             keepsake: Box::new(Kept { card: Mutex::new(card.clone()), volume: Arc::clone(&self.volume) }),
         };
         let (member, inbox, standing) = Member::new(parts);
-        let charter = card.charter;
         let cluster = card.cluster;
         let volume = self.volume;
         Ok(Built {
@@ -322,7 +321,6 @@ impl Assembly {
             views,
             network,
             volume,
-            charter,
             cluster,
             addresses,
         })
@@ -413,7 +411,6 @@ pub(super) struct Built {
     pub(super) views: crate::storage::Views,
     pub(super) network: Network,
     pub(super) volume: Arc<dyn Volume>,
-    pub(super) charter: Charter,
     pub(super) cluster: ClusterId,
     pub(super) addresses: Addresses,
 }

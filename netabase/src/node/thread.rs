@@ -12,11 +12,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
 use super::assemble::{Assembly, Built};
+use super::news::{self, Event};
 use super::role::Role;
 use super::space;
-use crate::consensus::{Addresses, Charter, ClusterId, Control, ReadQueue, Replica, Standing, Submitter, member_id};
+use crate::consensus::{Addresses, ClusterId, Control, ReadQueue, Replica, Standing, Submitter, member_id};
 use crate::error::{Error, Result};
-use crate::event::Hub;
+use crate::event::{Board, Hub};
 use crate::machine::Rule;
 use crate::network::{Identity, Network};
 use crate::schema::Catalog;
@@ -37,11 +38,12 @@ pub(crate) struct Node {
     pub(crate) peer_id: PeerId,
     pub(crate) identity: Identity,
     pub(crate) cluster: ClusterId,
-    pub(crate) charter: Charter,
     pub(crate) submitter: Arc<Submitter>,
     reads: ReadQueue,
     /// Tells watchers of changes; closed when the node's thread ends.
     pub(crate) hub: Arc<Hub>,
+    /// Where events are put up; closed when the node's thread ends.
+    pub(crate) board: Arc<Board<Event>>,
     /// What holds the files open; gone once the node is shut down.
     files: RwLock<Option<Files>>,
     pub(crate) network: Network,
@@ -74,23 +76,26 @@ impl Node {
         let catalog = assembly.catalog.clone();
         let reason = Arc::clone(&failure);
         let (running, ended) = watch::channel(());
+        let board = Board::new();
+        let ending = Ending(Arc::clone(&board));
         let thread = std::thread::Builder::new()
             .name("netabase-node".into())
             .spawn(move || {
-                run(assembly, ready, asked, kill, &reason);
+                run(assembly, ready, asked, kill, &ending.0, &reason);
+                drop(ending);
                 drop(running);
             })
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
-        let Ready { submitter, reads, replica, views, hub, network, standing, charter, cluster, addresses } =
+        let Ready { submitter, reads, replica, views, hub, network, standing, cluster, addresses } =
             started.await.map_err(|_| Error::ShutDown)??;
         let node = Arc::new(Node {
             peer_id,
             identity,
             cluster,
-            charter,
             submitter,
             reads,
             hub,
+            board,
             files: RwLock::new(Some(Files { replica, views })),
             network,
             record_bytes_max,
@@ -129,13 +134,15 @@ impl Node {
         let replica = self.replica()?;
         let mut standing = self.follow();
         loop {
-            let now = *standing.borrow_and_update();
+            let (applied, votes) = {
+                let standing = standing.borrow_and_update();
+                (standing.applied, standing.votes)
+            };
             let is_in = replica.roster().member(&me).is_some();
-            if is_in && (role != Role::Voter || now.votes) {
+            if is_in && (role != Role::Voter || votes) {
                 return Ok(());
             }
-            let applied = now.applied;
-            let news = standing.wait_for(|standing| standing.applied != applied || standing.votes != now.votes);
+            let news = standing.wait_for(|standing| standing.applied != applied || standing.votes != votes);
             match tokio::time::timeout(ARRIVE_PATIENCE, news).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) => return Err(self.failure().unwrap_or(Error::ShutDown)),
@@ -145,7 +152,7 @@ impl Node {
     }
 
     pub(crate) fn standing(&self) -> Standing {
-        *self.standing.borrow()
+        self.standing.borrow().clone()
     }
 
     /// Follows what the member tells about itself.
@@ -269,9 +276,17 @@ struct Ready {
     hub: Arc<Hub>,
     network: Network,
     standing: watch::Receiver<Standing>,
-    charter: Charter,
     cluster: ClusterId,
     addresses: Addresses,
+}
+
+/// Ends the events with the thread, however it ends.
+struct Ending(Arc<Board<Event>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.0.close();
+    }
 }
 
 /// Resolves when the node is to stop as in a crash; never when it is merely let go.
@@ -286,6 +301,7 @@ fn run(
     ready: oneshot::Sender<Result<Ready>>,
     asked: mpsc::Receiver<Control>,
     mut kill: watch::Receiver<bool>,
+    board: &Arc<Board<Event>>,
     failure: &OnceLock<Failure>,
 ) {
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -312,7 +328,6 @@ fn run(
             views,
             network,
             volume,
-            charter,
             cluster,
             addresses,
         } = match built {
@@ -323,7 +338,8 @@ fn run(
             }
         };
         let stopping = Arc::clone(&submitter);
-        tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter)));
+        tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter), Arc::clone(board)));
+        tokio::task::spawn_local(news::tell(standing.clone(), network.clone(), Arc::clone(board)));
         let hub = Hub::new(views.clone(), replica.follow());
         let hub_to_tell = Arc::clone(&hub);
         let _ = ready.send(Ok(Ready {
@@ -334,7 +350,6 @@ fn run(
             hub: hub_to_tell,
             network,
             standing,
-            charter,
             cluster,
             addresses,
         }));
@@ -349,6 +364,7 @@ fn run(
             let failure = failure.get_or_init(|| Failure::of(error)).clone();
             tracing::error!(%error, "the node stopped");
             stopping.close(move || failure.to_error());
+            board.put_up(&Event::Failed { reason: error.to_string() });
         }
         hub.close(failed.as_ref());
     });

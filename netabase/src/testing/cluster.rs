@@ -106,7 +106,12 @@ impl<S: Schema> Cluster<S> {
         Netabase::of(Arc::clone(self.running(place)))
     }
 
-    fn running(&self, place: usize) -> &Arc<Node> {
+    #[cfg(test)]
+    pub(crate) fn running_standing(&self, place: usize) -> crate::consensus::Standing {
+        self.running(place).standing()
+    }
+
+    pub(crate) fn running(&self, place: usize) -> &Arc<Node> {
         self.places[place].node.as_ref().expect("the node is running: restart it first")
     }
 
@@ -171,6 +176,17 @@ impl<S: Schema> Cluster<S> {
                 node.kill().await;
             }
         }
+    }
+
+    /// Stops a node in order, as [`Netabase::shutdown`] does: a leader hands its leadership over first.
+    ///
+    /// # Errors
+    /// What the node's shutdown gives.
+    pub async fn stop(&mut self, place: usize) -> Result<()> {
+        let Some(node) = self.places[place].node.take() else { return Ok(()) };
+        let stopped = node.shut_down().await;
+        self.fabric.cut(self.peer_id(place));
+        stopped
     }
 
     /// Loses a node's consensus log, as when its file was deleted; the node must not be running.

@@ -190,3 +190,23 @@ fn a_beat_does_not_interrupt_what_is_under_way() {
     assert_eq!(bench.leadership.role(), Role::Campaigning);
     assert_eq!(bench.act(10_000), None);
 }
+
+#[test]
+fn only_a_followed_leader_is_succeeded() {
+    let mut bench = bench(3);
+    let tell = |bench: &mut Bench, ms, from: usize, ballot, promised| {
+        let (now, from) = (bench.at(ms), bench.peers[from]);
+        bench.leadership.on_succession(now, from, ballot, promised)
+    };
+    assert!(!tell(&mut bench, 0, 1, 4, 0), "it was never heard");
+    assert!(bench.beat(10, 1, 4, 4));
+    assert!(!tell(&mut bench, 20, 2, 4, 4), "another one");
+    assert!(!tell(&mut bench, 20, 1, 1, 4), "an old word");
+    assert!(!tell(&mut bench, 20, 1, 4, 5), "somebody else was promised since");
+    assert!(!tell(&mut bench, 260, 1, 4, 4), "it fell silent: the usual question decides");
+    assert_eq!(bench.leadership.role(), Role::Following);
+    assert!(bench.beat(270, 1, 4, 4));
+    assert!(tell(&mut bench, 280, 1, 4, 4));
+    assert_eq!((bench.leadership.role(), bench.leadership.next()), (Role::Campaigning, None));
+    assert!(!tell(&mut bench, 290, 1, 4, 4), "it campaigns already");
+}

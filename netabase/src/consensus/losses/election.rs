@@ -139,3 +139,25 @@ async fn d12_a_lost_campaign_is_followed_by_a_greater_ballot() {
     }
     serve(&mut puppets, || stage.node().standing().leads).await;
 }
+
+/// The last round of the leader before was decided, and this node has not heard of it: it need not wait for anybody.
+/// Somebody with a greater ballot is given the time to be heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_campaign_that_was_merely_behind_goes_on_at_the_next_round() {
+    for outbid in [false, true] {
+        let (_stage, mut puppets) = Stage::start(3, 0, eager()).await;
+        puppets.iter().for_each(|puppet| puppet.script().agrees = true);
+        let mut first = 0;
+        let asked = [puppets[0].asked_to_promise().await, puppets[1].asked_to_promise().await];
+        puppets.iter().for_each(|puppet| puppet.script().questions = 0);
+        for asked in asked {
+            let (round, ballot) = asked.prepare();
+            first = round;
+            let ballot = if outbid { ballot + 1 } else { 1 };
+            asked.answer(PaxosAnswer::Converged { ballot, entry: Some(entry(1)) });
+        }
+        let (next, _) = puppets[0].asked_to_promise().await.prepare();
+        assert_eq!(next, first + 1);
+        assert_eq!(puppets[0].script().questions > 0, outbid, "whether it asks before it campaigns again");
+    }
+}

@@ -29,6 +29,11 @@ pub(super) struct Script {
     pub(super) greeting: Greeting,
     /// Whether it has not heard from a leader either.
     pub(super) agrees: bool,
+    /// Whether it succeeds a leader that stops, and how often it was told to.
+    pub(super) succeeds: bool,
+    pub(super) told: usize,
+    /// The round that it has applied, as it says to a beat.
+    pub(super) applied: Round,
     /// The ballot that it has promised, as it says to a beat.
     pub(super) promised: Ballot,
     /// The ballot under which it has spoken last, as it says to a confirm.
@@ -128,6 +133,9 @@ impl Puppet {
         let script = Script {
             greeting: stage.greeting(incarnation),
             agrees: false,
+            succeeds: false,
+            told: 0,
+            applied: 0,
             promised: 0,
             spoken: 0,
             holds_confirms: false,
@@ -211,6 +219,14 @@ impl Puppet {
     /// Shows the node that it leads.
     pub(super) async fn beat(&self, ballot: Ballot, decided: Round) -> PulseAnswer {
         self.pulse(PulseRequest::Beat { ballot, decided, held: 0 }).await
+    }
+
+    /// Asks the node, as its leader, to succeed it.
+    pub(super) async fn tell_to_succeed(&self, ballot: Ballot, decided: Round) -> bool {
+        match self.pulse(PulseRequest::Succeed { ballot, decided }).await {
+            PulseAnswer::Succeed { agrees } => agrees,
+            other => panic!("not an answer to that: {other:?}"),
+        }
     }
 
     /// Asks the node, as its leader, to confirm a ballot; nothing when it says nothing.
@@ -332,7 +348,11 @@ impl Script {
             Pulse::Within(Envelope { body: PulseRequest::Beat { ballot, .. }, .. }) => {
                 self.beats.push(ballot);
                 let promised = self.promised.max(ballot);
-                Pulse::Within(self.envelope(PulseAnswer::Beat { promised, applied: 0, durable: 0 }))
+                Pulse::Within(self.envelope(PulseAnswer::Beat { promised, applied: self.applied, durable: 0 }))
+            }
+            Pulse::Within(Envelope { body: PulseRequest::Succeed { .. }, .. }) => {
+                self.told += 1;
+                Pulse::Within(self.envelope(PulseAnswer::Succeed { agrees: self.succeeds }))
             }
             Pulse::Within(Envelope { body: PulseRequest::Confirm { .. }, .. }) => {
                 self.confirms_heard += 1;

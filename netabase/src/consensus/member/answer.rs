@@ -31,9 +31,13 @@ pub(super) const SYNC_BYTES_MAX: u64 = 1 << 20;
 impl Member {
     pub(super) fn on_event(&mut self, event: NetworkEvent) -> Result<()> {
         match event {
-            NetworkEvent::Connected(peer) if self.nodes().contains(&peer) => self.greet(peer),
+            NetworkEvent::Connected(peer) if self.nodes().contains(&peer) => {
+                Arc::make_mut(&mut self.peers).insert(peer, None);
+                self.greet(peer);
+            }
             NetworkEvent::Connected(_) => {}
             NetworkEvent::Disconnected(peer) => {
+                Arc::make_mut(&mut self.peers).remove(&peer);
                 self.acquaintances.on_disconnected(&peer);
                 self.leadership.on_disconnected(Instant::now(), peer);
             }
@@ -127,6 +131,10 @@ impl Member {
                 let promised = self.seat.log.durable(Mirror::ballot);
                 let owner = self.seat.terms.voters.owner(ballot) == Some(&from);
                 if owner && self.seat.hear_of(ballot).is_ok() {
+                    if self.handover.is_some() && ballot > self.seat.mandate().ballot() {
+                        // The successor: nothing here is under way that would notice.
+                        self.step_down(now);
+                    }
                     let before = self.leadership.leader(now);
                     if self.leadership.on_beat(now, from, ballot, promised) {
                         self.seat.claim(decided);
@@ -144,6 +152,7 @@ impl Member {
             PulseRequest::Suspect => {
                 PulseAnswer::Suspect { agrees: self.leadership.suspects(now), decided: self.seat.decided() }
             }
+            PulseRequest::Succeed { ballot, decided } => self.succeed(now, &from, ballot, decided),
             PulseRequest::Confirm { ballot } => match self.vouch(&from, ballot, envelope.incarnation) {
                 Some(answer) => answer,
                 None => return Ok(()),
@@ -172,7 +181,7 @@ impl Member {
 
     fn on_forward(&mut self, commands: Vec<Bytes>) -> ForwardAnswer {
         let now = Instant::now();
-        if !matches!(self.leadership.role(), Role::Leading { .. }) {
+        if self.handover.is_some() || !matches!(self.leadership.role(), Role::Leading { .. }) {
             return ForwardAnswer::not_leader(self.leadership.leader(now));
         }
         if !self.leadership.is_heard(now) {

@@ -227,23 +227,31 @@ impl Member {
     pub(super) fn flush(&mut self) {
         let now = Instant::now();
         let rows_wait = self.seat.replica.machine().overlay_bytes() >= FLUSH_BYTES;
-        if self.flushing || self.is_installing() || !(rows_wait || self.flush_after <= now) {
+        if self.flushing.is_some() || self.is_installing() || !(rows_wait || self.flush_after <= now) {
             return;
         }
         self.flush_after = now + FLUSH_EVERY;
         let Some(flush) = self.seat.replica.machine().begin_flush() else { return };
-        self.flushing = true;
         let durable = self.seat.log.barrier();
         let reports = self.reports.clone();
-        tokio::task::spawn_local(async move {
+        self.flushing = Some(tokio::task::spawn_local(async move {
             // Without the log's word nothing is written; the log's failure ends the node.
-            if durable.await.is_err() {
-                return;
-            }
-            if let Ok(done) = tokio::task::spawn_blocking(move || flush.run()).await {
-                let _ = reports.send(Report::Flushed(done)).await;
-            }
-        });
+            durable.await.ok()?;
+            let done = tokio::task::spawn_blocking(move || flush.run()).await.ok();
+            let _ = reports.send(Report::Flushed).await;
+            done
+        }));
+    }
+
+    /// The flush that is under way ends, whenever that is.
+    pub(super) async fn end_flush(&mut self) -> Result<()> {
+        let Some(flushing) = self.flushing.take() else { return Ok(()) };
+        let Ok(Some(done)) = flushing.await else { return Ok(()) };
+        let retired = self.seat.replica.end_flush(done?)?;
+        // Freeing the rows takes milliseconds that nobody should wait for.
+        tokio::task::spawn_blocking(move || drop(retired));
+        self.install_if_ready();
+        Ok(())
     }
 
     /// Through which round the store of every node is durable, as far as this leader heard.

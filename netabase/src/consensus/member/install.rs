@@ -10,6 +10,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::task::JoinHandle;
+
 use super::receive::{self, NotReceived, Received};
 use super::report::Report;
 use super::{Member, copy};
@@ -31,7 +33,7 @@ pub(super) enum Installing {
     /// It is built, and waits for the flush that is out.
     Built(Received),
     /// The state is being replaced: there is no keeper, and no flush begins.
-    Running,
+    Running(JoinHandle<()>),
     /// It is replaced, and the keeper is to be woken.
     Done,
 }
@@ -77,7 +79,7 @@ impl Member {
 
     pub(super) fn install_if_ready(&mut self) {
         let Installing::Built(received) = self.installing else { return };
-        if self.flushing {
+        if self.flushing.is_some() {
             return;
         }
         if received.id.round <= self.seat.replica.applied() {
@@ -85,7 +87,6 @@ impl Member {
             self.installing = Installing::No;
             return self.fetch.end(Instant::now());
         }
-        self.installing = Installing::Running;
         self.caught_up_by = Some(received);
         // D8: with the keeper go all appends and votes of its life; what it said is in the log.
         self.life = None;
@@ -94,10 +95,20 @@ impl Member {
         self.leadership.on_lost(Instant::now());
         tracing::info!(round = received.id.round, "a snapshot takes the place of the state");
         let (seat, vault, reports) = (Arc::clone(&self.seat), Arc::clone(&self.vault), self.reports.clone());
-        tokio::task::spawn_local(async move {
+        self.installing = Installing::Running(tokio::task::spawn_local(async move {
             let installed = install(&seat, vault, received).await;
             let _ = reports.send(Report::Installed(installed.map(Box::new))).await;
-        });
+        }));
+    }
+
+    /// What is begun is completed before the node stops: it holds the files, and a flush would go to the store of before.
+    pub(super) async fn end_install(&mut self) -> bool {
+        let running = std::mem::take(&mut self.installing);
+        if let Installing::Running(running) = running {
+            let _ = running.await;
+            return true;
+        }
+        matches!(running, Installing::Done)
     }
 
     /// The state is replaced, here and in the log.

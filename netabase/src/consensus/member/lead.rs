@@ -29,7 +29,7 @@ const FORWARDS_MAX: usize = 4;
 impl Member {
     /// Does what time demands.
     pub(super) fn act(&mut self) {
-        if self.life.is_none() {
+        if !self.takes_part() {
             return;
         }
         let now = Instant::now();
@@ -151,8 +151,12 @@ impl Member {
             self.start_election(now);
         }
         if let Role::Leading { .. } = self.leadership.role() {
-            self.pump_own(now);
-            self.propose(now);
+            if self.handover.is_some() {
+                self.hand_over();
+            } else {
+                self.pump_own(now);
+                self.propose(now);
+            }
         } else {
             self.pump_forward(now);
         }
@@ -224,7 +228,7 @@ impl Member {
 }
 
 /// The answer inside a pulse of this cluster and epoch.
-fn pulse(seat: &crate::consensus::seat::Seat, answer: Result<Bytes, RequestError>) -> Option<PulseAnswer> {
+pub(super) fn pulse(seat: &crate::consensus::seat::Seat, answer: Result<Bytes, RequestError>) -> Option<PulseAnswer> {
     match codec::decode::<Pulse<PulseAnswer>>(&answer.ok()?).ok()? {
         Pulse::Within(envelope) if seat.belongs(&envelope) => Some(envelope.body),
         _ => None,

@@ -16,7 +16,7 @@ use crate::consensus::message::{ForwardAnswer, Greeting};
 use crate::consensus::submit::Outgoing;
 use crate::consensus::vault::Export;
 use crate::error::Result;
-use crate::machine::{FlushDone, Machine, SnapshotId};
+use crate::machine::{Machine, SnapshotId};
 use crate::network::RequestError;
 
 /// A result that the member waits for.
@@ -32,6 +32,10 @@ pub(crate) enum Report {
     Agreement { epoch: Epoch, agrees: bool },
     /// Every answer to the question is in.
     QuestionOver { epoch: Epoch },
+    /// What was chosen when the last open round of a leader on its way out returned is durable.
+    Settled,
+    /// A voter that was told to succeed this leader agreed, or did not.
+    Told { agrees: bool },
     /// The leader took forwarded commands, or did not.
     Forwarded { outgoing: Vec<Outgoing>, answer: Result<ForwardAnswer, RequestError> },
     /// A voter answered a confirm, from this life of its directory, or did not.
@@ -44,8 +48,6 @@ pub(crate) enum Report {
     Fetched(Fetched),
     /// What this node had to say of itself is said, or was not taken.
     Presented,
-    /// The store was synced.
-    Flushed(Result<FlushDone>),
     /// The state was copied for peers.
     Exported { peer: PeerId, export: Result<Export> },
     /// The copy was removed.
@@ -56,6 +58,8 @@ pub(crate) enum Report {
     Received(Result<Received, NotReceived>),
     /// It is in place.
     Installed(Result<Box<Machine>>),
+    /// A flush of the store ends.
+    Flushed,
 }
 
 impl Member {
@@ -70,6 +74,9 @@ impl Member {
             }
             Report::Elected { .. } | Report::Appended { .. } => {}
             Report::Beaten { epoch, peer, promised, applied, durable } if epoch == self.seat.terms.epoch => {
+                if let Some(told) = Arc::make_mut(&mut self.peers).get_mut(&peer) {
+                    *told = Some(applied);
+                }
                 self.on_beaten(now, peer, promised, applied, durable);
             }
             Report::Agreement { epoch, agrees } if epoch == self.seat.terms.epoch => {
@@ -81,6 +88,8 @@ impl Member {
                 self.leadership.on_question_over(now);
             }
             Report::Beaten { .. } | Report::Agreement { .. } | Report::QuestionOver { .. } => {}
+            Report::Settled => self.on_settled(),
+            Report::Told { agrees } => self.on_told(agrees),
             Report::Forwarded { outgoing, answer } => {
                 self.forwarding = self.forwarding.saturating_sub(1);
                 match answer {
@@ -119,13 +128,7 @@ impl Member {
             Report::Received(received) => self.on_received(now, received),
             Report::Installed(installed) => self.on_installed(now, installed)?,
             Report::Presented => self.on_presented(now),
-            Report::Flushed(done) => {
-                self.flushing = false;
-                let retired = self.seat.replica.end_flush(done?)?;
-                // Freeing the rows takes milliseconds that nobody should wait for.
-                tokio::task::spawn_blocking(move || drop(retired));
-                self.install_if_ready();
-            }
+            Report::Flushed => {}
         }
         Ok(())
     }

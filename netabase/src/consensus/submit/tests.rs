@@ -298,7 +298,10 @@ async fn a_closed_desk_says_what_may_have_happened() {
     assert!(matches!(ended(&mut sent).await, Err(Error::ConnectionLost)));
     assert!(matches!(ended(&mut unsent).await, Err(Error::Storage { .. })));
     let write = Write::Remove { record: RecordId(1), key: Bytes::new() };
-    assert!(matches!(Arc::clone(&desk.submitter).submit(write).await, Err(Error::ShutDown)));
+    assert!(
+        matches!(Arc::clone(&desk.submitter).submit(write).await, Err(Error::Storage { .. })),
+        "it says why it ended"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -148,6 +148,7 @@ impl Papers {
             Asked::Pulse(PulseRequest::Suspect) => {
                 Say::This(self.pulse(PulseAnswer::Suspect { agrees: true, decided: 0 }))
             }
+            Asked::Pulse(PulseRequest::Succeed { .. }) => Say::This(self.pulse(PulseAnswer::Succeed { agrees: true })),
             Asked::Pulse(PulseRequest::Confirm { .. }) => Say::This(self.pulse(PulseAnswer::Confirm { promised: 0 })),
             Asked::Paxos(_) | Asked::Forward(_) | Asked::Sync(_) => Say::Refuse,
         }
