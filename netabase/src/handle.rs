@@ -5,6 +5,7 @@
 //! plain functions that return [`Answer`], so that an unmet bound is reported once.
 
 mod answer;
+mod backup;
 mod change;
 mod connect;
 mod events;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use libp2p::PeerId;
 
 pub use self::answer::Answer;
+pub use self::backup::Backup;
 pub use self::change::{Change, Cursor};
 pub use self::connect::Connect;
 pub use self::events::Events;

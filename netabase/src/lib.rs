@@ -59,8 +59,8 @@ pub use schema::{
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{
-        Answer, Change, Changes, Connect, Cursor, Events, Explain, Linearizable, MemberStatus, Netabase, Records,
-        Requested, Start, StateHash, Status, Tx, Watch,
+        Answer, Backup, Change, Changes, Connect, Cursor, Events, Explain, Linearizable, MemberStatus, Netabase,
+        Records, Requested, Start, StateHash, Status, Tx, Watch,
     },
     node::{Event, Invite, Limits, Role, Tuning},
 };

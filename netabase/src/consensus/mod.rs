@@ -57,6 +57,7 @@ mod snapshot;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod vault;
 
 #[cfg(test)]
 pub(crate) use self::addresses::knocker;
@@ -73,3 +74,4 @@ pub(crate) use self::relay::{Fate, Name, Outlook};
 pub(crate) use self::replica::Replica;
 pub(crate) use self::seat::{Seat, Terms};
 pub(crate) use self::submit::{OUTSTANDING_MAX, Outgoing, Submitter, Trouble};
+pub(crate) use self::vault::{Export, Incoming, Installation, Unusable, Vault};

@@ -33,3 +33,7 @@ pub(crate) use sessions::Reply;
 pub(crate) use trial::Trial;
 pub use verify::Verified;
 pub(crate) use verify::verify;
+
+pub(crate) use crate::storage::Retired;
+/// The form in which a state leaves a node and comes to one: see `storage::archive`.
+pub(crate) use crate::storage::archive::{ArchiveId as SnapshotId, CHUNK_BYTES, DurableState};

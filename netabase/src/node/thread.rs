@@ -171,11 +171,21 @@ impl Node {
         match self.reads.wait().await {
             Some(result) => result,
             None => {
-                let mut ended = self.ended.clone();
-                while ended.changed().await.is_ok() {}
+                self.ended().await;
                 Err(self.failure().unwrap_or(Error::ShutDown))
             }
         }
+    }
+
+    /// Whether its files are open, and it has not failed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.with_files(|_| ()).is_ok() && self.failure.get().is_none()
+    }
+
+    /// Resolves when it has ended.
+    pub(crate) async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
     }
 
     /// The replicated state.

@@ -6,6 +6,7 @@
 //! ```
 //! One writer, the machine. Readers take the newest [`View`] from [`Views`] on any thread and wait for nobody.
 
+pub(crate) mod archive;
 mod branch;
 mod change;
 mod changes;

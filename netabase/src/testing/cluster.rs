@@ -16,7 +16,7 @@ use crate::consensus::member_id;
 use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
-use crate::node::{Assembly, Door, Invite, Limits, Node, Origin, Role, Tuning, Wire, origin_of};
+use crate::node::{Assembly, Beginning, Door, Invite, Limits, Node, Role, Tuning, Wire, beginning_of};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
 
@@ -261,6 +261,17 @@ impl<S: Schema> Cluster<S> {
     }
 
     #[cfg(test)]
+    pub(crate) fn disks(&self, place: usize) -> &Disks {
+        &self.places[place].disks
+    }
+
+    /// The state of a running node.
+    #[cfg(test)]
+    pub(crate) fn replica(&self, place: usize) -> Arc<crate::consensus::Replica> {
+        self.running(place).replica().expect("the node is running")
+    }
+
+    #[cfg(test)]
     pub(crate) fn fabric(&self) -> &Fabric {
         &self.fabric
     }
@@ -274,22 +285,22 @@ impl<S: Schema> Cluster<S> {
             return Ok(());
         }
         let volume = self.places[place].disks.mount();
-        let origin = match &self.places[place].invite {
+        let beginning = match &self.places[place].invite {
             Some(invite) => {
                 let (network, events) = self.fabric.join(invite.knocker()?.peer_id());
                 let door = Door::Inside(network, events);
-                origin_of(door, invite, self.peer_id(place), &self.catalog, &volume).await?
+                beginning_of(door, invite, self.peer_id(place), &self.catalog, &volume).await?
             }
             None => {
                 let founders = self.places.iter().filter(|place| place.invite.is_none());
-                Origin::Founded(founders.map(|place| (place.identity.peer_id(), Vec::new())).collect())
+                Beginning::Founded(founders.map(|place| (place.identity.peer_id(), Vec::new())).collect())
             }
         };
         let (network, events) = self.fabric.join(self.peer_id(place));
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
-            origin,
+            beginning,
             volume: Arc::new(volume),
             wire: Wire::Joined(network, events),
             store: self.store,
