@@ -1,15 +1,18 @@
-//! The handle: what a user holds of a running node.
+//! The handle: what a user holds of a running node, or of a connection to one.
 //!
 //! Local reads are answered at once, from the newest view of this node's records; writes go through the submitter and
 //! return when they are applied here, so a handle always sees its own writes. Methods with a bound on a record type are
 //! plain functions that return [`Answer`], so that an unmet bound is reported once.
 
 mod answer;
+mod backup;
 mod change;
+mod connect;
 mod events;
 mod explain;
 mod linearizable;
 mod member;
+mod origin;
 mod read;
 mod requested;
 mod start;
@@ -26,18 +29,22 @@ use std::sync::Arc;
 use libp2p::PeerId;
 
 pub use self::answer::Answer;
+pub use self::backup::Backup;
 pub use self::change::{Change, Cursor};
+pub use self::connect::Connect;
 pub use self::events::Events;
 pub use self::explain::Explain;
 pub use self::linearizable::Linearizable;
+use self::origin::Origin;
 pub use self::requested::Requested;
 pub use self::start::Start;
 pub use self::status::{MemberStatus, StateHash, Status};
 pub use self::stream::Records;
 pub use self::tx::Tx;
 pub use self::watch::{Changes, Watch};
+use crate::client::Client;
 use crate::error::Result;
-use crate::node::Node;
+use crate::node::{Invite, Node};
 pub(crate) use crate::receipt::Receipt;
 use crate::schema::Schema;
 
@@ -67,19 +74,19 @@ use crate::schema::Schema;
 /// # }
 /// ```
 pub struct Netabase<S: Schema> {
-    node: Arc<Node>,
+    origin: Origin,
     schema: PhantomData<fn() -> S>,
 }
 
 impl<S: Schema> Clone for Netabase<S> {
     fn clone(&self) -> Self {
-        Netabase { node: Arc::clone(&self.node), schema: PhantomData }
+        Netabase { origin: self.origin.clone(), schema: PhantomData }
     }
 }
 
 impl<S: Schema> std::fmt::Debug for Netabase<S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Netabase").field("peer_id", &self.node.peer_id).finish_non_exhaustive()
+        f.debug_struct("Netabase").field("peer_id", &self.origin.peer_id()).finish_non_exhaustive()
     }
 }
 
@@ -89,14 +96,27 @@ impl<S: Schema> Netabase<S> {
         Start::new()
     }
 
-    pub(crate) fn of(node: Arc<Node>) -> Self {
-        Netabase { node, schema: PhantomData }
+    /// Connects to a cluster without holding any of its data: awaited, the same handle as a node's, whose reads and writes
+    /// go to a member. When that one fails, it goes on at another one, by itself.
+    ///
+    /// Local reads are those of the member, and never older than what this handle has seen. Writes are done once, whatever
+    /// happens to the member meanwhile; watches go on where they were, and transactions run again.
+    pub fn connect(invite: Invite) -> Connect<S> {
+        Connect::new(invite)
     }
 
-    /// The id of this node: that of its key.
+    pub(crate) fn of(node: Arc<Node>) -> Self {
+        Netabase { origin: Origin::Here(node), schema: PhantomData }
+    }
+
+    pub(crate) fn of_client(client: Arc<Client>) -> Self {
+        Netabase { origin: Origin::There(client), schema: PhantomData }
+    }
+
+    /// The id of this node, or client: that of its key.
     #[must_use]
     pub fn peer_id(&self) -> PeerId {
-        self.node.peer_id
+        self.origin.peer_id()
     }
 
     /// What this node knows of itself and its cluster.
@@ -104,7 +124,10 @@ impl<S: Schema> Netabase<S> {
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) with the reason, when the node has failed.
     pub async fn status(&self) -> Result<Status> {
-        status::of(&self.node)
+        match &self.origin {
+            Origin::Here(node) => status::of(node),
+            Origin::There(client) => status::of_client(&client.shared).await,
+        }
     }
 
     /// A hash over everything that is agreed on, with the round up to which it reaches: equal rounds, equal hashes, on
@@ -113,7 +136,14 @@ impl<S: Schema> Netabase<S> {
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) when the records cannot be read.
     pub async fn state_hash(&self) -> Result<StateHash> {
-        let state = self.node.replica()?.machine().state();
+        let node = match &self.origin {
+            Origin::Here(node) => node,
+            Origin::There(client) => {
+                let (round, hash) = client.shared.state_hash().await?;
+                return Ok(StateHash::new(round, hash));
+            }
+        };
+        let state = node.replica()?.machine().state();
         let round = state.applied();
         let hash = tokio::task::spawn_blocking(move || state.hash()).await.map_err(|_| crate::Error::ShutDown)??;
         Ok(StateHash::new(round, hash.to_bytes()))
@@ -128,6 +158,12 @@ impl<S: Schema> Netabase<S> {
     /// [`Error::Storage`](crate::Error::Storage) when the node had failed, or could not write the last rows; what was
     /// acknowledged is in the log all the same.
     pub async fn shutdown(self) -> Result<()> {
-        self.node.shut_down().await
+        match &self.origin {
+            Origin::Here(node) => node.shut_down().await,
+            Origin::There(client) => {
+                client.shut_down().await;
+                Ok(())
+            }
+        }
     }
 }

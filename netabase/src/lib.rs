@@ -6,10 +6,14 @@
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+#[cfg(feature = "paxos")]
+mod client;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod command;
 #[cfg(feature = "paxos")]
 mod consensus;
+#[cfg(feature = "paxos")]
+mod desk;
 pub mod docs;
 #[cfg(feature = "paxos")]
 mod entropy;
@@ -55,8 +59,8 @@ pub use schema::{
 #[cfg(feature = "paxos")]
 pub use crate::{
     handle::{
-        Answer, Change, Changes, Cursor, Events, Explain, Linearizable, MemberStatus, Netabase, Records, Requested,
-        Start, StateHash, Status, Tx, Watch,
+        Answer, Backup, Change, Changes, Connect, Cursor, Events, Explain, Linearizable, MemberStatus, Netabase,
+        Records, Requested, Start, StateHash, Status, Tx, Watch,
     },
     node::{Event, Invite, Limits, Role, Tuning},
 };

@@ -6,9 +6,52 @@ mod processes;
 mod random;
 pub mod words;
 
+use netabase::testing::Cluster;
+use netabase::{Netabase, Schema};
 pub use processes::{Failed, Processes};
 pub use random::Random;
 use serde::{Deserialize, Serialize};
+
+/// On which side of the wire the handle of a test is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// A node's own.
+    Node,
+    /// A client's, without data.
+    Client,
+}
+
+impl Side {
+    /// A handle to the cluster.
+    ///
+    /// # Errors
+    /// Where a client cannot connect.
+    pub async fn of<S: Schema>(self, cluster: &Cluster<S>) -> netabase::Result<Netabase<S>> {
+        match self {
+            Side::Node => Ok(cluster.node(0)),
+            Side::Client => cluster.client().await,
+        }
+    }
+}
+
+/// Runs each of these tests, `async fn(Side)`, once over a node's handle and once over a client's.
+#[macro_export]
+macro_rules! on_both_sides {
+    ($($test:ident),+ $(,)?) => {
+        $crate::on_both_sides!(@ node, Node, $($test),+);
+        $crate::on_both_sides!(@ client, Client, $($test),+);
+    };
+    (@ $module:ident, $side:ident, $($test:ident),+) => {
+        mod $module {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $test() -> netabase::Result<()> {
+                    super::$test($crate::Side::$side).await
+                }
+            )+
+        }
+    };
+}
 
 /// The record that the node processes store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, netabase::NetabaseSchema)]

@@ -192,7 +192,11 @@ impl Processes {
             return Ok(());
         }
         self.launch(node)?;
-        self.hear(node, "started").map(|_| ())
+        let started = self.hear(node, "started").map(|_| ());
+        if started.is_err() {
+            self.kill(node)?;
+        }
+        started
     }
 
     /// SIGKILL. What it acknowledged before is read to the end.

@@ -28,7 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
         &["entropy", "schema::codec", "schema::Catalog", "schema::Fingerprint", "command", "machine", "network"],
     ),
     ("event", &["schema", "storage"]),
-    ("node", &["entropy", "schema", "command", "storage", "machine", "network", "consensus", "event"]),
+    ("desk", &["schema", "command", "storage", "machine", "network", "consensus", "event"]),
+    ("node", &["entropy", "schema", "command", "storage", "machine", "network", "consensus", "event", "desk"]),
 ];
 
 /// The outside: may use anything. `lib` and `private` only re-export.

@@ -82,18 +82,33 @@ impl Fire {
 
     fn kill_one(&mut self) -> Result<(), Failed> {
         let up = self.up();
-        // A majority stays, most of the time: without one nothing happens.
-        let spare = up.len() > self.members.len() / 2 + 1 || self.random.below(10) == 0;
-        let Some(victim) = self.any(&up).filter(|_| spare) else { return self.bring_back() };
+        // A majority stays, or is back in a moment: without one nothing happens.
+        let spare = up.len() > self.members.len() / 2 + 1;
+        let Some(victim) = self.any(&up).filter(|_| spare || self.random.below(5) == 0) else {
+            return self.bring_back();
+        };
         self.counts.kills += 1;
-        self.cluster.kill(victim)
+        self.cluster.kill(victim)?;
+        if spare {
+            return Ok(());
+        }
+        pause(self.random.below(300));
+        self.cluster.restart(victim)?;
+        self.write(victim)
     }
 
     fn bring_back(&mut self) -> Result<(), Failed> {
         let down: Vec<usize> = self.members.iter().copied().filter(|&node| !self.cluster.is_running(node)).collect();
         let Some(node) = self.any(&down) else { return Ok(()) };
-        self.cluster.restart(node)?;
-        self.write(node)
+        match self.cluster.restart(node) {
+            Ok(()) => self.write(node),
+            // A removal that was put off was done after all.
+            Err(why) if why.to_string().contains("removed from the cluster") => {
+                self.members.retain(|member| *member != node);
+                Ok(())
+            }
+            Err(why) => Err(why),
+        }
     }
 
     fn join(&mut self) -> Result<(), Failed> {
@@ -113,7 +128,7 @@ impl Fire {
             return self.write(before);
         }
         self.counts.put_off += 1;
-        if self.cluster.len() > before { self.cluster.kill(before) } else { Ok(()) }
+        Ok(())
     }
 
     fn remove(&mut self) -> Result<(), Failed> {
@@ -144,7 +159,7 @@ impl Fire {
         }
         let asked = self.any(&up).ok_or_else(|| Failed("nobody is up".into()))?;
         let probe = self.cluster.ask(asked, &format!("put {}", 1_u64 << 62))?;
-        if probe != "ok" && !probe.contains("left the cluster") {
+        if probe != "ok" && !probe.contains("removed from the cluster") {
             return Err(Failed(format!("a write at the end: {probe}")));
         }
         let mut members = Vec::new();

@@ -8,7 +8,7 @@ use std::ops::Range;
 use netabase::store::Store;
 use netabase::testing::Cluster;
 use netabase::{NetabaseSchema, Query, Record as _, StoreKind, leading, starts_with};
-use netabase_tests::Random;
+use netabase_tests::{Random, Side, on_both_sides};
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
@@ -244,6 +244,8 @@ fn asked(random: &mut Random, items: &[Item], slots: u64) -> (String, Query<Item
     (what, query, expected)
 }
 
+on_both_sides!(streams_agree_with_brute_force);
+
 fn seeds() -> impl Iterator<Item = u64> {
     let seeds = std::env::var("NETABASE_QUERY_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(20);
     let (first, _) = Random::from_environment();
@@ -302,12 +304,11 @@ fn queries_agree_with_brute_force() -> netabase::Result<()> {
 }
 
 /// More than a page of them, so that a stream goes on where a page ended.
-#[tokio::test]
-async fn streams_agree_with_brute_force() -> netabase::Result<()> {
+async fn streams_agree_with_brute_force(side: Side) -> netabase::Result<()> {
     let (seed, mut random) = Random::from_environment();
     println!("seed {seed}");
     let cluster = Cluster::<Item>::start(1).await?;
-    let db = cluster.node(0);
+    let db = side.of(&cluster).await?;
     let (slots, mut items) = (400, Vec::new());
     for _ in 0..18 {
         let (puts, removes) = change(&mut random, &mut items, slots);

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 
 use netabase::testing::Cluster;
 use netabase::{Change, Changes, Cursor, Error, Netabase, Record};
-use netabase_tests::{Note, Random};
+use netabase_tests::{Note, Random, Side, on_both_sides};
 use tokio::sync::Mutex;
+
+on_both_sides!(what_is_there_and_then_the_changes_under_writes, transactions_are_watched_write_by_write);
 
 /// A note of this writer; `version` makes writes of one key differ.
 fn note(id: u64, writer: u64, version: u64) -> Note {
@@ -135,10 +137,9 @@ async fn write(
     Ok(())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn what_is_there_and_then_the_changes_under_writes() -> netabase::Result<()> {
+async fn what_is_there_and_then_the_changes_under_writes(side: Side) -> netabase::Result<()> {
     let cluster = Cluster::<Note>::start(1).await?;
-    let db = cluster.node(0);
+    let db = side.of(&cluster).await?;
     db.put_records((0..3_000).map(|id| note(id, id % 7, 0))).await?;
     let stop = Arc::new(AtomicBool::new(false));
     let writing = {
@@ -264,10 +265,9 @@ async fn what_cannot_be_watched_is_refused_and_the_future_is_waited_for() -> net
 }
 
 /// A transaction's changes come in the order of its writes; one that is given up has none.
-#[tokio::test(flavor = "multi_thread")]
-async fn transactions_are_watched_write_by_write() -> netabase::Result<()> {
+async fn transactions_are_watched_write_by_write(side: Side) -> netabase::Result<()> {
     let cluster = Cluster::<Note>::start(1).await?;
-    let db: Netabase<Note> = cluster.node(0);
+    let db: Netabase<Note> = side.of(&cluster).await?;
     db.put_record(note(2, 1, 0)).await?;
     let mut changes = db.watch(Note::all()).await?;
     let aborted = db

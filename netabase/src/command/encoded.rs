@@ -58,8 +58,13 @@ pub(crate) struct EncodedCommand {
 impl EncodedCommand {
     /// Checks what came from a peer.
     pub(crate) fn check(bytes: Bytes) -> Result<EncodedCommand, Undecodable> {
-        Command::decode(bytes.clone())?;
-        Ok(EncodedCommand { bytes })
+        EncodedCommand::open(bytes).map(|(encoded, _)| encoded)
+    }
+
+    /// Checks what came from a peer, and shows what it is.
+    pub(crate) fn open(bytes: Bytes) -> Result<(EncodedCommand, Command), Undecodable> {
+        let command = Command::decode(bytes.clone())?;
+        Ok((EncodedCommand { bytes }, command))
     }
 
     pub(crate) fn as_bytes(&self) -> &Bytes {

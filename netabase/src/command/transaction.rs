@@ -127,8 +127,15 @@ impl Transaction {
         }
     }
 
+    /// Its bytes alone, for a member or a client.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        let mut out = BytesMut::with_capacity(self.bytes());
+        self.encode_into(&mut out);
+        out.freeze()
+    }
+
     /// Shares the memory of `bytes`, all of which it takes.
-    pub(super) fn decode(mut bytes: Bytes) -> Result<Transaction, Undecodable> {
+    pub(crate) fn decode(mut bytes: Bytes) -> Result<Transaction, Undecodable> {
         let bytes = &mut bytes;
         let request = match take(bytes)? {
             [0] => None,

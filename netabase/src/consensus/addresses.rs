@@ -10,6 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 use super::member::peer_of;
 use crate::command::{InviteHash, MemberId};
 use crate::machine::Roster;
+use crate::network::Network;
 
 /// What this node was told of its peers when it started.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +33,15 @@ impl Addresses {
         let is_node = |peer: &PeerId| roster.member(&member_id(peer)).is_some_and(|member| member.role.is_node());
         let mut nodes = self.members(roster);
         nodes.retain(|(peer, _)| is_node(peer));
+        nodes
+    }
+
+    /// The same, as this node tells them: of itself, where it listens now.
+    pub(crate) fn nodes_from(&self, network: &Network, roster: &Roster) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let mut nodes = self.nodes(roster);
+        if let Some((_, addresses)) = nodes.iter_mut().find(|(peer, _)| *peer == network.peer_id()) {
+            *addresses = network.listen_addresses();
+        }
         nodes
     }
 

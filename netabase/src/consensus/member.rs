@@ -15,12 +15,15 @@ mod confirm;
 mod epoch;
 mod fetch;
 mod handover;
+mod install;
 mod knock;
 mod lead;
 mod present;
+mod receive;
 mod report;
 mod room;
 mod seal;
+mod serve;
 mod weigh;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -44,6 +47,7 @@ use super::proposer::Proposer;
 use super::reads::{ReadInbox, Reader, Reads};
 use super::seat::Seat;
 use super::submit::{Submitter, Trouble};
+use super::vault::Vault;
 use crate::command::{EntryIds, Life as VotingLife};
 use crate::error::{Error, Result};
 use crate::machine::{FlushDone, Roster};
@@ -111,6 +115,11 @@ pub(crate) struct Parts {
     pub(crate) own: VotingLife,
     /// Whether what the store holds survives a restart; otherwise the log has to keep everything.
     pub(crate) store_is_durable: bool,
+    /// The round of the snapshot from which a store in memory began.
+    pub(crate) kept: Round,
+    pub(crate) vault: Arc<dyn Vault>,
+    /// How much of the log is kept for members that are behind.
+    pub(crate) log_bytes_max: u64,
     pub(crate) keepsake: Box<dyn Keepsake>,
 }
 
@@ -135,6 +144,15 @@ pub(crate) struct Member {
     schema: Arc<[(String, String)]>,
     keepsake: Box<dyn Keepsake>,
     store_is_durable: bool,
+    kept: Round,
+    vault: Arc<dyn Vault>,
+    log_bytes_max: u64,
+    serving: serve::Serving,
+    /// Whether a snapshot is being fetched, and how far its installation is.
+    receiving: bool,
+    installing: install::Installing,
+    /// The snapshot from which this node goes on, until the rows behind it are here.
+    caught_up_by: Option<receive::Received>,
     /// Through which round every voter's store is durable, as the leader counts it.
     held: Round,
     /// In which life this node is, and whether it may vote in it in this epoch.
@@ -168,7 +186,21 @@ pub(crate) struct Member {
 impl Member {
     /// Makes the member and the channel on which it tells about itself.
     pub(crate) fn new(parts: Parts) -> (Self, mpsc::Receiver<Report>, watch::Receiver<Standing>) {
-        let Parts { seat, submitter, readers, timing, addresses, ids, schema, own, store_is_durable, keepsake } = parts;
+        let Parts {
+            seat,
+            submitter,
+            readers,
+            timing,
+            addresses,
+            ids,
+            schema,
+            own,
+            store_is_durable,
+            kept,
+            vault,
+            log_bytes_max,
+            keepsake,
+        } = parts;
         let votes = seat.replica.roster().votes(&member_id(&seat.terms.me), own);
         let epoch = seat.terms.epoch;
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
@@ -196,6 +228,13 @@ impl Member {
             schema: schema.into(),
             keepsake,
             store_is_durable,
+            kept,
+            vault,
+            log_bytes_max,
+            serving: serve::Serving::default(),
+            receiving: false,
+            installing: install::Installing::default(),
+            caught_up_by: None,
             held: 0,
             own,
             votes,
@@ -233,10 +272,12 @@ impl Member {
         let mut applied = self.seat.replica.follow();
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.weigh_log();
         self.revive().await?;
         loop {
             self.follow_roster().await?;
             self.mind_room().await?;
+            self.wake_after_install().await?;
             self.act();
             self.pump();
             self.publish();
@@ -358,6 +399,8 @@ impl Member {
         self.present();
         self.seal_if_due(Instant::now());
         self.flush();
+        self.end_serving(Instant::now());
+        self.release_if_caught_up();
         self.prune();
         Ok(())
     }
@@ -390,7 +433,7 @@ impl Member {
 
     /// The round through which this node needs nothing of its log after a restart.
     fn durable_round(&self) -> Round {
-        if self.store_is_durable { self.seat.replica.machine().durable_round() } else { 0 }
+        if self.store_is_durable { self.seat.replica.machine().durable_round() } else { self.kept }
     }
 
     /// When something is due that no event announces.
@@ -403,12 +446,25 @@ impl Member {
             .min()
     }
 
+    /// Counts, beside everything else, what the log holds from before the start.
+    fn weigh_log(&self) {
+        let log = self.seat.log.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = log.weigh() {
+                tracing::warn!(%error, "what the consensus log takes is not known");
+            }
+        });
+    }
+
     /// Makes everything durable that is chosen.
     async fn stop(mut self) -> Result<()> {
         self.submitter.close(|| Error::ShutDown);
         self.life = None;
         // One that is under way holds the store's file.
         self.end_flush().await?;
+        if self.end_install().await {
+            return Ok(());
+        }
         let flush = self.seat.replica.machine().begin_flush();
         if self.seat.log.barrier().await.is_err() {
             return Err(self.seat.log.failure().map_or(Error::ShutDown, |failure| copy(&failure)));
@@ -418,6 +474,13 @@ impl Member {
             drop(self.seat.replica.machine().end_flush(done)?);
         }
         Ok(())
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // What runs long for peers, or for catching up, holds the files open.
+        self.vault.close();
     }
 }
 

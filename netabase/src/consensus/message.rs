@@ -11,6 +11,7 @@ use super::charter::Admission;
 use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round};
 use super::log;
 use crate::command::{Entry, EntryId};
+use crate::machine::SnapshotId;
 use crate::schema::codec::{self, CodecError};
 
 /// A message with what it belongs to.
@@ -197,18 +198,32 @@ impl ForwardAnswer {
     }
 }
 
-/// Channel `Sync`: chosen rows from a round on.
+/// Channel `Sync`: catching up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SyncRequest {
-    pub(crate) from: Round,
-    pub(crate) bytes_max: u64,
+pub(crate) enum SyncRequest {
+    /// Chosen rows from a round on.
+    Rows { from: Round, bytes_max: u64 },
+    /// "Which snapshot of a later round than this can I have?" Asked again, it says that the asker still needs it.
+    Snapshot { above: Round },
+    /// A piece of it, of `CHUNK_BYTES` but for the last one.
+    Chunk { id: SnapshotId, offset: u64 },
+    /// It is installed, and the rows behind it are here: the asker needs it no longer.
+    Release { id: SnapshotId },
 }
 
 /// Answers on channel `Sync`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SyncAnswer {
-    /// Chosen rows from the asked round on, without a gap.
-    pub(crate) rows: Vec<AcceptedRow>,
-    /// How far the answering node's chosen rows reach.
-    pub(crate) through: Round,
+pub(crate) enum SyncAnswer {
+    /// Chosen rows from the asked round on, without a gap, and how far the answering node's chosen rows reach.
+    Rows { rows: Vec<AcceptedRow>, through: Round },
+    /// The asked round is decided, and its row is no longer kept: only a snapshot helps.
+    Compacted { through: Round },
+    /// The snapshot to be had.
+    Snapshot(SnapshotId),
+    /// It is being made, or another one is in use: ask again.
+    Preparing,
+    /// The piece, and its blake3 as of when it was written.
+    Chunk { bytes: Bytes, hash: [u8; 32] },
+    /// There is none; or no longer the one asked for.
+    NoSnapshot,
 }

@@ -50,14 +50,18 @@ mod message;
 mod paxakos_types;
 mod proposer;
 mod reads;
+mod relay;
 mod replica;
 mod seat;
 mod snapshot;
 mod submit;
 #[cfg(test)]
 mod tests;
+mod vault;
 
-pub(crate) use self::addresses::{Addresses, knocker, member_id};
+#[cfg(test)]
+pub(crate) use self::addresses::knocker;
+pub(crate) use self::addresses::{Addresses, member_id};
 pub(crate) use self::charter::{Admission, Charter};
 pub(crate) use self::guard::OPEN_ROUNDS_MAX;
 pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};
@@ -66,6 +70,8 @@ pub(crate) use self::log::{Log, Owner, Reopen};
 pub(crate) use self::member::{Control, Keepsake, Member, Parts, Report, Standing, named_in, voters_of};
 pub(crate) use self::message::{Knock, KnockAnswer, Pulse};
 pub(crate) use self::reads::ReadQueue;
+pub(crate) use self::relay::{Fate, Name, Outlook};
 pub(crate) use self::replica::Replica;
 pub(crate) use self::seat::{Seat, Terms};
-pub(crate) use self::submit::{OUTSTANDING_MAX, Submitter};
+pub(crate) use self::submit::{OUTSTANDING_MAX, Outgoing, Submitter, Trouble};
+pub(crate) use self::vault::{Export, Incoming, Installation, Unusable, Vault};

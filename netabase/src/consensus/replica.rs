@@ -13,7 +13,7 @@ use super::log::Log;
 use super::submit::Submitter;
 use crate::command::Entry;
 use crate::error::Error;
-use crate::machine::{Machine, Roster};
+use crate::machine::{FlushDone, Machine, Retired, Roster};
 
 /// The replica cannot go on: its store or its log failed. The node goes down with this error.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -28,14 +28,17 @@ pub(crate) struct Replica {
     log: Mutex<Log>,
     submitter: Arc<Submitter>,
     applied: watch::Sender<Round>,
+    /// The round at which the store is synced.
+    durable: watch::Sender<Round>,
     roster: watch::Sender<Arc<Roster>>,
 }
 
 impl Replica {
     pub(crate) fn new(machine: Machine, log: Log, submitter: Arc<Submitter>) -> Self {
         let applied = watch::Sender::new(machine.applied());
+        let durable = watch::Sender::new(machine.durable_round());
         let roster = watch::Sender::new(Arc::clone(machine.roster()));
-        Replica { machine: Mutex::new(machine), log: Mutex::new(log), submitter, applied, roster }
+        Replica { machine: Mutex::new(machine), log: Mutex::new(log), submitter, applied, durable, roster }
     }
 
     /// The last applied round.
@@ -115,6 +118,31 @@ impl Replica {
         self.publish_roster(&roster);
         self.applied.send_replace(round);
         Ok(())
+    }
+
+    /// Follows the round at which the store is synced.
+    pub(crate) fn follow_durable(&self) -> watch::Receiver<Round> {
+        self.durable.subscribe()
+    }
+
+    /// A flush is over.
+    pub(crate) fn end_flush(&self, done: FlushDone) -> Result<Retired, Error> {
+        let mut machine = self.machine();
+        let retired = machine.end_flush(done)?;
+        self.durable.send_replace(machine.durable_round());
+        Ok(retired)
+    }
+
+    /// Goes on from a snapshot (D8): nothing else may apply entries now, and no flush may be out. What waits for outcomes
+    /// of the rounds left out finds them when it is sent again.
+    pub(crate) fn succeed(&self, next: Machine) {
+        let (round, roster) = (next.applied(), Arc::clone(next.roster()));
+        let before = self.machine().succeed(next);
+        self.publish_roster(&roster);
+        self.applied.send_replace(round);
+        self.durable.send_replace(round);
+        // Freeing the rows takes milliseconds that nobody should wait for.
+        tokio::task::spawn_blocking(move || drop(before));
     }
 
     /// Resolves when the log's file is closed; only after this replica is dropped, too.

@@ -15,6 +15,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, Semaphore, oneshot};
 
+use super::relay::{Relay, Ticket};
 use crate::command::{Action, Applied, Command, EncodedCommand, SessionId};
 use crate::error::{Error, Result};
 use crate::machine::{Answer, Reply};
@@ -31,7 +32,9 @@ pub(crate) struct Submitter {
     timeout: Duration,
     permits: Arc<Semaphore>,
     state: Mutex<State>,
-    wake: Notify,
+    wake: Arc<Notify>,
+    /// Commands of clients, which go the same way.
+    relay: Arc<Relay>,
 }
 
 #[derive(Default)]
@@ -74,11 +77,22 @@ struct Pending {
     answer: oneshot::Sender<Result<Applied>>,
 }
 
-/// One command to hand to the leader: its number, none for the opening of the session.
+/// One command to hand to the leader.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
-    pub(crate) number: Option<u64>,
+    pub(crate) whose: Whose,
     pub(crate) command: EncodedCommand,
+}
+
+/// What a command is to whoever hands it over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// It opens the session.
+    Opening,
+    /// It has this number in the session.
+    Own(u64),
+    /// It is a client's.
+    Client(Ticket),
 }
 
 impl std::fmt::Debug for Submitter {
@@ -89,12 +103,14 @@ impl std::fmt::Debug for Submitter {
 
 impl Submitter {
     pub(crate) fn new(catalog: Catalog, timeout: Duration) -> Self {
+        let wake = Arc::new(Notify::new());
         Submitter {
             catalog,
             timeout,
             permits: Arc::new(Semaphore::new(OUTSTANDING_MAX)),
             state: Mutex::default(),
-            wake: Notify::new(),
+            relay: Arc::new(Relay::new(Arc::clone(&wake))),
+            wake,
         }
     }
 
@@ -134,6 +150,11 @@ impl Submitter {
         }
     }
 
+    /// The way of clients' commands.
+    pub(crate) fn relay(&self) -> &Arc<Relay> {
+        &self.relay
+    }
+
     /// Resolves when something may be waiting to be sent.
     pub(crate) async fn woken(&self) {
         self.wake.notified().await;
@@ -144,8 +165,15 @@ impl Submitter {
         self.state().pending.is_empty()
     }
 
-    /// Commands to hand to the leader now: never sent, or without an answer for too long.
+    /// Commands to hand to the leader now, its own and clients': never sent, or without an answer for too long.
     pub(crate) fn take(&self, now: Instant, commands_max: usize, bytes_max: usize) -> Vec<Outgoing> {
+        let mut outgoing = self.take_own(now, commands_max, bytes_max);
+        let bytes: usize = outgoing.iter().map(|outgoing| outgoing.command.as_bytes().len()).sum();
+        self.relay.take(commands_max - outgoing.len(), bytes_max.saturating_sub(bytes), &mut outgoing);
+        outgoing
+    }
+
+    fn take_own(&self, now: Instant, commands_max: usize, bytes_max: usize) -> Vec<Outgoing> {
         let mut state = self.state();
         let due = |sent: Option<Instant>| sent.is_none_or(|sent| now.duration_since(sent) >= SEND_AGAIN);
         if state.pending.is_empty() {
@@ -162,7 +190,7 @@ impl Submitter {
                     return Vec::new();
                 }
                 *sent = Some(now);
-                return vec![Outgoing { number: None, command: Command::Open { nonce: *nonce }.encode() }];
+                return vec![Outgoing { whose: Whose::Opening, command: Command::Open { nonce: *nonce }.encode() }];
             }
         };
         let floor = state.floor();
@@ -185,7 +213,7 @@ impl Submitter {
             bytes += command.as_bytes().len();
             pending.sent = Some(now);
             pending.handed_over += 1;
-            outgoing.push(Outgoing { number: Some(number), command });
+            outgoing.push(Outgoing { whose: Whose::Own(number), command });
         }
         outgoing
     }
@@ -193,11 +221,12 @@ impl Submitter {
     /// These were definitely not taken: they go out again.
     pub(crate) fn not_taken(&self, outgoing: &[Outgoing]) {
         let mut state = self.state();
-        for number in outgoing.iter().map(|outgoing| outgoing.number) {
-            match (number, &mut state.session) {
-                (None, Session::Opening { sent, .. }) => *sent = None,
-                (None, _) => {}
-                (Some(number), _) => {
+        for whose in outgoing.iter().map(|outgoing| outgoing.whose) {
+            match (whose, &mut state.session) {
+                (Whose::Opening, Session::Opening { sent, .. }) => *sent = None,
+                (Whose::Opening, _) => {}
+                (Whose::Client(ticket), _) => self.relay.not_taken(ticket),
+                (Whose::Own(number), _) => {
                     if let Some(pending) = state.pending.get_mut(&number) {
                         pending.sent = None;
                         pending.handed_over = pending.handed_over.saturating_sub(1);
@@ -209,6 +238,7 @@ impl Submitter {
 
     /// There is no quorum: every command that was never handed over ends, and did not happen.
     pub(crate) fn fail_unproposed(&self) {
+        self.relay.fail_unproposed();
         let mut state = self.state();
         let unproposed: Vec<u64> =
             state.pending.iter().filter(|(_, pending)| pending.handed_over == 0).map(|(&number, _)| number).collect();
@@ -230,6 +260,7 @@ impl Submitter {
             pending.sent = None;
         }
         drop(state);
+        self.relay.send_all_again();
         self.wake.notify_one();
     }
 
@@ -238,6 +269,7 @@ impl Submitter {
         if answers.is_empty() {
             return;
         }
+        self.relay.on_answers(&answers);
         let mut state = self.state();
         for answer in answers {
             match answer {
@@ -284,6 +316,15 @@ impl Submitter {
         self.state().refusal = refusal;
     }
 
+    /// Why new commands are not taken, while they are not.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        let state = self.state();
+        if state.retired {
+            return Some(Error::ShutDown);
+        }
+        state.refusal.as_ref().map(|refusal| refusal())
+    }
+
     /// No new commands are taken; those that wait for their outcome go on.
     pub(crate) fn retire(&self) {
         self.state().retired = true;
@@ -308,6 +349,7 @@ impl Submitter {
     /// Ends every command; `error` says why, those that may have been proposed end in [`Error::ConnectionLost`].
     pub(crate) fn close(&self, error: impl Fn() -> Error + Send + Sync + 'static) {
         self.permits.close();
+        self.relay.close();
         let mut state = self.state();
         let error: Trouble = Arc::new(error);
         state.closed.get_or_insert_with(|| Arc::clone(&error));

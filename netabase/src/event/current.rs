@@ -45,9 +45,10 @@ pub(super) struct Rows {
 }
 
 impl Current {
-    pub(super) fn new(plan: Plan, filter: Filter, base: u64) -> Current {
+    /// What was there in the round `base`, behind `last`.
+    pub(super) fn new(plan: Plan, filter: Filter, base: u64, last: Option<At>) -> Current {
         let undone_to = Place::after_round(base);
-        Current { plan, filter, base, undone_to, undone: BTreeMap::new(), undone_bytes: 0, last: None }
+        Current { plan, filter, base, undone_to, undone: BTreeMap::new(), undone_bytes: 0, last }
     }
 
     /// The round as of which it is read.
@@ -55,11 +56,16 @@ impl Current {
         self.base
     }
 
+    /// The last record that was looked at.
+    pub(super) fn last(&self) -> Option<&At> {
+        self.last.as_ref()
+    }
+
     pub(super) fn read(&mut self, view: &View) -> Result<Rows> {
         if view.oldest_change()? > self.base + 1 || !self.undo(view)? {
-            let missed = view.applied() - self.base;
+            let missed = view.applied().saturating_sub(self.base);
             let last = self.last.take();
-            *self = Current { last, ..Current::new(self.plan.clone(), self.filter.clone(), view.applied()) };
+            *self = Current::new(self.plan.clone(), self.filter.clone(), view.applied(), last);
             return Err(Error::Lagged { missed });
         }
         let after = self.last.as_ref().map(|(index_key, key)| match self.plan.index {
@@ -124,6 +130,6 @@ impl Current {
 
     fn event(&self, key: Bytes, round: u64, value: Bytes) -> Event {
         let change = Change { record: self.filter.record, key, before: None, after: Some(value) };
-        Event { place: Place { round: self.base, position: u32::MAX }, round, change: Arc::new(change) }
+        Event { place: Place::of_current(self.base), round, change: Arc::new(change) }
     }
 }

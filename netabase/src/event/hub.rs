@@ -109,6 +109,11 @@ impl Hub {
         fed
     }
 
+    /// Before which place everything is in the queues of those whom it concerns.
+    pub(super) fn handed_out(&self) -> Place {
+        self.lock().next
+    }
+
     pub(super) fn deregister(&self, id: WatcherId, filter: &Filter) {
         let mut state = self.lock();
         state.interests.remove(id, filter);

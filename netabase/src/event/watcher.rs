@@ -11,6 +11,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
 use super::current::{Current, Rows};
 use super::filter::Filter;
 use super::hub::Hub;
@@ -22,7 +25,7 @@ use crate::schema::{Plan, RecordGlue};
 use crate::storage::{Changes, Place, View};
 
 /// Where a watcher begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Start {
     /// Behind everything that is applied here now.
     Now,
@@ -30,6 +33,9 @@ pub(crate) enum Start {
     At(Place),
     /// With the records that are there now.
     Current,
+    /// With those records that were there in the round `base` and are behind one of them, by its key in the index and its
+    /// key: what another watcher had not yielded yet.
+    Rest { base: u64, last: Option<(Vec<u8>, Bytes)> },
 }
 
 pub(crate) struct Watcher {
@@ -61,17 +67,24 @@ impl Watcher {
     pub(crate) fn start(hub: Arc<Hub>, plan: &Plan, glue: RecordGlue, start: Start) -> Result<Watcher> {
         let filter = Filter::new(plan, glue);
         let view = hub.view().ok_or_else(|| hub.failure().unwrap_or(Error::ShutDown))?;
-        let from = match start {
-            Start::At(place) => place.max(Place::start_of(1)),
+        let from = match &start {
+            Start::At(place) => Place::start_of(1).max(*place),
             Start::Now | Start::Current => Place::after_round(view.applied()),
+            Start::Rest { base, .. } => Place::after_round(*base),
         };
         let oldest = view.oldest_change()?;
-        if from.round < oldest {
+        // What is left of the records says by itself that it came too late.
+        if from.round < oldest && !matches!(start, Start::Rest { .. }) {
             return Err(Error::Compacted { oldest });
         }
         let (id, inbox) = hub.register(&filter, from)?;
         let stage = match start {
-            Start::Current => Stage::Current(Box::new(Current::new(plan.clone(), filter.clone(), view.applied()))),
+            Start::Current => {
+                Stage::Current(Box::new(Current::new(plan.clone(), filter.clone(), view.applied(), None)))
+            }
+            Start::Rest { base, last } => {
+                Stage::Current(Box::new(Current::new(plan.clone(), filter.clone(), base, last)))
+            }
             Start::Now | Start::At(_) => Stage::Reading { from, fed: None },
         };
         Ok(Watcher { hub, id, inbox, filter, stage, ready: VecDeque::new() })
@@ -109,6 +122,32 @@ impl Watcher {
                 }
             }
         }
+    }
+
+    /// Where another watcher begins that is to yield what this one would after `event`.
+    pub(crate) fn behind(&self, event: &Event) -> Start {
+        match &event.change.after {
+            Some(value) if event.place == Place::of_current(event.place.round) => {
+                let index_key = self.filter.index_key(value).unwrap_or_default();
+                Start::Rest { base: event.place.round, last: Some((index_key, event.change.key.clone())) }
+            }
+            _ => Start::At(event.place.next()),
+        }
+    }
+
+    /// Where another watcher begins that is to yield what this one has not read yet: right after an error.
+    pub(crate) fn unread(&self) -> Option<Start> {
+        match &self.stage {
+            Stage::Current(current) => Some(Start::Rest { base: current.round(), last: current.last().cloned() }),
+            Stage::Reading { from, .. } => Some(Start::At(*from)),
+            Stage::Fed | Stage::Ended => None,
+        }
+    }
+
+    /// Before which place everything was yielded, once [`poll_next`](Watcher::poll_next) is called after this and gives
+    /// nothing; unless it is still reading.
+    pub(crate) fn frontier(&self) -> Option<Place> {
+        matches!(self.stage, Stage::Fed).then(|| self.hub.handed_out())
     }
 
     #[cfg(test)]

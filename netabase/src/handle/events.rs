@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use futures::Stream;
 
 use super::Netabase;
+use super::origin::Origin;
 use crate::event::{Read, Reader};
 use crate::node::Event;
 use crate::schema::Schema;
@@ -21,7 +22,7 @@ pub struct Events(Reader<Event>);
 
 impl<S: Schema> Netabase<S> {
     /// What happens from now on: peers that come and go, who leads, who votes, whether this node lags, who was refused,
-    /// the disk. It ends when the node stops.
+    /// the disk. It ends when the node stops. A client tells of the member that it asks, and who leads.
     ///
     /// To know how things stand as well, ask for the events first and for [`Netabase::status`] then.
     ///
@@ -48,7 +49,10 @@ impl<S: Schema> Netabase<S> {
     /// # }
     /// ```
     pub fn events(&self) -> Events {
-        Events(self.node.board.read())
+        Events(match &self.origin {
+            Origin::Here(node) => node.board.read(),
+            Origin::There(client) => client.shared.board.read(),
+        })
     }
 }
 

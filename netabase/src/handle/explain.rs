@@ -3,10 +3,10 @@
 use std::fmt;
 use std::ops::Bound;
 
+use super::origin::{Origin, at};
 use super::{Answer, Netabase};
-use crate::error::Result;
 use crate::schema::{Key, KeyForm, Member, Plan, Query, Schema, shown, successor};
-use crate::storage::{Selecting, View};
+use crate::storage::Selecting;
 
 /// What a query touches. Made by [`Netabase::explain`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,24 +77,35 @@ impl<S: Schema> Netabase<S> {
     /// # }
     /// ```
     pub fn explain<R: Member<S>>(&self, query: Query<R>) -> Answer<Explain> {
-        Answer::ready(self.node.view().and_then(|view| explain::<S, R>(&view, &query)))
+        let plan = query.plan::<S>();
+        match &self.origin {
+            Origin::Here(node) => {
+                let rows = node.view().and_then(|view| view.count(&plan, &R::__GLUE));
+                Answer::ready(rows.map(|rows| explain::<S, R>(&query, &plan, rows)))
+            }
+            Origin::There(client) => {
+                let client = at(client);
+                Answer::pending(async move {
+                    let rows = client.count(plan.clone()).await?;
+                    Ok(explain::<S, R>(&query, &plan, rows))
+                })
+            }
+        }
     }
 }
 
-fn explain<S: Schema, R: Member<S>>(view: &View, query: &Query<R>) -> Result<Explain> {
-    let plan = query.plan::<S>();
-    let rows = view.count(&plan, &R::__GLUE)?;
+fn explain<S: Schema, R: Member<S>>(query: &Query<R>, plan: &Plan, rows: u64) -> Explain {
     let index = query.index().and_then(|name| R::__GLUE.indexes.iter().find(|index| index.name == name));
     let form = index.map_or_else(R::Key::form, |index| (index.form)());
-    Ok(Explain {
+    Explain {
         record: R::__NAME.to_owned(),
         index: query.index(),
-        range: range(&form, &plan),
+        range: range(&form, plan),
         reverse: plan.reverse,
         limit: plan.limit,
         rows,
         lookups: if index.is_some() { rows } else { 0 },
-    })
+    }
 }
 
 fn range(form: &KeyForm, plan: &Plan) -> String {

@@ -100,7 +100,7 @@ impl<S: Schema> Linearizable<S> {
     fn read<T: Send + 'static>(&self, read: impl FnOnce(&Netabase<S>) -> Answer<T> + Send + 'static) -> Answer<T> {
         let db = self.0.clone();
         Answer::pending(async move {
-            db.node.confirm_reads().await?;
+            db.origin.confirm_reads().await?;
             read(&db).await
         })
     }

@@ -19,7 +19,7 @@ impl<S: Schema> Netabase<S> {
     /// # Errors
     /// [`Error::Configuration`] when nobody could find the way: no member listens anywhere. Otherwise as a write.
     pub async fn invite(&self, role: Role) -> Result<Invite> {
-        if self.node.whereabouts()?.iter().all(|(_, addresses)| addresses.is_empty()) {
+        if self.origin.node("invite")?.whereabouts()?.iter().all(|(_, addresses)| addresses.is_empty()) {
             return Err(Error::Configuration {
                 option: "listen",
                 reason: "no member listens anywhere, so nobody could find the cluster: start this node with \
@@ -27,7 +27,7 @@ impl<S: Schema> Netabase<S> {
                     .into(),
             });
         }
-        self.node.invite(role, SystemTime::now()).await
+        self.origin.node("invite")?.invite(role, SystemTime::now()).await
     }
 
     /// Takes back an invite: from now on nobody can use it for the first time. Who has used it stays.
@@ -35,7 +35,7 @@ impl<S: Schema> Netabase<S> {
     /// # Errors
     /// As a write.
     pub async fn revoke(&self, invite: &Invite) -> Result<()> {
-        self.node.revoke(invite.hash()?).await
+        self.origin.node("revoke")?.revoke(invite.hash()?).await
     }
 
     /// Sends a member away. A voter goes with the next epoch: this returns once a majority of that epoch's voters has begun
@@ -45,9 +45,10 @@ impl<S: Schema> Netabase<S> {
     /// [`Error::Configuration`] when it is no member, or when the cluster could not go on without it: the reason says what
     /// to do. [`Error::Timeout`] when it is not done in time; it is done as soon as it can be. Otherwise as a write.
     pub async fn remove_member(&self, member: PeerId) -> Result<()> {
-        match self.node.remove_member(member).await {
+        let node = self.origin.node("remove_member")?;
+        match node.remove_member(member).await {
             // It has heard of its own end before it could say so.
-            Err(Error::Removed) if member == self.node.peer_id => Ok(()),
+            Err(Error::Removed) if member == node.peer_id => Ok(()),
             result => result,
         }
     }

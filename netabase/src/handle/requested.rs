@@ -6,19 +6,19 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::origin::Origin;
 use super::transaction::{transact, update};
 use super::write::{check_size, encode};
 use super::{Answer, Netabase, Receipt, Tx};
 use crate::command::{Action, RequestId, Transaction, Write};
 use crate::error::Result;
-use crate::node::Node;
 use crate::schema::{Agreed, IntoKey, Key, Member, RecordId, Schema};
 
 /// Writes under a name of the caller's choice: done once, however often they are called.
 ///
 /// Made by [`Netabase::request_id`].
 pub struct Requested<S: Schema> {
-    node: Arc<Node>,
+    origin: Origin,
     request: RequestId,
     schema: PhantomData<fn() -> S>,
 }
@@ -51,7 +51,7 @@ impl<S: Schema> Netabase<S> {
     /// ```
     #[must_use]
     pub fn request_id(&self, id: [u8; 16]) -> Requested<S> {
-        Requested { node: Arc::clone(&self.node), request: RequestId(id), schema: PhantomData }
+        Requested { origin: self.origin.clone(), request: RequestId(id), schema: PhantomData }
     }
 }
 
@@ -61,7 +61,7 @@ impl<S: Schema> Requested<S> {
     /// # Errors
     /// As [`Netabase::put_record`].
     pub fn put_record<R: Member<S> + Agreed>(&self, record: R) -> Answer<Receipt> {
-        let value = encode::<S, R>(&self.node, &record);
+        let value = encode::<S, R>(&self.origin, &record);
         self.write(value.map(|value| Write::Put { record: RecordId::of_member::<S, R>(), value }))
     }
 
@@ -70,7 +70,7 @@ impl<S: Schema> Requested<S> {
     /// # Errors
     /// As [`Netabase::insert_record`].
     pub fn insert_record<R: Member<S> + Agreed>(&self, record: R) -> Answer<Receipt> {
-        let value = encode::<S, R>(&self.node, &record);
+        let value = encode::<S, R>(&self.origin, &record);
         self.write(value.map(|value| Write::Insert { record: RecordId::of_member::<S, R>(), value }))
     }
 
@@ -80,7 +80,7 @@ impl<S: Schema> Requested<S> {
     /// As [`Netabase::remove_record`].
     pub fn remove_record<R: Member<S> + Agreed>(&self, key: impl IntoKey<R::Key>) -> Answer<Receipt> {
         let key = Bytes::from(key.into_key().to_bytes());
-        let size = check_size(&self.node, R::NAME, key.len());
+        let size = check_size(&self.origin, R::NAME, key.len());
         self.write(size.map(|()| Write::Remove { record: RecordId::of_member::<S, R>(), key }))
     }
 
@@ -93,7 +93,7 @@ impl<S: Schema> Requested<S> {
         key: impl IntoKey<R::Key>,
         change: impl Fn(&mut R) + Send + Sync + 'static,
     ) -> Answer<Option<Receipt>> {
-        update(Arc::clone(&self.node), Some(self.request), key.into_key(), change)
+        update(self.origin.clone(), Some(self.request), key.into_key(), change)
     }
 
     /// As [`Netabase::transaction`].
@@ -106,7 +106,7 @@ impl<S: Schema> Requested<S> {
         Fut: Future<Output = Result<T>> + Send,
         T: Send,
     {
-        transact(&self.node, Some(self.request), run).await
+        transact(&self.origin, Some(self.request), run).await
     }
 
     fn write(&self, write: Result<Write>) -> Answer<Receipt> {
@@ -115,14 +115,14 @@ impl<S: Schema> Requested<S> {
             Err(error) => return Answer::ready(Err(error)),
         };
         let transaction = Transaction { request: Some(self.request), reads: Vec::new(), writes: vec![write] };
-        let submitter = Arc::clone(&self.node.submitter);
+        let submitter = self.origin.submitter();
         Answer::pending(async move { submitter.submit(Action::Transact(Arc::new(transaction))).await.map(Receipt::of) })
     }
 }
 
 impl<S: Schema> Clone for Requested<S> {
     fn clone(&self) -> Self {
-        Requested { node: Arc::clone(&self.node), request: self.request, schema: PhantomData }
+        Requested { origin: self.origin.clone(), request: self.request, schema: PhantomData }
     }
 }
 

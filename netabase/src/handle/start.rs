@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Netabase;
 use crate::error::{Error, Result};
 use crate::network::Identity;
-use crate::node::{Assembly, Directory, Door, Invite, Limits, Node, Options, Tuning, Wire, origin_of};
+use crate::node::{Assembly, Directory, Door, Invite, Limits, Node, Options, Tuning, Wire, beginning_of};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
 
@@ -99,17 +99,17 @@ impl<S: Schema> Start<S> {
             None => Identity::load_or_create(&options.data_dir)?,
         };
         let me = identity.peer_id();
-        let origin = match &options.join {
+        let beginning = match &options.join {
             Some(invite) => {
-                origin_of(Door::Street, invite, me, &catalog, &volume).await.map_err(in_directory.clone())?
+                beginning_of(Door::Street, invite, me, &catalog, &volume).await.map_err(in_directory.clone())?
             }
-            None => options.origin(me)?,
+            None => options.beginning(me)?,
         };
         let role = options.join.as_ref().map(Invite::role);
         let assembly = Assembly {
             catalog,
             identity,
-            origin,
+            beginning,
             volume: Arc::new(volume),
             wire,
             store: options.store,

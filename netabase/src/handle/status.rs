@@ -5,6 +5,8 @@ use std::fmt;
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 
+use crate::client::Shared;
+use crate::desk::Right;
 use crate::error::Result;
 use crate::node::{Node, Role};
 
@@ -79,6 +81,33 @@ pub(super) fn of(node: &Node) -> Result<Status> {
         durable_round: standing.durable,
         strangers_refused: node.network.refusals(),
         keeper_restarts: standing.revived,
+    })
+}
+
+/// What the member tells, of itself and of the cluster.
+pub(super) async fn of_client(client: &Shared) -> Result<Status> {
+    let welcome = client.greet().await?;
+    let member = |peer_id: PeerId| MemberStatus {
+        peer_id,
+        role: Role::Voter,
+        connected: client.is_connected(peer_id),
+        applied_round: None,
+    };
+    Ok(Status {
+        peer_id: client.peer_id,
+        role: match welcome.right {
+            Right::Write => Role::Client,
+            Right::Read => Role::Reader,
+        },
+        leader: welcome.leader,
+        members: welcome.voters.into_iter().map(member).collect(),
+        epoch: welcome.epoch,
+        listen_addresses: Vec::new(),
+        applied_round: welcome.applied,
+        lag: welcome.known.saturating_sub(welcome.applied),
+        durable_round: welcome.durable,
+        strangers_refused: 0,
+        keeper_restarts: 0,
     })
 }
 

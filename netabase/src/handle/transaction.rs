@@ -6,11 +6,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::tx::{self, Ended, Run, VIEW_HELD};
+use super::origin::Origin;
+use super::tx::{self, Run, VIEW_HELD};
 use super::{Answer, Netabase, Receipt, Tx};
+use crate::client::Ended;
 use crate::command::{Action, RequestId};
 use crate::error::{Error, Result};
-use crate::node::Node;
 use crate::schema::{Agreed, IntoKey, Member, Schema};
 
 /// How often a closure runs before its transaction ends in [`Error::Conflict`].
@@ -66,7 +67,7 @@ impl<S: Schema> Netabase<S> {
         Fut: Future<Output = Result<T>> + Send,
         T: Send,
     {
-        transact(&self.node, None, run).await
+        transact(&self.origin, None, run).await
     }
 
     /// Changes the record under this key, if there is one: read, changed and written at one moment.
@@ -80,12 +81,12 @@ impl<S: Schema> Netabase<S> {
         key: impl IntoKey<R::Key>,
         change: impl Fn(&mut R) + Send + Sync + 'static,
     ) -> Answer<Option<Receipt>> {
-        update(Arc::clone(&self.node), None, key.into_key(), change)
+        update(self.origin.clone(), None, key.into_key(), change)
     }
 }
 
 pub(super) fn update<S: Schema, R: Member<S> + Agreed>(
-    node: Arc<Node>,
+    origin: Origin,
     request: Option<RequestId>,
     key: R::Key,
     change: impl Fn(&mut R) + Send + Sync + 'static,
@@ -107,13 +108,13 @@ pub(super) fn update<S: Schema, R: Member<S> + Agreed>(
             tx.put_record(record)?;
             Ok(true)
         };
-        let (receipt, found) = transact(&node, request, run).await?;
+        let (receipt, found) = transact(&origin, request, run).await?;
         Ok(found.then_some(receipt))
     })
 }
 
 pub(super) async fn transact<S, T, F, Fut>(
-    node: &Arc<Node>,
+    origin: &Origin,
     request: Option<RequestId>,
     closure: F,
 ) -> Result<(Receipt, T)>
@@ -124,10 +125,14 @@ where
     T: Send,
 {
     let mut pause = PAUSE;
+    let foresight = Arc::default();
     for _ in 0..RUNS_MAX {
-        let run = Run::begin(node)?;
+        let run = Run::begin(origin, &foresight).await?;
         let result = drive(&run, closure(Tx::of(Arc::clone(&run)))).await;
-        let Ended { mut transaction, expired } = run.end();
+        let (mut transaction, expired) = match run.end(result.is_ok(), request.is_some()).await {
+            Ok(Ended { transaction, expired }) => (transaction, expired),
+            Err(error) => return Err(result.err().unwrap_or(error)),
+        };
         if !expired {
             let value = result?;
             transaction.request = request;
@@ -135,8 +140,8 @@ where
             if transaction.writes.is_empty() && request.is_none() {
                 return Ok((Receipt::nothing(), value));
             }
-            tx::check_size(node, transaction.bytes())?;
-            match Arc::clone(&node.submitter).submit(Action::Transact(Arc::new(transaction))).await {
+            tx::check_size(origin, transaction.bytes())?;
+            match origin.submitter().submit(Action::Transact(Arc::new(transaction))).await {
                 Ok(applied) => return Ok((Receipt::of(applied), value)),
                 Err(Error::Conflict) => {}
                 // Its writes were in order when it ran: the next run is told of this where it writes. A named call

@@ -9,19 +9,21 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::Answer;
+use super::origin::{Origin, at};
 use super::write::encode;
+use crate::client::{self, Ended, Foresight};
 use crate::command::{Transaction, Write, entry_bytes_max};
 use crate::error::{Error, Result};
-use crate::machine::Footprint;
+use crate::machine::Trial;
 use crate::node::Node;
 use crate::schema::{Agreed, IntoKey, Key, Member, Query, RecordId, Schema};
-use crate::storage::Branch;
 
 /// How long the reads of one run share a view.
 pub(super) const VIEW_HELD: Duration = Duration::from_secs(5);
@@ -36,65 +38,89 @@ pub struct Tx<S: Schema> {
 
 /// One run of the closure.
 pub(super) struct Run {
-    node: Arc<Node>,
-    state: Mutex<State>,
+    origin: Origin,
+    rows: Rows,
+    /// What its writes take so far.
+    write_bytes: AtomicUsize,
+}
+
+/// Where its rows are.
+enum Rows {
+    Here(Arc<Node>, Mutex<State>),
+    There(Arc<client::Run>),
 }
 
 struct State {
     /// `None` once the view has been held long enough, or the closure has returned.
-    branch: Option<Branch>,
+    trial: Option<Trial>,
     /// The closure has returned.
     over: bool,
     /// The closure asked for more when the view was gone: it has to run again.
     expired: bool,
-    footprint: Footprint,
     writes: Vec<Write>,
-    write_bytes: usize,
-}
-
-/// What a run leaves behind.
-pub(super) struct Ended {
-    pub(super) transaction: Transaction,
-    /// It has to run again, whatever the closure returned.
-    pub(super) expired: bool,
 }
 
 impl Run {
-    pub(super) fn begin(node: &Arc<Node>) -> Result<Arc<Run>> {
-        let state = State {
-            branch: Some(Branch::new(node.view()?)),
-            over: false,
-            expired: false,
-            footprint: Footprint::default(),
-            writes: Vec::new(),
-            write_bytes: 0,
+    pub(super) async fn begin(origin: &Origin, foresight: &Arc<Mutex<Foresight>>) -> Result<Arc<Run>> {
+        let rows = match origin {
+            Origin::Here(node) => {
+                let trial = Some(Trial::new(node.view()?));
+                let state = State { trial, over: false, expired: false, writes: Vec::new() };
+                Rows::Here(Arc::clone(node), Mutex::new(state))
+            }
+            Origin::There(client) => {
+                Rows::There(Arc::new(client::Run::begin(at(client), Arc::clone(foresight)).await?))
+            }
         };
-        Ok(Arc::new(Run { node: Arc::clone(node), state: Mutex::new(state) }))
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        Ok(Arc::new(Run { origin: origin.clone(), rows, write_bytes: AtomicUsize::new(0) }))
     }
 
     /// Lets the view go: what is asked for from now on makes the closure run again.
     pub(super) fn release(&self) {
-        self.state().branch = None;
+        match &self.rows {
+            Rows::Here(_, state) => lock(state).trial = None,
+            Rows::There(run) => run.release(),
+        }
     }
 
     /// The closure has returned.
-    pub(super) fn end(&self) -> Ended {
-        let mut state = self.state();
+    pub(super) async fn end(&self, returned_ok: bool, named: bool) -> Result<Ended> {
+        let state = match &self.rows {
+            Rows::Here(_, state) => state,
+            Rows::There(run) => return run.end(returned_ok, named).await,
+        };
+        let mut state = lock(state);
         state.over = true;
-        state.branch = None;
-        let reads = std::mem::take(&mut state.footprint).into_reads();
+        let reads = state.trial.take().map(Trial::into_reads).unwrap_or_default();
         let writes = std::mem::take(&mut state.writes);
-        Ended { transaction: Transaction { request: None, reads, writes }, expired: state.expired }
+        Ok(Ended { transaction: Transaction { request: None, reads, writes }, expired: state.expired })
+    }
+
+    /// Writes, for the closure to see; refused as it would be if it were applied now.
+    fn write(&self, write: Write) -> Result<()> {
+        let bytes = write.payload_bytes();
+        check_size(&self.origin, self.write_bytes.load(Ordering::Relaxed) + bytes)?;
+        match &self.rows {
+            Rows::There(run) => run.write(write)?,
+            Rows::Here(node, state) => {
+                let mut state = lock(state);
+                let written = state.running()?.write(&node.rule, &node.catalog, &write)?;
+                written.map_err(|refusal| refusal.into_error(&node.catalog))?;
+                state.writes.push(write);
+            }
+        }
+        self.write_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
     }
 }
 
+fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// The most that a transaction may take in an entry, of which the head takes a little.
-pub(super) fn check_size(node: &Node, bytes: usize) -> Result<()> {
-    let bytes_max = entry_bytes_max(node.record_bytes_max);
+pub(super) fn check_size(origin: &Origin, bytes: usize) -> Result<()> {
+    let bytes_max = entry_bytes_max(origin.record_bytes_max());
     if bytes <= bytes_max {
         return Ok(());
     }
@@ -107,37 +133,16 @@ pub(super) fn check_size(node: &Node, bytes: usize) -> Result<()> {
 
 impl State {
     /// The rows to read and write, while the closure runs and the view is held.
-    fn running(&mut self) -> Result<(&mut Branch, &mut Footprint)> {
+    fn running(&mut self) -> Result<&mut Trial> {
         if self.over {
             return Err(Error::Configuration {
                 option: "transaction",
                 reason: "its `tx` was used after the closure had returned: await everything inside the closure".into(),
             });
         }
-        self.expired |= self.branch.is_none();
+        self.expired |= self.trial.is_none();
         // Never seen by the caller: the closure runs again, whatever it makes of this.
-        let branch = self.branch.as_mut().ok_or(Error::Conflict)?;
-        Ok((branch, &mut self.footprint))
-    }
-
-    /// Writes, for the closure to see; refused as it would be if it were applied now.
-    fn write(&mut self, node: &Node, write: Write) -> Result<()> {
-        let write_bytes = self.write_bytes + write.payload_bytes();
-        check_size(node, write_bytes)?;
-        let (branch, footprint) = self.running()?;
-        // The round shows nowhere: what was written here is not noted as read.
-        let round = branch.below().applied() + 1;
-        let (rows, outcome) = node.rule.apply(branch, &write, round)?;
-        if let Err(refusal) = outcome {
-            if let Some(glue) = node.catalog.record(write.record()) {
-                footprint.refused(branch, &write, &refusal, glue)?;
-            }
-            return Err(refusal.into_error(&node.catalog));
-        }
-        branch.write(rows);
-        self.write_bytes = write_bytes;
-        self.writes.push(write);
-        Ok(())
+        self.trial.as_mut().ok_or(Error::Conflict)
     }
 }
 
@@ -151,13 +156,18 @@ impl<S: Schema> Tx<S> {
     /// # Errors
     /// As [`Netabase::get_record`](crate::Netabase::get_record).
     pub fn get_record<R: Member<S> + Agreed>(&self, key: impl IntoKey<R::Key>) -> Answer<Option<R>> {
-        let key = key.into_key().to_bytes();
-        let read = || {
-            let mut state = self.run.state();
-            let (branch, footprint) = state.running()?;
-            footprint.get(branch, RecordId::of_member::<S, R>(), &key)
-        };
-        Answer::ready(read().and_then(|value| value.map(|value| R::__decode(&value)).transpose()))
+        let (record, key) = (RecordId::of_member::<S, R>(), key.into_key().to_bytes());
+        let decode = |value: Option<Bytes>| value.map(|value| R::__decode(&value)).transpose();
+        match &self.run.rows {
+            Rows::Here(_, state) => {
+                let read = lock(state).running().and_then(|trial| trial.get(record, &key));
+                Answer::ready(read.and_then(decode))
+            }
+            Rows::There(run) => {
+                let run = Arc::clone(run);
+                Answer::pending(async move { run.get(record, key).await.and_then(decode) })
+            }
+        }
     }
 
     /// The records that a query selects, in its order.
@@ -166,12 +176,18 @@ impl<S: Schema> Tx<S> {
     /// [`Error::TransactionTooLarge`] when the queries of the transaction read more than 10,000 rows, and as
     /// [`Netabase::query`](crate::Netabase::query).
     pub fn query<R: Member<S> + Agreed>(&self, query: Query<R>) -> Answer<Vec<R>> {
-        let read = || {
-            let mut state = self.run.state();
-            let (branch, footprint) = state.running()?;
-            footprint.query(branch, &query.plan::<S>(), &R::__GLUE)
-        };
-        Answer::ready(read().and_then(|values| values.iter().map(|value| R::__decode(value)).collect()))
+        let plan = query.plan::<S>();
+        let decode = |values: Vec<Bytes>| values.iter().map(|value| R::__decode(value)).collect();
+        match &self.run.rows {
+            Rows::Here(_, state) => {
+                let read = lock(state).running().and_then(|trial| trial.query(&plan, &R::__GLUE));
+                Answer::ready(read.and_then(decode))
+            }
+            Rows::There(run) => {
+                let run = Arc::clone(run);
+                Answer::pending(async move { run.query(plan).await.and_then(decode) })
+            }
+        }
     }
 
     /// Stores a record, in place of the one under its key, when the transaction commits.
@@ -180,7 +196,7 @@ impl<S: Schema> Tx<S> {
     /// [`Error::UniqueViolation`], [`Error::RecordTooLarge`], [`Error::TransactionTooLarge`], [`Error::Codec`]: the
     /// transaction is as it was before the call.
     pub fn put_record<R: Member<S> + Agreed>(&self, record: R) -> Result<()> {
-        let value = encode::<S, R>(&self.run.node, &record)?;
+        let value = encode::<S, R>(&self.run.origin, &record)?;
         self.write(Write::Put { record: RecordId::of_member::<S, R>(), value })
     }
 
@@ -189,7 +205,7 @@ impl<S: Schema> Tx<S> {
     /// # Errors
     /// [`Error::AlreadyExists`], and as [`Tx::put_record`].
     pub fn insert_record<R: Member<S> + Agreed>(&self, record: R) -> Result<()> {
-        let value = encode::<S, R>(&self.run.node, &record)?;
+        let value = encode::<S, R>(&self.run.origin, &record)?;
         self.write(Write::Insert { record: RecordId::of_member::<S, R>(), value })
     }
 
@@ -199,12 +215,12 @@ impl<S: Schema> Tx<S> {
     /// As [`Tx::put_record`].
     pub fn remove_record<R: Member<S> + Agreed>(&self, key: impl IntoKey<R::Key>) -> Result<()> {
         let key = Bytes::from(key.into_key().to_bytes());
-        super::write::check_size(&self.run.node, R::NAME, key.len())?;
+        super::write::check_size(&self.run.origin, R::NAME, key.len())?;
         self.write(Write::Remove { record: RecordId::of_member::<S, R>(), key })
     }
 
     fn write(&self, write: Write) -> Result<()> {
-        self.run.state().write(&self.run.node, write)
+        self.run.write(write)
     }
 }
 
@@ -216,6 +232,6 @@ impl<S: Schema> Clone for Tx<S> {
 
 impl<S: Schema> fmt::Debug for Tx<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tx").field("writes", &self.run.state().writes.len()).finish_non_exhaustive()
+        f.debug_struct("Tx").field("write_bytes", &self.run.write_bytes).finish_non_exhaustive()
     }
 }

@@ -10,9 +10,11 @@ use std::task::{Context, Poll};
 use futures::Stream;
 
 use super::change::{Change, Cursor};
+use super::origin::{Origin, at};
 use super::{Answer, Netabase};
+use crate::client;
 use crate::error::{Error, Result};
-use crate::event::{Hub, Start, Watcher};
+use crate::event::{Event, Hub, Start, Watcher};
 use crate::schema::{Member, Plan, Query, Record, RecordGlue, Schema};
 use crate::storage::Place;
 
@@ -56,7 +58,10 @@ impl<S: Schema> Netabase<S> {
     /// ```
     pub fn watch<R: Member<S>>(&self, query: Query<R>) -> Watch<R> {
         Watch {
-            hub: Arc::clone(&self.node.hub),
+            hub: match &self.origin {
+                Origin::Here(node) => Ok(Arc::clone(&node.hub)),
+                Origin::There(client) => Err(at(client)),
+            },
             plan: query.plan::<S>(),
             glue: R::__GLUE,
             starts: Vec::new(),
@@ -68,7 +73,8 @@ impl<S: Schema> Netabase<S> {
 /// A watch about to begin. Await it; until then nothing happens.
 #[must_use = "a watch begins when this is awaited"]
 pub struct Watch<R: Record> {
-    hub: Arc<Hub>,
+    /// Of this node; or the client, for the member's.
+    hub: Result<Arc<Hub>, Arc<client::Shared>>,
     plan: Plan,
     glue: RecordGlue,
     starts: Vec<Start>,
@@ -108,20 +114,19 @@ impl<R: Record> Watch<R> {
         self
     }
 
-    fn start(self) -> Result<Changes<R>> {
+    /// Where it begins, if it can be watched.
+    fn check(&self) -> Result<Start> {
         let refused = |reason: &str| Err(Error::Configuration { option: "watch", reason: reason.into() });
         if self.plan.limit.is_some() || self.plan.reverse || self.plan.after.is_some() {
             return refused(
                 "changes come in the order of the writes, and do not end: leave `limit`, `reverse` and `after` off the query; a watch resumes with `db.watch(..).after(cursor)`",
             );
         }
-        let start = match self.starts[..] {
-            [] => Start::Now,
-            [start] => start,
-            _ => return refused("it begins at one place: give one of `from_round`, `after` and `with_current`, once"),
-        };
-        let watcher = Watcher::start(self.hub, &self.plan, self.glue, start)?;
-        Ok(Changes { watcher, record: PhantomData })
+        match &self.starts[..] {
+            [] => Ok(Start::Now),
+            [start] => Ok(start.clone()),
+            _ => refused("it begins at one place: give one of `from_round`, `after` and `with_current`, once"),
+        }
     }
 }
 
@@ -130,7 +135,17 @@ impl<R: Record> IntoFuture for Watch<R> {
     type IntoFuture = Answer<Changes<R>>;
 
     fn into_future(self) -> Self::IntoFuture {
-        Answer::ready(self.start())
+        let start = match self.check() {
+            Ok(start) => start,
+            Err(error) => return Answer::ready(Err(error)),
+        };
+        let Watch { hub, plan, glue, .. } = self;
+        match hub {
+            Ok(hub) => Answer::ready(Watcher::start(hub, &plan, glue, start).map(Source::Here).map(Changes::of)),
+            Err(client) => Answer::pending(async move {
+                client::Watch::begin(client, plan, start).await.map(Source::There).map(Changes::of)
+            }),
+        }
     }
 }
 
@@ -145,11 +160,31 @@ impl<R: Record> fmt::Debug for Watch<R> {
 /// A reader that is slow costs nobody else anything: the next thousand changes, or a mebibyte of them, wait in memory, and
 /// the rest on disk for as long as they are kept (64 MiB of changes).
 pub struct Changes<R: Record> {
-    watcher: Watcher,
+    source: Source,
     record: PhantomData<fn() -> R>,
 }
 
+/// Who is asked for the next change.
+#[derive(Debug)]
+enum Source {
+    Here(Watcher),
+    There(client::Watch),
+}
+
+impl Source {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Event>>> {
+        match self {
+            Source::Here(watcher) => watcher.poll_next(cx),
+            Source::There(watch) => watch.poll_next(cx),
+        }
+    }
+}
+
 impl<R: Record> Changes<R> {
+    fn of(source: Source) -> Self {
+        Changes { source, record: PhantomData }
+    }
+
     /// The next change; waits for one. `None` when the node has stopped.
     ///
     /// May be dropped before it is ready, as in `select!`, and nothing is lost.
@@ -163,7 +198,7 @@ impl<R: Record> Changes<R> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Change<R>>>> {
-        self.watcher.poll_next(cx).map(|item| item.map(|event| event.and_then(|event| Change::of(&event))))
+        self.source.poll_next(cx).map(|item| item.map(|event| event.and_then(|event| Change::of(&event))))
     }
 }
 
@@ -177,6 +212,6 @@ impl<R: Record> Stream for Changes<R> {
 
 impl<R: Record> fmt::Debug for Changes<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Changes").field("record", &R::NAME).field("watcher", &self.watcher).finish()
+        f.debug_struct("Changes").field("record", &R::NAME).field("source", &self.source).finish()
     }
 }

@@ -2,16 +2,15 @@
 
 use std::collections::HashSet;
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
 
+use super::origin::Origin;
 use super::{Answer, Netabase, Receipt};
 use crate::command::{Applied, Write};
-use crate::consensus::{OUTSTANDING_MAX, Submitter};
+use crate::consensus::OUTSTANDING_MAX;
 use crate::error::{Error, Result};
-use crate::node::Node;
 use crate::schema::{IntoKey, Key, Member, RecordId, Schema};
 
 impl<S: Schema> Netabase<S> {
@@ -22,7 +21,7 @@ impl<S: Schema> Netabase<S> {
     /// [`Error::Timeout`], [`Error::ConnectionLost`]: it may have, see [`Error::may_have_happened`].
     pub fn put_record<R: Member<S>>(&self, record: R) -> Answer<Receipt> {
         let record_id = RecordId::of_member::<S, R>();
-        self.write(encode::<S, R>(&self.node, &record).map(|value| Write::Put { record: record_id, value }))
+        self.write(encode::<S, R>(&self.origin, &record).map(|value| Write::Put { record: record_id, value }))
     }
 
     /// Stores a record where there is none under its key yet.
@@ -31,7 +30,7 @@ impl<S: Schema> Netabase<S> {
     /// [`Error::AlreadyExists`], and as [`Netabase::put_record`].
     pub fn insert_record<R: Member<S>>(&self, record: R) -> Answer<Receipt> {
         let record_id = RecordId::of_member::<S, R>();
-        self.write(encode::<S, R>(&self.node, &record).map(|value| Write::Insert { record: record_id, value }))
+        self.write(encode::<S, R>(&self.origin, &record).map(|value| Write::Insert { record: record_id, value }))
     }
 
     /// Removes the record under this key; [`Receipt::existed`] tells whether there was one.
@@ -41,7 +40,7 @@ impl<S: Schema> Netabase<S> {
     pub fn remove_record<R: Member<S>>(&self, key: impl IntoKey<R::Key>) -> Answer<Receipt> {
         let key = Bytes::from(key.into_key().to_bytes());
         self.write(
-            check_size(&self.node, R::NAME, key.len())
+            check_size(&self.origin, R::NAME, key.len())
                 .map(|()| Write::Remove { record: RecordId::of_member::<S, R>(), key }),
         )
     }
@@ -58,14 +57,14 @@ impl<S: Schema> Netabase<S> {
         I: IntoIterator<Item = R>,
         I::IntoIter: Send + 'static,
     {
-        let (node, records) = (Arc::clone(&self.node), records.into_iter());
-        Answer::pending(async move { put_all::<S, R>(&node, records).await })
+        let (origin, records) = (self.origin.clone(), records.into_iter());
+        Answer::pending(async move { put_all::<S, R>(&origin, records).await })
     }
 
     fn write(&self, write: Result<Write>) -> Answer<Receipt> {
         match write {
             Ok(write) => {
-                let submitter: Arc<Submitter> = Arc::clone(&self.node.submitter);
+                let submitter = self.origin.submitter();
                 Answer::pending(async move { submitter.submit(write).await.map(Receipt::of) })
             }
             Err(error) => Answer::ready(Err(error)),
@@ -74,21 +73,21 @@ impl<S: Schema> Netabase<S> {
 }
 
 /// The stored value of a record that is not too large.
-pub(super) fn encode<S: Schema, R: Member<S>>(node: &Node, record: &R) -> Result<Bytes> {
+pub(super) fn encode<S: Schema, R: Member<S>>(origin: &Origin, record: &R) -> Result<Bytes> {
     let value = record.__encode()?;
-    check_size(node, R::NAME, value.len())?;
+    check_size(origin, R::NAME, value.len())?;
     Ok(Bytes::from(value))
 }
 
-pub(super) fn check_size(node: &Node, record: &str, bytes: usize) -> Result<()> {
-    let bytes_max = node.record_bytes_max;
+pub(super) fn check_size(origin: &Origin, record: &str, bytes: usize) -> Result<()> {
+    let bytes_max = origin.record_bytes_max();
     if bytes > bytes_max {
         return Err(Error::RecordTooLarge { record: record.to_owned(), bytes, bytes_max });
     }
     Ok(())
 }
 
-async fn put_all<S: Schema, R: Member<S>>(node: &Node, records: impl Iterator<Item = R> + Send) -> Result<Receipt> {
+async fn put_all<S: Schema, R: Member<S>>(origin: &Origin, records: impl Iterator<Item = R> + Send) -> Result<Receipt> {
     let record_id = RecordId::of_member::<S, R>();
     let mut pipeline = Pipeline::default();
     for (index, record) in (0..).zip(records) {
@@ -100,10 +99,10 @@ async fn put_all<S: Schema, R: Member<S>>(node: &Node, records: impl Iterator<It
         if pipeline.failed.is_some() {
             break;
         }
-        match encode::<S, R>(node, &record) {
+        match encode::<S, R>(origin, &record) {
             Ok(value) => {
                 let write = Write::Put { record: record_id, value };
-                pipeline.push(index, key, Arc::clone(&node.submitter).submit(write));
+                pipeline.push(index, key, origin.submitter().submit(write));
             }
             Err(source) => {
                 pipeline.fail(index, source);

@@ -19,7 +19,8 @@ use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions}
 use crate::Error;
 use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::schema::Catalog;
-use crate::storage::{self, Draft, Retired, Store, StoreError, Views};
+use crate::storage::archive::DurableState;
+use crate::storage::{self, Draft, Retired, Store, StoreError, View, Views};
 
 /// What a command is answered with, for whoever issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,6 +134,21 @@ impl Machine {
         }
         draft.install(round).inspect_err(|_| self.failed = true)?;
         Ok(answers)
+    }
+
+    /// The state at which a restart would open, to be copied elsewhere.
+    pub(crate) fn durable_state(&self) -> DurableState {
+        self.store.durable_state()
+    }
+
+    /// Lets another machine, opened at a later round, take this one's place: readers go on there. Not while a flush is
+    /// out. Drop what it returns where nobody waits.
+    pub(crate) fn succeed(&mut self, next: Machine) -> View {
+        let Machine { store, rule, sessions, requests, roster, failed } = next;
+        let before = self.store.succeed(store);
+        (self.rule, self.sessions, self.requests) = (rule, sessions, requests);
+        (self.roster, self.failed) = (roster, failed);
+        before
     }
 
     /// The state as of the last applied round, to be hashed elsewhere.

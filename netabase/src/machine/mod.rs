@@ -15,6 +15,7 @@ mod roster;
 mod rule;
 mod schema;
 mod sessions;
+mod trial;
 mod verify;
 
 #[cfg(test)]
@@ -22,7 +23,6 @@ mod fixture;
 #[cfg(test)]
 mod replay;
 
-pub(crate) use footprint::Footprint;
 #[cfg(test)]
 pub(crate) use hash::StateHash;
 pub(crate) use machine::{Answer, FlushDone, Machine};
@@ -30,5 +30,10 @@ pub(crate) use roster::{Roster, Voter};
 pub(crate) use rule::Rule;
 pub(crate) use schema::{Keeper, adopt};
 pub(crate) use sessions::Reply;
+pub(crate) use trial::Trial;
 pub use verify::Verified;
 pub(crate) use verify::verify;
+
+pub(crate) use crate::storage::Retired;
+/// The form in which a state leaves a node and comes to one: see `storage::archive`.
+pub(crate) use crate::storage::archive::{ArchiveId as SnapshotId, CHUNK_BYTES, DurableState};

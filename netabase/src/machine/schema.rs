@@ -17,7 +17,8 @@ pub(crate) enum Keeper {
 }
 
 impl Keeper {
-    fn name(self) -> &'static str {
+    /// As the store says it.
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Keeper::Node => "node",
             Keeper::Alone => "alone",

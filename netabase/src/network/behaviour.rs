@@ -57,7 +57,7 @@ impl PaxosBehaviour {
         };
         let (line, queues) = Line::open();
         self.opening.insert(connection, line);
-        Ok(Handler::new(peer, self.directory.limits(), gates, queues, &self.events))
+        Ok(Handler::new(peer, self.directory.limits(), gates, queues, &self.events, self.directory.door()))
     }
 }
 

@@ -22,6 +22,7 @@ use tokio::{
 use super::{
     gate::{Gate, Pass},
     handle::{RequestError, RequestResult, Transport},
+    inbound::{Door, NetworkEvent},
     limits::{NetworkLimits, OUTBOUND_QUEUE_BYTES_MAX, OUTBOUND_QUEUE_MAX, UNANSWERED_BYTES_MAX, UNANSWERED_MAX},
     protocol::Channel,
 };
@@ -92,6 +93,7 @@ pub(super) struct Directory {
     members: watch::Sender<Members>,
     listen_addresses: RwLock<Vec<Multiaddr>>,
     refused: AtomicU64,
+    door: Arc<Door>,
 }
 
 impl Directory {
@@ -102,6 +104,7 @@ impl Directory {
             members: watch::Sender::new(Vec::new()),
             listen_addresses: RwLock::default(),
             refused: AtomicU64::new(0),
+            door: Arc::default(),
         })
     }
 
@@ -112,6 +115,10 @@ impl Directory {
 
     pub(super) fn limits(&self) -> &NetworkLimits {
         &self.limits
+    }
+
+    pub(super) fn door(&self) -> &Arc<Door> {
+        &self.door
     }
 
     /// The gates that bound what the peer may ask of us at a time; `None` for a stranger.
@@ -193,6 +200,10 @@ impl Transport for Directory {
         *peers = members.iter().map(|(id, _)| (*id, known.remove(id).unwrap_or_else(Peer::new))).collect();
         drop(peers);
         self.members.send_replace(members);
+    }
+
+    fn open_door(&self, desk: mpsc::Sender<NetworkEvent>) {
+        self.door.open(desk);
     }
 }
 

@@ -7,9 +7,12 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
-use tokio::{sync::oneshot, time::Instant};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::Instant,
+};
 
-use super::protocol::Channel;
+use super::{inbound::NetworkEvent, limits::CLIENT_QUEUE_MAX, protocol::Channel};
 
 /// Why there is no answer. Only `NotConnected`, `TooLarge` and `QueueFull` say that the peer has not
 /// seen the request; after all others it may have been carried out.
@@ -46,6 +49,8 @@ pub(crate) trait Transport: Send + Sync {
     fn is_connected(&self, peer: PeerId) -> bool;
     /// Connections that were refused because the peer is not a member.
     fn refusals(&self) -> u64;
+    /// Requests of clients go there from now on; before, they come with all others.
+    fn open_door(&self, desk: mpsc::Sender<NetworkEvent>);
     /// From now on, these are let in, and no others; those with addresses are connected to.
     fn set_members(&self, members: Vec<(PeerId, Vec<Multiaddr>)>);
 }
@@ -82,7 +87,6 @@ impl Network {
         }
     }
 
-    #[cfg(test)]
     pub(crate) fn peer_id(&self) -> PeerId {
         self.peer_id
     }
@@ -94,6 +98,13 @@ impl Network {
 
     pub(crate) fn is_connected(&self, peer: PeerId) -> bool {
         self.transport.is_connected(peer)
+    }
+
+    /// Requests of clients, on a queue of their own from now on. To be called once.
+    pub(crate) fn serve_clients(&self) -> mpsc::Receiver<NetworkEvent> {
+        let (desk, requests) = mpsc::channel(CLIENT_QUEUE_MAX);
+        self.transport.open_door(desk);
+        requests
     }
 
     /// From now on, these are let in, and no others; those with addresses are connected to. May name this node itself.

@@ -25,7 +25,7 @@ use super::{
     directory::{PerChannel, Queues},
     gate::Gate,
     handle::RequestError,
-    inbound::NetworkEvent,
+    inbound::{Door, NetworkEvent},
     inlet::{Inlet, Source},
     limits::NetworkLimits,
     outlet::{Demand, Outlet},
@@ -56,6 +56,7 @@ impl Handler {
         gates: PerChannel<Arc<Gate>>,
         queues: Queues,
         events: &mpsc::Sender<NetworkEvent>,
+        door: &Arc<Door>,
     ) -> Self {
         let mut gates = gates.into_iter();
         let sources = Channel::ALL.map(|channel| Source {
@@ -64,6 +65,7 @@ impl Handler {
             payload_bytes_max: limits.payload_bytes_max(channel),
             gate: gates.next().expect("a gate for every channel"),
             events: events.clone(),
+            door: Arc::clone(door),
         });
         let mut queues = queues.into_iter();
         let outlets = Channel::ALL.map(|channel| {

@@ -18,7 +18,7 @@ use libp2p::{
 use crate::Error;
 
 const FILE: &str = "identity.key";
-const TEMPORARY_FILE: &str = "identity.key.new";
+const TEMPORARY_SUFFIX: &str = ".new";
 /// Much more than a key takes: a larger file is not one.
 const FILE_BYTES_MAX: u64 = 1024;
 
@@ -53,18 +53,21 @@ impl Identity {
     /// # Errors
     /// [`Error::DataDirectory`] if the file is damaged, can be read by others, or cannot be written.
     pub fn load_or_create(directory: impl AsRef<Path>) -> Result<Self, Error> {
-        let directory = directory.as_ref();
-        let path = directory.join(FILE);
-        match File::open(&path) {
-            Ok(file) => load(&path, file),
+        Identity::load_or_create_file(&directory.as_ref().join(FILE))
+    }
+
+    /// The identity kept in a file of this name; creates it, with its directory, if need be.
+    pub(crate) fn load_or_create_file(path: &Path) -> Result<Self, Error> {
+        match File::open(path) {
+            Ok(file) => load(path, file),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let identity = Identity::generate();
-                identity.create(directory).map_err(|error| {
-                    unusable(&path, format!("cannot be created ({error}): check the directory's permissions and space"))
+                identity.create(path).map_err(|error| {
+                    unusable(path, format!("cannot be created ({error}): check the directory's permissions and space"))
                 })?;
                 Ok(identity)
             }
-            Err(error) => Err(unusable(&path, format!("cannot be opened ({error}): check its permissions"))),
+            Err(error) => Err(unusable(path, format!("cannot be opened ({error}): check its permissions"))),
         }
     }
 
@@ -80,10 +83,15 @@ impl Identity {
         &self.keypair
     }
 
-    fn create(&self, directory: &Path) -> io::Result<()> {
+    fn create(&self, path: &Path) -> io::Result<()> {
         let encoded = self.keypair.to_protobuf_encoding().map_err(io::Error::other)?;
+        let directory = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
         fs::create_dir_all(directory)?;
-        let temporary = directory.join(TEMPORARY_FILE);
+        let mut temporary = path.as_os_str().to_owned();
+        temporary.push(TEMPORARY_SUFFIX);
         // Left by a crash before the rename: nobody knows that key yet.
         match fs::remove_file(&temporary) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -96,7 +104,7 @@ impl Identity {
         let mut file = options.open(&temporary)?;
         file.write_all(&encoded)?;
         file.sync_all()?;
-        fs::rename(&temporary, directory.join(FILE))?;
+        fs::rename(&temporary, path)?;
         sync_directory(directory)
     }
 }
@@ -177,6 +185,8 @@ mod tests {
         }
     }
 
+    const TEMPORARY_FILE: &str = "identity.key.new";
+
     #[test]
     fn it_is_kept_and_a_crash_before_the_rename_does_no_harm() {
         let directory = tempfile::tempdir().unwrap();
@@ -186,6 +196,10 @@ mod tests {
         let first = Identity::load_or_create(&inner).unwrap();
         assert_eq!(Identity::load_or_create(&inner).unwrap().peer_id(), first.peer_id());
         assert!(!inner.join(TEMPORARY_FILE).exists());
+        let named = inner.join("below/client.key");
+        let client = Identity::load_or_create_file(&named).unwrap();
+        assert_eq!(Identity::load_or_create_file(&named).unwrap().peer_id(), client.peer_id());
+        assert_ne!(client.peer_id(), first.peer_id());
     }
 
     #[cfg(unix)]

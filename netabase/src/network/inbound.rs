@@ -1,7 +1,10 @@
 //! What the network hands to the node: requests to answer, and peers that come and go.
 
+use std::sync::OnceLock;
+
 use bytes::Bytes;
 use libp2p::PeerId;
+use tokio::sync::mpsc;
 
 use super::protocol::Channel;
 
@@ -15,6 +18,27 @@ pub(crate) enum NetworkEvent {
     Request(Inbound),
     Connected(PeerId),
     Disconnected(PeerId),
+}
+
+/// The way in for requests of clients, past the queue of the consensus, once the node serves them.
+#[derive(Debug, Default)]
+pub(crate) struct Door(OnceLock<mpsc::Sender<NetworkEvent>>);
+
+impl Door {
+    /// From now on requests of clients go there.
+    pub(crate) fn open(&self, desk: mpsc::Sender<NetworkEvent>) {
+        // A node opens its door once.
+        let _ = self.0.set(desk);
+    }
+
+    /// Where a request of this channel goes.
+    pub(crate) fn choose<'a>(
+        &'a self,
+        channel: Channel,
+        others: &'a mpsc::Sender<NetworkEvent>,
+    ) -> &'a mpsc::Sender<NetworkEvent> {
+        self.0.get().filter(|_| channel == Channel::Client).unwrap_or(others)
+    }
 }
 
 /// A request of a peer that is allowed to send one. The payload is at most what its channel allows.

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 use super::{
     codec::{Frame, FrameError, Kind},
     gate::{Gate, Pass},
-    inbound::{Answer, Inbound, NetworkEvent, Reply, ReplyPath},
+    inbound::{Answer, Door, Inbound, NetworkEvent, Reply, ReplyPath},
     limits::{FRAMES_A_TURN, UNANSWERED_MAX},
     protocol::{Channel, REFUSAL_BYTES_MAX},
     substream::{Substream, SubstreamError},
@@ -32,6 +32,7 @@ pub(super) struct Source {
     pub(super) payload_bytes_max: usize,
     pub(super) gate: Arc<Gate>,
     pub(super) events: mpsc::Sender<NetworkEvent>,
+    pub(super) door: Arc<Door>,
 }
 
 pub(super) struct Inlet<S> {
@@ -76,7 +77,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inlet<S> {
         if self.admitted.is_none() {
             self.admitted = Some(ready!(self.poll_admitted(cx))?);
         }
-        let permit = ready!(self.delivery.poll_permit(&self.source.events, cx))?;
+        let events = self.source.door.choose(self.source.channel, &self.source.events);
+        let permit = ready!(self.delivery.poll_permit(events, cx))?;
         if let Some(request) = self.admitted.take() {
             permit.send(NetworkEvent::Request(request));
         }

@@ -6,6 +6,8 @@ use super::protocol::{Channel, PAYLOAD_BYTES_CEILING};
 
 /// Events that wait for the node; beyond it peers are no longer read.
 pub(crate) const EVENT_QUEUE_MAX: usize = 1024;
+/// Requests of clients that wait for the node; beyond it clients are no longer read.
+pub(crate) const CLIENT_QUEUE_MAX: usize = 1024;
 /// Requests that wait for one connection's substream, a channel.
 pub(crate) const OUTBOUND_QUEUE_MAX: usize = 4096;
 /// Requests that left on one connection and have no answer yet, a channel.
@@ -37,6 +39,7 @@ pub(crate) struct NetworkLimits {
     pub(crate) heartbeat_bytes_max: usize,
     pub(crate) forward_bytes_max: usize,
     pub(crate) sync_bytes_max: usize,
+    pub(crate) client_bytes_max: usize,
     /// Established connections of one peer: one each way, and room for their successors while dead ones
     /// take their time to close.
     pub(crate) connections_per_peer_max: u32,
@@ -61,6 +64,7 @@ impl Default for NetworkLimits {
             heartbeat_bytes_max: 64 << 10,
             forward_bytes_max: 4 << 20,
             sync_bytes_max: 8 << 20,
+            client_bytes_max: 4 << 20,
             connections_per_peer_max: 8,
             connections_max: 256,
             pending_incoming_max: 64,
@@ -82,6 +86,7 @@ impl NetworkLimits {
             Channel::Heartbeat => self.heartbeat_bytes_max,
             Channel::Forward => self.forward_bytes_max,
             Channel::Sync => self.sync_bytes_max,
+            Channel::Client => self.client_bytes_max,
         };
         configured.min(PAYLOAD_BYTES_CEILING)
     }

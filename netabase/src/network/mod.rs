@@ -40,7 +40,7 @@ pub(crate) use start::{NetworkConfig, start};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use {
     handle::{RequestResult, Transport},
-    inbound::{Answer, ReplyPath},
+    inbound::{Answer, Door, ReplyPath},
     limits::EVENT_QUEUE_MAX,
 };
 

@@ -16,20 +16,23 @@ pub(crate) enum Channel {
     Forward,
     /// Log ranges and snapshots.
     Sync,
+    /// What handles without data ask of a member.
+    Client,
 }
 
 impl Channel {
-    pub(crate) const COUNT: usize = 4;
+    pub(crate) const COUNT: usize = 5;
     pub(crate) const ALL: [Channel; Channel::COUNT] =
-        [Channel::Paxos, Channel::Heartbeat, Channel::Forward, Channel::Sync];
+        [Channel::Paxos, Channel::Heartbeat, Channel::Forward, Channel::Sync, Channel::Client];
 
     /// The name under which substreams of this channel are negotiated.
     pub(crate) const fn protocol(self) -> StreamProtocol {
         StreamProtocol::new(match self {
             Channel::Paxos => "/netabase/paxos/1.0.0",
             Channel::Heartbeat => "/netabase/heartbeat/1.0.0",
-            Channel::Forward => "/netabase/client/1.0.0",
+            Channel::Forward => "/netabase/forward/1.0.0",
             Channel::Sync => "/netabase/sync/1.0.0",
+            Channel::Client => "/netabase/client/1.0.0",
         })
     }
 

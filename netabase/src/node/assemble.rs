@@ -11,12 +11,14 @@ use tokio::sync::mpsc;
 use super::card::Card;
 use super::options::{Limits, Tuning};
 use super::space::FULL_BYTES;
+use super::vault;
 use super::volume::Volume;
 use crate::command::{EntryIds, Life, entry_bytes_max};
 use crate::consensus::{
-    Addresses, Admission, Charter, ClusterId, Epoch, Keepsake, Log, Member, OPEN_ROUNDS_MAX, Owner, Parts, ReadQueue,
-    Reopen, Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
+    Addresses, Admission, Charter, ClusterId, Epoch, Installation, Keepsake, Log, Member, OPEN_ROUNDS_MAX, Owner,
+    Parts, ReadQueue, Reopen, Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
 };
+use crate::desk;
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::machine::{Machine, Roster};
@@ -36,7 +38,7 @@ pub(crate) enum Wire {
 
 /// How a new directory begins. A directory that was used before says it itself, and is held against it.
 #[derive(Clone, Debug)]
-pub(crate) enum Origin {
+pub(crate) enum Beginning {
     /// Nothing was said: a cluster of one.
     Alone,
     /// One of these founders, all with their addresses, this node included.
@@ -50,7 +52,7 @@ pub(crate) enum Origin {
 pub(crate) struct Assembly {
     pub(crate) catalog: Catalog,
     pub(crate) identity: Identity,
-    pub(crate) origin: Origin,
+    pub(crate) beginning: Beginning,
     pub(crate) volume: Arc<dyn Volume>,
     pub(crate) wire: Wire,
     pub(crate) store: StoreKind,
@@ -66,6 +68,8 @@ pub(super) struct Opened {
     card: Card,
     log: Log,
     machine: Machine,
+    /// A snapshot that is in the store, and that the log has to follow.
+    installing: Option<Installation>,
 }
 
 impl Assembly {
@@ -82,10 +86,9 @@ impl Assembly {
             Some(card) => self.resumed(card, me)?,
             None => self.begun(me)?,
         };
-        let founders = card.charter.voters().map(|voters| voters.iter().map(member_id).collect::<Vec<_>>());
-        let founders = Roster::founded(founders.unwrap_or_default());
+        let installing = vault::resume(&*self.volume, self.store)?;
         let store = Store::open(self.volume.open_store(self.store)?)?;
-        let machine = Machine::open(store, self.catalog.clone(), founders)?;
+        let machine = Machine::open(store, self.catalog.clone(), founders_of(&card))?;
         if self.cluster_of(&card.charter)? != card.cluster {
             return Err(Error::DataDirectory {
                 reason: format!(
@@ -98,7 +101,7 @@ impl Assembly {
         if is_new {
             return self.make(card, owner, machine);
         }
-        self.open_used(card, owner, machine)
+        self.open_used(card, owner, machine, installing)
     }
 
     /// The card of a directory that was used before, if it is this node's and has a future.
@@ -111,8 +114,8 @@ impl Assembly {
                 ),
             });
         }
-        match &self.origin {
-            Origin::Founded(peers) => {
+        match &self.beginning {
+            Beginning::Founded(peers) => {
                 let founders = Charter::founded(&Voters::new(peers.iter().map(|(peer, _)| *peer).collect())).founders;
                 if founders != card.charter.founders {
                     return Err(Error::Configuration {
@@ -125,7 +128,7 @@ impl Assembly {
                     });
                 }
             }
-            Origin::Joined(admission) if admission.cluster != card.cluster => {
+            Beginning::Joined(admission) if admission.cluster != card.cluster => {
                 return Err(Error::DataDirectory {
                     reason: format!(
                         "it belongs to the cluster {}, the invite is to {}: use another directory",
@@ -133,12 +136,12 @@ impl Assembly {
                     ),
                 });
             }
-            Origin::Joined(admission) => {
+            Beginning::Joined(admission) => {
                 let card = card.readmitted(admission.peers.clone());
                 self.volume.write_card(&card.encode()?)?;
                 return Ok(card);
             }
-            Origin::Alone => {}
+            Beginning::Alone => {}
         }
         if card.departed { Err(Error::Removed) } else { Ok(card) }
     }
@@ -148,13 +151,13 @@ impl Assembly {
         let text = |(peer, addresses): &(PeerId, Vec<Multiaddr>)| {
             (peer.to_string(), addresses.iter().map(ToString::to_string).collect())
         };
-        let (charter, peers) = match &self.origin {
-            Origin::Alone => (Charter::founded(&Voters::new(vec![me])), Vec::new()),
-            Origin::Founded(peers) => {
+        let (charter, peers) = match &self.beginning {
+            Beginning::Alone => (Charter::founded(&Voters::new(vec![me])), Vec::new()),
+            Beginning::Founded(peers) => {
                 let founders = Voters::new(peers.iter().map(|(peer, _)| *peer).collect());
                 (Charter::founded(&founders), peers.iter().filter(|(peer, _)| *peer != me).map(text).collect())
             }
-            Origin::Joined(Admission { charter, peers, .. }) => (charter.clone(), peers.clone()),
+            Beginning::Joined(Admission { charter, peers, .. }) => (charter.clone(), peers.clone()),
         };
         let cluster = self.cluster_of(&charter)?;
         Ok(Card::new(charter, cluster, me.to_string(), peers))
@@ -179,17 +182,19 @@ impl Assembly {
         self.volume.set_log_aside()?;
         let log = self.new_log(owner)?;
         self.volume.write_card(&card.encode()?)?;
-        Ok(Opened { card, log, machine })
+        Ok(Opened { card, log, machine, installing: None })
     }
 
-    fn open_used(&self, mut card: Card, owner: Owner, machine: Machine) -> Result<Opened> {
+    fn open_used(
+        &self,
+        mut card: Card,
+        owner: Owner,
+        machine: Machine,
+        installing: Option<Installation>,
+    ) -> Result<Opened> {
         let alone = machine.roster().voters.len() == 1;
         let log = match self.open_log(owner) {
-            Ok(log)
-                if log.durable(|log| log.chosen()) < machine.applied()
-                    && card.lapses == 0
-                    && self.keeps(self.store) =>
-            {
+            Ok(log) if is_older(&log, machine.applied(), installing) && card.lapses == 0 && self.keeps(self.store) => {
                 self.lapse(&mut card, alone, "its consensus log is older than its records")?;
                 log
             }
@@ -201,7 +206,7 @@ impl Assembly {
             }
             Err(Unusable::Failed(error)) => return Err(error),
         };
-        Ok(Opened { card, log, machine })
+        Ok(Opened { card, log, machine, installing })
     }
 
     fn new_log(&self, owner: Owner) -> Result<Log> {
@@ -257,7 +262,22 @@ impl Assembly {
 
     /// Makes the member: what is chosen is replayed, the network listens.
     pub(super) async fn member(mut self, opened: Opened) -> Result<Built> {
-        let Opened { card, log, machine } = opened;
+        let Opened { card, log, machine, installing } = opened;
+        if let Some(Installation { round, .. }) = installing {
+            // The step that a crash left out (D10): only then is the marker gone.
+            if log.install(Epoch(machine.roster().epoch), round).await.is_err() {
+                return Err(Error::Storage { reason: "the consensus log cannot be written".into(), source: None });
+            }
+            vault::finish(&*self.volume)?;
+        }
+        let kept = machine.durable_round();
+        let vault = vault::Files::new(
+            Arc::clone(&self.volume),
+            self.store,
+            self.catalog.clone(),
+            card.cluster,
+            founders_of(&card),
+        );
         let me = self.identity.peer_id();
         let submitter = Arc::new(Submitter::new(self.catalog.clone(), self.tuning.request_timeout));
         let (reads, readers) = ReadQueue::new(self.tuning.request_timeout);
@@ -302,6 +322,9 @@ impl Assembly {
             schema: self.catalog.summary(),
             own: card.life(),
             store_is_durable: self.keeps(self.store),
+            kept,
+            vault: Arc::new(vault),
+            log_bytes_max: self.tuning.log_bytes_max,
             keepsake: Box::new(Kept { card: Mutex::new(card.clone()), volume: Arc::clone(&self.volume) }),
         };
         let (member, inbox, standing) = Member::new(parts);
@@ -328,8 +351,8 @@ impl Assembly {
         let parsed = |(peer, addresses): &(String, Vec<String>)| {
             Some((peer.parse().ok()?, addresses.iter().filter_map(|address| address.parse().ok()).collect()))
         };
-        match &self.origin {
-            Origin::Founded(peers) => Addresses::new(peers.iter().cloned()),
+        match &self.beginning {
+            Beginning::Founded(peers) => Addresses::new(peers.iter().cloned()),
             _ => Addresses::new(card.peers.iter().filter_map(parsed)),
         }
     }
@@ -343,6 +366,7 @@ impl Assembly {
             paxos_bytes_max: defaults.paxos_bytes_max.max(OPEN_ROUNDS_MAX * entry),
             forward_bytes_max: defaults.forward_bytes_max.max(2 * entry),
             sync_bytes_max: defaults.sync_bytes_max.max(2 * entry),
+            client_bytes_max: desk::frame_bytes_max(self.limits.record_bytes()),
             ..defaults
         }
     }
@@ -367,6 +391,24 @@ impl Assembly {
             #[cfg(any(test, feature = "testing"))]
             Wire::Joined(network, events) => Ok((network, events)),
         }
+    }
+}
+
+/// Who took part before the log says anything.
+fn founders_of(card: &Card) -> Roster {
+    let founders = card.charter.voters().map(|voters| voters.iter().map(member_id).collect::<Vec<_>>());
+    Roster::founded(founders.unwrap_or_default())
+}
+
+/// Whether the log is not the one that was written with these records (D9). What is in the store of a snapshot that is
+/// being installed, the log need not hold yet; but it must hold what it did when that began.
+pub(super) fn is_older(log: &Log, applied: Round, installing: Option<Installation>) -> bool {
+    let (epoch, chosen, ballot) = log.durable(|log| (log.epoch(), log.chosen(), log.ballot()));
+    match installing {
+        // In a later epoch than then, the log has followed already, and its ballots are that epoch's.
+        Some(before) if epoch == before.epoch => chosen < before.chosen || ballot < before.ballot,
+        Some(before) => epoch < before.epoch,
+        None => chosen < applied,
     }
 }
 

@@ -14,7 +14,7 @@ use libp2p::PeerId;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::assemble::Origin;
+use super::assemble::Beginning;
 use super::card::Card;
 use super::invite::Invite;
 use super::volume::Volume;
@@ -40,24 +40,24 @@ pub(crate) enum Door {
 }
 
 /// How the directory is to begin that is given an invite: one that is a member already goes on as it is.
-pub(crate) async fn origin_of(
+pub(crate) async fn beginning_of(
     door: Door,
     invite: &Invite,
     me: PeerId,
     catalog: &Catalog,
     volume: &dyn Volume,
-) -> Result<Origin> {
+) -> Result<Beginning> {
     let card = volume.read_card()?.map(|bytes| Card::decode(&bytes)).transpose()?;
     if let Some(card) = &card {
         invite.check_cluster(card.cluster)?;
         if !card.departed {
-            return Ok(Origin::Alone);
+            return Ok(Beginning::Alone);
         }
     }
     match knock(door, invite, me, catalog).await {
         // The invite with which it came once does not bring it back.
         Err(Error::InvalidInvite { .. }) if card.is_some() => Err(Error::Removed),
-        admission => admission.map(Origin::Joined),
+        admission => admission.map(Beginning::Joined),
     }
 }
 

@@ -8,6 +8,7 @@
 //! says why to everybody who waits for it, and its records stay readable. Used by the handle and by `testing`.
 
 mod assemble;
+pub(crate) mod backup;
 mod ballast;
 mod card;
 mod invite;
@@ -15,19 +16,23 @@ mod join;
 mod news;
 mod options;
 mod reform;
+mod restore;
 mod role;
 mod space;
 mod thread;
+mod vault;
 mod volume;
 
-pub(crate) use self::assemble::{Assembly, Origin, Wire};
+pub(crate) use self::assemble::{Assembly, Beginning, Wire};
 pub use self::invite::Invite;
-pub(crate) use self::join::{Door, origin_of};
+pub(crate) use self::join::{Door, beginning_of, knock};
 pub use self::news::Event;
 pub(crate) use self::options::Options;
+pub(crate) use self::options::RECORD_BYTES_CEILING;
 pub use self::options::{Limits, Tuning};
+pub(crate) use self::restore::restore;
 pub use self::role::Role;
 pub(crate) use self::thread::Node;
 pub(crate) use self::volume::Directory;
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use self::volume::Volume;
+pub(crate) use self::volume::{Side, Volume, fill_memory};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use libp2p::{Multiaddr, PeerId};
 
-use super::assemble::Origin;
+use super::assemble::Beginning;
 use super::invite::Invite;
 use super::role::Role;
 use crate::consensus::Timing;
@@ -53,14 +53,15 @@ impl Limits {
 }
 
 /// A promise may have to carry every open round, and has to fit into a frame.
-const RECORD_BYTES_CEILING: usize = 16 << 20;
+pub(crate) const RECORD_BYTES_CEILING: usize = 16 << 20;
 
-/// Times that decide how fast a node notices and how long it waits.
+/// What decides how fast a node notices, how long it waits, and how much it keeps for others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tuning {
     pub(crate) timing: Timing,
     pub(crate) request_timeout: Duration,
     pub(crate) vote_timeout: Duration,
+    pub(crate) log_bytes_max: u64,
 }
 
 impl Default for Tuning {
@@ -69,6 +70,7 @@ impl Default for Tuning {
             timing: Timing::default(),
             request_timeout: Duration::from_secs(10),
             vote_timeout: Duration::from_secs(1),
+            log_bytes_max: 256 << 20,
         }
     }
 }
@@ -78,6 +80,14 @@ impl Tuning {
     #[must_use]
     pub fn request_timeout(mut self, timeout: Duration) -> Self {
         self.request_timeout = timeout;
+        self
+    }
+
+    /// How much of the consensus log is kept for members that are behind, in bytes; 256 MiB unless set. A member that needs
+    /// more fetches all records instead. What every member has stored is not kept, whatever this says.
+    #[must_use]
+    pub fn log_bytes_max(mut self, bytes: u64) -> Self {
+        self.log_bytes_max = bytes;
         self
     }
 
@@ -148,8 +158,8 @@ impl Options {
     }
 
     /// How a new directory is to begin: alone, or with the founders, oneself included.
-    pub(crate) fn origin(&self, me: PeerId) -> Result<Origin> {
-        let Some(founders) = &self.founders else { return Ok(Origin::Alone) };
+    pub(crate) fn beginning(&self, me: PeerId) -> Result<Beginning> {
+        let Some(founders) = &self.founders else { return Ok(Beginning::Alone) };
         let mut peers: Vec<(PeerId, Vec<Multiaddr>)> = Vec::new();
         for founder in founders {
             let (peer, address) = crate::network::parse_peer_address("founders", founder)?;
@@ -160,7 +170,7 @@ impl Options {
             }
         }
         if peers.iter().any(|(peer, _)| *peer == me) {
-            Ok(Origin::Founded(peers))
+            Ok(Beginning::Founded(peers))
         } else {
             Err(Error::Configuration {
                 option: "founders",

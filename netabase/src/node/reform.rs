@@ -68,18 +68,21 @@ impl Node {
         }
     }
 
+    /// Lets in a peer that has no invite to present.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) async fn admit(&self, peer: PeerId, role: Role) -> Result<()> {
+        let hash = crate::entropy::bytes();
+        self.reform(Reform::Invite { hash, role: role.into(), expires_at_ms: u64::MAX }).await?;
+        self.reform(Reform::Admit { hash, member: member_id(&peer) }).await
+    }
+
     async fn reform(&self, reform: Reform) -> Result<()> {
         Arc::clone(&self.submitter).submit(Action::from(reform)).await.map(drop)
     }
 
     /// The nodes and where they are, this one with the addresses that it listens on now.
     pub(crate) fn whereabouts(&self) -> Result<Vec<(PeerId, Vec<Multiaddr>)>> {
-        let mut nodes = self.addresses.nodes(&*self.replica()?.roster());
-        for (peer, addresses) in &mut nodes {
-            if *peer == self.peer_id {
-                *addresses = self.network.listen_addresses();
-            }
-        }
+        let mut nodes = self.addresses.nodes_from(&self.network, &self.replica()?.roster());
         // Whoever reads the invite tries them in this order.
         nodes.sort_by_key(|(peer, addresses)| (*peer != self.peer_id, addresses.is_empty()));
         Ok(nodes)

@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::event::Board;
 
 /// Below this, no new writes are taken; what others agree on is still logged and voted for.
-const LOW_WATER_BYTES: u64 = 64 << 20;
+pub(super) const LOW_WATER_BYTES: u64 = 64 << 20;
 /// Below this, the ballast is let go of.
 pub(super) const FULL_BYTES: u64 = 16 << 20;
 /// With this much, the ballast is made: what it takes leaves more than enough, and letting go of it is not followed by

@@ -16,6 +16,7 @@ use super::news::{self, Event};
 use super::role::Role;
 use super::space;
 use crate::consensus::{Addresses, ClusterId, Control, ReadQueue, Replica, Standing, Submitter, member_id};
+use crate::desk::{self, Desk};
 use crate::error::{Error, Result};
 use crate::event::{Board, Hub};
 use crate::machine::Rule;
@@ -170,11 +171,21 @@ impl Node {
         match self.reads.wait().await {
             Some(result) => result,
             None => {
-                let mut ended = self.ended.clone();
-                while ended.changed().await.is_ok() {}
+                self.ended().await;
                 Err(self.failure().unwrap_or(Error::ShutDown))
             }
         }
+    }
+
+    /// Whether its files are open, and it has not failed.
+    pub(crate) fn is_open(&self) -> bool {
+        self.with_files(|_| ()).is_ok() && self.failure.get().is_none()
+    }
+
+    /// Resolves when it has ended.
+    pub(crate) async fn ended(&self) {
+        let mut ended = self.ended.clone();
+        while ended.changed().await.is_ok() {}
     }
 
     /// The replicated state.
@@ -303,6 +314,8 @@ fn run(
     };
     let tasks = LocalSet::new();
     tasks.block_on(&runtime, async {
+        let catalog = assembly.catalog.clone();
+        let record_bytes_max = assembly.limits.record_bytes();
         let built = match assembly.open() {
             Ok(opened) => assembly.member(opened).await,
             Err(error) => Err(error),
@@ -331,6 +344,26 @@ fn run(
         tokio::task::spawn_local(space::watch(volume, Arc::clone(&submitter), Arc::clone(board)));
         tokio::task::spawn_local(news::tell(standing.clone(), network.clone(), Arc::clone(board)));
         let hub = Hub::new(views.clone(), replica.follow());
+        let parts = desk::Parts {
+            cluster,
+            catalog,
+            record_bytes_max,
+            addresses: addresses.clone(),
+            network: network.clone(),
+            views: views.clone(),
+            replica: Arc::clone(&replica),
+            hub: Arc::clone(&hub),
+            submitter: Arc::clone(&submitter),
+            reads: reads.clone(),
+            standing: standing.clone(),
+        };
+        let desk = match Desk::open(parts, network.serve_clients()) {
+            Ok(desk) => desk,
+            Err(error) => {
+                let _ = ready.send(Err(error));
+                return;
+            }
+        };
         let hub_to_tell = Arc::clone(&hub);
         let _ = ready.send(Ok(Ready {
             submitter,
@@ -356,6 +389,8 @@ fn run(
             stopping.close(move || failure.to_error());
             board.put_up(&Event::Failed { reason: error.to_string() });
         }
+        // First those who read here for others.
+        desk.close();
         hub.close(failed.as_ref());
     });
     drop(tasks);

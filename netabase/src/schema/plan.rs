@@ -2,13 +2,15 @@
 
 use std::ops::Bound;
 
+use serde::{Deserialize, Serialize};
+
 use super::{IndexId, RecordId};
 
 /// The rows to read, by bounds over the encoded key (or index key, when `index` is set).
 ///
 /// `lower <= upper` always (an inverted range is made empty before). `upper` over an index: `Included(k)` means every
 /// row with that index key.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
     pub(crate) record: RecordId,
     pub(crate) index: Option<IndexId>,
@@ -20,7 +22,7 @@ pub(crate) struct Plan {
 }
 
 /// Where to go on: only what comes behind this row, in the direction of the query.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum After {
     /// Behind this primary key. Over an index: behind the row of the record that has this key now.
     Key(Vec<u8>),

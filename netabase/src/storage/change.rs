@@ -10,6 +10,7 @@
 use std::fmt;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
 
 use crate::schema::RecordId;
 
@@ -17,13 +18,18 @@ const HAS_BEFORE: u8 = 1;
 const HAS_AFTER: u8 = 2;
 
 /// Where a change is: its round, and which one of the round it is, counted from 0 in the order of application.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Place {
     pub(crate) round: u64,
     pub(crate) position: u32,
 }
 
 impl Place {
+    /// Behind every change of `round`, as the place of a record that was found as of it.
+    pub(crate) fn of_current(round: u64) -> Place {
+        Place { round, position: u32::MAX }
+    }
+
     /// Before every change of `round`.
     pub(crate) fn start_of(round: u64) -> Place {
         Place { round, position: 0 }

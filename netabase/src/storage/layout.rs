@@ -32,7 +32,7 @@ pub(crate) const SPACE_SESSION: u8 = 0x03;
 pub(crate) const SPACE_REQUEST: u8 = 0x04;
 const SPACE_INDEX: u8 = 0x02;
 const SPACE_CHANGE: u8 = 0x05;
-const SPACE_ROSTER: u8 = 0x06;
+pub(crate) const SPACE_ROSTER: u8 = 0x06;
 const SPACE_META: u8 = 0x0f;
 
 /// `FORMAT` as BE4.
@@ -157,6 +157,11 @@ pub(crate) fn roster_key() -> Bytes {
 
 pub(crate) fn meta_key(name: &str) -> Bytes {
     joined(&[SPACE_META], &[name.as_bytes()])
+}
+
+/// Whether a row is this file's own affair, and not part of what is agreed on.
+pub(super) fn is_meta(row_key: &[u8]) -> bool {
+    row_key.first().is_some_and(|space| *space >= SPACE_META)
 }
 
 /// The bounds of all rows that begin with `prefix`.

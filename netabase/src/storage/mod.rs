@@ -6,6 +6,7 @@
 //! ```
 //! One writer, the machine. Readers take the newest [`View`] from [`Views`] on any thread and wait for nobody.
 
+pub(crate) mod archive;
 mod branch;
 mod change;
 mod changes;
@@ -38,7 +39,7 @@ pub(crate) use memory::MemoryEngine;
 pub(crate) use redb::{RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;
-pub(crate) use select::{Pages, Row, RowBounds, Selecting, as_slice};
+pub(crate) use select::{PAGE_BYTES, PAGE_ROWS, Pages, Row, RowBounds, Selecting, as_slice};
 #[cfg(feature = "sled")]
 pub(crate) use sled::SledEngine;
 pub(crate) use store::{Draft, Store, WriteSet};

@@ -232,3 +232,5 @@ fn from_redb(error: impl Into<redb::Error>) -> StoreError {
 
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod growth;

@@ -10,7 +10,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-pub(crate) use self::pages::Pages;
+pub(crate) use self::pages::{PAGE_BYTES, PAGE_ROWS, Pages};
 use super::engine::StoreError;
 use super::layout;
 use super::scan::Scan;
@@ -28,6 +28,18 @@ pub(crate) struct Row {
     pub(crate) round: u64,
     /// The stored value, as `Record::__decode` takes it.
     pub(crate) value: Bytes,
+}
+
+impl Row {
+    /// The place behind which a plan goes on that has given this row: that of the row, since its record may be gone or have
+    /// moved by then.
+    pub(crate) fn place(&self) -> After {
+        let key = self.key.to_vec();
+        match &self.index_key {
+            None => After::Key(key),
+            Some(index_key) => After::Row { index_key: index_key.to_vec(), key },
+        }
+    }
 }
 
 /// What rows are asked for by plan: the same code over a view, a round half applied and a transaction.

@@ -9,13 +9,14 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use bytes::Bytes;
 
+use super::archive::DurableState;
 use super::change::Change;
 use super::changes::{CHANGE_BYTES_MAX, ChangeTable, Mark, RoundChanges};
 use super::engine::{Engine, StoreError};
 use super::flush::{Flush, FlushDone, Retired};
 use super::layout;
 use super::scan::Scan;
-use super::view::{Layers, Overlay, Pending, Rows, View, Views};
+use super::view::{Layers, Lease, Overlay, Pending, Rows, View, Views};
 use crate::Error;
 
 /// What one row of an overlay costs beyond its bytes, about: two handles and its share of a tree node.
@@ -79,7 +80,7 @@ impl Store {
             .ok_or_else(|| StoreError::Damaged("it does not say which round it holds".to_owned()))?;
 
         let changes = ChangeTable::open(&*base, change_bytes_max)?;
-        let layers = Layers { active: Overlay::new(), flushing: None, base };
+        let layers = Layers { active: Overlay::new(), flushing: None, base, lease: Lease::default() };
         let views = Views::new(View { layers, applied });
         Ok(Store { engine, views, changes, active_bytes: 0, flushing_bytes: 0, durable: applied })
     }
@@ -139,6 +140,24 @@ impl Store {
         self.flushing_bytes = 0;
         self.durable = round;
         Ok(Retired::new(flushed))
+    }
+
+    /// The rows as a restart would find them.
+    pub(crate) fn durable_state(&self) -> DurableState {
+        let newest = self.views.read();
+        DurableState::new(Arc::clone(&newest.layers.base), self.durable, Arc::clone(&newest.layers.lease))
+    }
+
+    /// Lets another store, of a later round, take this one's place: whoever reads here goes on there. Not while a flush
+    /// is out: it would end here. Drop what it returns on another thread.
+    pub(crate) fn succeed(&mut self, next: Store) -> View {
+        debug_assert!(next.applied() > self.applied(), "readers never go back");
+        let views = self.views.clone();
+        let before = std::mem::replace(&mut *views.write(), next.view());
+        // Whoever reads here now reads on, and the last of them closes the files.
+        let _ = before.layers.lease.set(Arc::clone(&self.engine));
+        *self = Store { views, ..next };
+        before
     }
 
     /// A meta row, as it is in the engine.
@@ -262,5 +281,38 @@ impl Rows for Draft<'_> {
 impl fmt::Debug for Draft<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Draft").field("after", &self.below.applied).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::RedbEngine;
+    use crate::testing::ForgetfulDisk;
+
+    fn store(round: u64) -> Store {
+        let engine = RedbEngine::open_backend(ForgetfulDisk::new()).expect("a new database");
+        let mut store = Store::open(Arc::new(engine)).expect("a new store");
+        let mut rows = WriteSet::default();
+        rows.put(Bytes::from_static(&[1]), Bytes::copy_from_slice(&round.to_be_bytes()));
+        let mut draft = store.draft();
+        draft.write(rows);
+        draft.install(round).expect("it reads");
+        let flush = store.begin_flush().expect("something to write");
+        let done = flush.run([]).expect("it is written");
+        drop(store.end_flush(done).expect("it was out"));
+        store
+    }
+
+    /// redb ends the reads of a database that is dropped.
+    #[test]
+    fn a_view_is_read_on_after_another_store_took_the_place() {
+        let mut store = store(3);
+        let (views, view) = (store.views(), store.view());
+        let before = store.succeed(self::store(9));
+        drop(before);
+        assert_eq!(view.get(&[1]).expect("it reads").as_deref(), Some(&3_u64.to_be_bytes()[..]));
+        assert_eq!(views.view().get(&[1]).expect("it reads").as_deref(), Some(&9_u64.to_be_bytes()[..]));
+        assert_eq!((store.applied(), store.durable_round(), views.view().applied()), (9, 9, 9));
     }
 }

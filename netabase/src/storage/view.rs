@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bytes::Bytes;
 use imbl::OrdMap;
 
-use super::engine::Snapshot;
+use super::engine::{Engine, Snapshot};
 use super::layout;
 use super::scan::Scan;
 use crate::Error;
@@ -42,7 +42,13 @@ pub(super) struct Layers {
     pub(super) active: Overlay,
     pub(super) flushing: Option<Overlay>,
     pub(super) base: Arc<dyn Snapshot>,
+    pub(super) lease: Lease,
 }
+
+/// Keeps the engine below a view open after another store took its place: with the engine its snapshots would end. Empty
+/// before that, so that a store that is closed closes its files, whoever still holds a view. After the snapshot in a
+/// struct: it goes last.
+pub(super) type Lease = Arc<OnceLock<Arc<dyn Engine>>>;
 
 impl Rows for Layers {
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {

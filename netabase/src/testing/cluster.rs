@@ -11,11 +11,12 @@ use libp2p::PeerId;
 use super::fabric::{Fabric, Separation};
 use super::volume::Disks;
 use super::{ForgetfulDisk, Unsynced};
+use crate::client::{self, Client, Target};
 use crate::consensus::member_id;
 use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
-use crate::node::{Assembly, Door, Invite, Limits, Node, Origin, Role, Tuning, Wire, origin_of};
+use crate::node::{Assembly, Beginning, Door, Invite, Limits, Node, Role, Tuning, Wire, beginning_of};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
 
@@ -104,6 +105,66 @@ impl<S: Schema> Cluster<S> {
     #[must_use]
     pub fn node(&self, place: usize) -> Netabase<S> {
         Netabase::of(Arc::clone(self.running(place)))
+    }
+
+    /// The handle of a new client, which may read and write: it holds no data, and asks one node or another. It is on the
+    /// nodes' network; in a partition it hears nobody.
+    ///
+    /// # Errors
+    /// [`Error::Network`] when no node answers in time.
+    ///
+    /// ```
+    /// # use netabase::prelude::*;
+    /// # use netabase::testing::Cluster;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+    /// # struct Account { #[netabase(key)] id: u64, balance: i64 }
+    /// # #[tokio::main]
+    /// # async fn main() -> netabase::Result<()> {
+    /// let mut cluster = Cluster::<Account>::start(3).await?;
+    /// let app = cluster.client().await?;
+    /// app.put_record(Account { id: 1, balance: 10 }).await?;
+    /// cluster.crash(0).await;                    // wherever it was, it goes on
+    /// app.update_record::<Account>(1, |account| account.balance += 5).await?;
+    /// assert_eq!(app.get_record::<Account>(1).await?.map(|account| account.balance), Some(15));
+    /// # app.shutdown().await?;
+    /// # cluster.shutdown().await
+    /// # }
+    /// ```
+    pub async fn client(&self) -> Result<Netabase<S>> {
+        self.connect(Role::Client).await
+    }
+
+    /// The handle of a new client that may only read.
+    ///
+    /// # Errors
+    /// As [`Cluster::client`].
+    pub async fn reader(&self) -> Result<Netabase<S>> {
+        self.connect(Role::Reader).await
+    }
+
+    async fn connect(&self, role: Role) -> Result<Netabase<S>> {
+        let identity = Identity::generate();
+        self.admit(identity.peer_id(), role).await?;
+        let (network, events) = self.fabric.join(identity.peer_id());
+        let cluster = self.places.iter().find_map(|place| place.node.as_ref()).map(|node| node.cluster);
+        let parts = client::Parts {
+            catalog: self.catalog.clone(),
+            identity,
+            target: Target {
+                cluster: cluster.ok_or(Error::ShutDown)?,
+                members: self.places.iter().map(|place| (place.identity.peer_id(), Vec::new())).collect(),
+            },
+            wire: Wire::Joined(network, events),
+            tuning: self.tuning,
+        };
+        Ok(Netabase::of_client(Client::connect(parts).await?))
+    }
+
+    /// Has a peer let in, by any node that runs.
+    pub(crate) async fn admit(&self, peer: PeerId, role: Role) -> Result<()> {
+        let node = self.places.iter().find_map(|place| place.node.as_ref()).ok_or(Error::ShutDown)?;
+        node.admit(peer, role).await
     }
 
     #[cfg(test)]
@@ -200,6 +261,17 @@ impl<S: Schema> Cluster<S> {
     }
 
     #[cfg(test)]
+    pub(crate) fn disks(&self, place: usize) -> &Disks {
+        &self.places[place].disks
+    }
+
+    /// The state of a running node.
+    #[cfg(test)]
+    pub(crate) fn replica(&self, place: usize) -> Arc<crate::consensus::Replica> {
+        self.running(place).replica().expect("the node is running")
+    }
+
+    #[cfg(test)]
     pub(crate) fn fabric(&self) -> &Fabric {
         &self.fabric
     }
@@ -213,22 +285,22 @@ impl<S: Schema> Cluster<S> {
             return Ok(());
         }
         let volume = self.places[place].disks.mount();
-        let origin = match &self.places[place].invite {
+        let beginning = match &self.places[place].invite {
             Some(invite) => {
                 let (network, events) = self.fabric.join(invite.knocker()?.peer_id());
                 let door = Door::Inside(network, events);
-                origin_of(door, invite, self.peer_id(place), &self.catalog, &volume).await?
+                beginning_of(door, invite, self.peer_id(place), &self.catalog, &volume).await?
             }
             None => {
                 let founders = self.places.iter().filter(|place| place.invite.is_none());
-                Origin::Founded(founders.map(|place| (place.identity.peer_id(), Vec::new())).collect())
+                Beginning::Founded(founders.map(|place| (place.identity.peer_id(), Vec::new())).collect())
             }
         };
         let (network, events) = self.fabric.join(self.peer_id(place));
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
-            origin,
+            beginning,
             volume: Arc::new(volume),
             wire: Wire::Joined(network, events),
             store: self.store,

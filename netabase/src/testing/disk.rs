@@ -14,6 +14,7 @@ mod tests;
 
 use std::{
     io,
+    sync::atomic::{AtomicU64, Ordering},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
@@ -82,6 +83,36 @@ struct Faults {
     hold_syncs: bool,
     ignore_syncs: bool,
     bytes_max: Option<u64>,
+    fuse: Option<Fuse>,
+}
+
+/// Lets so many changes of the disks that share it happen, and none after them: as a power cut at that very moment.
+#[derive(Clone, Debug)]
+pub(crate) struct Fuse(Arc<AtomicU64>);
+
+impl Fuse {
+    /// One that holds for so many changes.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests of this crate use it"))]
+    pub(crate) fn of(changes: u64) -> Self {
+        Fuse(Arc::new(AtomicU64::new(changes)))
+    }
+
+    /// How many more it holds for.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests of this crate use it"))]
+    pub(crate) fn left(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn burn(&self) -> io::Result<()> {
+        let burnt = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        burnt.map(drop).map_err(|_| io::Error::other("the power of this disk is gone"))
+    }
+}
+
+impl State {
+    fn burn(&self) -> io::Result<()> {
+        self.faults.fuse.as_ref().map_or(Ok(()), Fuse::burn)
+    }
 }
 
 impl ForgetfulDisk {
@@ -138,6 +169,11 @@ impl ForgetfulDisk {
         self.lock().faults.bytes_max = bytes_max;
     }
 
+    /// Shares this fuse from now on; `None`: none.
+    pub(crate) fn set_fuse(&self, fuse: Option<Fuse>) {
+        self.lock().faults.fuse = fuse;
+    }
+
     /// How many syncs this disk has been asked for and has answered with `Ok`, the ignored ones too.
     #[must_use]
     pub fn syncs(&self) -> u64 {
@@ -188,6 +224,7 @@ impl redb::StorageBackend for ForgetfulDisk {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut state = self.powered()?;
+        state.burn()?;
         if state.faults.fail_writes {
             return Err(io::Error::other("this disk was told to fail writes"));
         }
@@ -197,6 +234,7 @@ impl redb::StorageBackend for ForgetfulDisk {
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
         let mut state = self.powered()?;
+        state.burn()?;
         if state.faults.fail_writes {
             return Err(io::Error::other("this disk was told to fail writes"));
         }
@@ -211,6 +249,7 @@ impl redb::StorageBackend for ForgetfulDisk {
 
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.powered()?;
+        state.burn()?;
         if state.faults.hold_syncs {
             state.held += 1;
             while state.faults.hold_syncs && state.period == self.period {

@@ -21,7 +21,8 @@ use tokio::{
 };
 
 use crate::network::{
-    Answer, Channel, EVENT_QUEUE_MAX, Network, NetworkEvent, NetworkLimits, RequestError, RequestResult, Transport,
+    Answer, Channel, Door, EVENT_QUEUE_MAX, Network, NetworkEvent, NetworkLimits, RequestError, RequestResult,
+    Transport,
 };
 use port::{Parcel, Port};
 
@@ -119,10 +120,11 @@ impl Fabric {
         state.forget(peer);
         state.next_id += 1;
         let incarnation = state.next_id;
-        state.ports.insert(peer, Port::open(incarnation, events, self.clone()));
+        let door = Arc::new(Door::default());
+        state.ports.insert(peer, Port::open(incarnation, events, Arc::clone(&door), self.clone()));
         state.announce();
         drop(state);
-        let link = FabricLink { fabric: self.clone(), peer, incarnation };
+        let link = FabricLink { fabric: self.clone(), peer, incarnation, door };
         (Network::new(peer, Arc::new(link)), receiver)
     }
 
@@ -287,6 +289,7 @@ struct FabricLink {
     fabric: Fabric,
     peer: PeerId,
     incarnation: u64,
+    door: Arc<Door>,
 }
 
 impl Transport for FabricLink {
@@ -333,6 +336,9 @@ impl Transport for FabricLink {
         0
     }
 
+    fn open_door(&self, desk: mpsc::Sender<NetworkEvent>) {
+        self.door.open(desk);
+    }
     /// Everyone hears everyone here: who is let in is the sockets' affair.
     fn set_members(&self, _members: Vec<(PeerId, Vec<Multiaddr>)>) {}
 }

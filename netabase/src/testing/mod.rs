@@ -17,6 +17,7 @@ pub use cluster::Cluster;
 pub use disk::{ForgetfulDisk, Unsynced};
 #[cfg(all(test, feature = "paxos"))]
 pub(crate) use {
+    disk::Fuse,
     fabric::{Fabric, Passing},
     volume::Disks,
 };

@@ -14,11 +14,12 @@ mod layout;
 mod mirror;
 mod open;
 mod pause;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod writer;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use libp2p::PeerId;
@@ -29,6 +30,7 @@ use self::home::Home;
 pub(crate) use self::home::Reopen;
 pub(crate) use self::layout::{Accepted, PeerRow};
 pub(crate) use self::mirror::Mirror;
+use self::tally::Tally;
 use self::writer::{Op, Queue};
 use crate::command::Entry;
 use crate::consensus::id::{Ballot, ClusterId, Epoch, Incarnation, Round};
@@ -53,6 +55,7 @@ pub(crate) struct Log {
     epoch: Epoch,
     queue: Queue,
     mirror: Arc<Mutex<Mirror>>,
+    tally: Arc<Mutex<Tally>>,
     home: Home,
 }
 
@@ -66,8 +69,9 @@ impl Log {
         let epoch = mirror.epoch();
         let home = Home::new(database);
         let mirror = Arc::new(Mutex::new(mirror));
-        let queue = writer::spawn(home.clone(), Arc::clone(&mirror))?;
-        Ok(Log { epoch, queue, mirror, home })
+        let tally = Arc::new(Mutex::new(Tally::default()));
+        let queue = writer::spawn(home.clone(), Arc::clone(&mirror), Arc::clone(&tally))?;
+        Ok(Log { epoch, queue, mirror, tally, home })
     }
 
     /// The same, when it is known how the file is opened again: a disk that was full is then waited for.
@@ -127,6 +131,12 @@ impl Log {
         self.queue.send(self.epoch, Op::Prune { through })
     }
 
+    /// Resolves when it is durable that the store holds everything at or below `round`, a round of `epoch`: those rows are
+    /// gone, what was accepted above and every promise stays (D8, D10). A later epoch than this log's is entered afterwards.
+    pub(crate) fn install(&self, epoch: Epoch, round: Round) -> Durable {
+        self.submit(|done| Op::Install { epoch, through: round, done })
+    }
+
     /// Chosen rows from `from` on, of whatever epoch, as many as fit into `bytes_max` (at least one), without a gap.
     ///
     /// # Errors
@@ -134,6 +144,43 @@ impl Log {
     pub(crate) fn read_chosen(&self, from: Round, bytes_max: usize) -> Result<Vec<Accepted>> {
         let spans = self.durable(|log| log.chosen_from(from));
         if spans.is_empty() { Ok(Vec::new()) } else { open::read_rows(&*self.home.database()?, spans, bytes_max) }
+    }
+
+    /// Counts what was there before the start. Reads all of it, so it is for a thread of its own.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] when the file cannot be read.
+    pub(crate) fn weigh(&self) -> Result<()> {
+        const PAGE_BYTES: usize = 4 << 20;
+        let mut older = Tally::default();
+        let Some(mut from) = open::first_round(&*self.home.database()?)? else { return Ok(()) };
+        loop {
+            let rows = self.read_chosen(from, PAGE_BYTES)?;
+            let Some(last) = rows.last() else { break };
+            from = last.round + 1;
+            rows.iter().for_each(|row| older.note(row.round, row.entry.body.len()));
+        }
+        self.tally().prepend(older);
+        Ok(())
+    }
+
+    /// What the chosen rows above a round take, about.
+    pub(crate) fn bytes_above(&self, round: Round) -> u64 {
+        self.tally().bytes_above(round)
+    }
+
+    /// The round through which rows would have to be dropped for the rest to fit into so many bytes; 0: it does.
+    pub(crate) fn excess(&self, bytes_max: u64) -> Round {
+        self.tally().excess(bytes_max)
+    }
+
+    /// How far towards `wanted` one commit may prune, so that votes do not wait for long.
+    pub(crate) fn prune_step(&self, wanted: Round) -> Round {
+        self.tally().step(wanted)
+    }
+
+    fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long the writer has been busy with the group in hand (D13: a stuck disk must not look alive).

@@ -148,6 +148,13 @@ pub(super) fn read_rows(
     Ok(rows)
 }
 
+/// The round of the first row that is kept.
+pub(super) fn first_round(database: &Database) -> Result<Option<Round>> {
+    let transaction = read(database)?;
+    let entries = transaction.open_table(ENTRIES).map_err(damaged)?;
+    Ok(entries.first().map_err(damaged)?.map(|(key, _)| key.value().1))
+}
+
 fn damaged(what: impl std::fmt::Display) -> Error {
     Error::DataDirectory { reason: format!("its consensus log is damaged: {what}") }
 }

@@ -18,6 +18,7 @@ use super::NotLogged;
 use super::home::Home;
 use super::layout::{BALLOTS, CHOSEN, ENTRIES, PEERS, PeerRow, entry_row, read_entry_head};
 use super::mirror::Mirror;
+use super::tally::Tally;
 use super::{open, pause};
 use crate::command::Entry;
 use crate::consensus::id::{Ballot, Epoch, Round};
@@ -42,6 +43,7 @@ pub(super) enum Op {
     Meet { peer: PeerId, row: PeerRow, done: oneshot::Sender<()> },
     Barrier { done: oneshot::Sender<()> },
     Prune { through: Round },
+    Install { epoch: Epoch, through: Round, done: oneshot::Sender<()> },
     Enter { epoch: Epoch, seal: Round, done: oneshot::Sender<()> },
 }
 
@@ -144,7 +146,7 @@ impl Queue {
     }
 }
 
-pub(super) fn spawn(home: Home, mirror: Arc<Mutex<Mirror>>) -> Result<Queue> {
+pub(super) fn spawn(home: Home, mirror: Arc<Mutex<Mirror>>, tally: Arc<Mutex<Tally>>) -> Result<Queue> {
     let (sender, receiver) = sync_channel(QUEUE_RECORDS);
     let watch = Arc::new(Watch {
         started: Instant::now(),
@@ -154,7 +156,7 @@ pub(super) fn spawn(home: Home, mirror: Arc<Mutex<Mirror>>) -> Result<Queue> {
     });
     let (alive, ended) = watch::channel(());
     let epoch = mirror.lock().unwrap_or_else(PoisonError::into_inner).epoch;
-    let writer = Writer { home, mirror, epoch, watch: Arc::clone(&watch) };
+    let writer = Writer { home, mirror, tally, epoch, watch: Arc::clone(&watch) };
     std::thread::Builder::new()
         .name("netabase-log".into())
         .spawn(move || {
@@ -168,6 +170,7 @@ pub(super) fn spawn(home: Home, mirror: Arc<Mutex<Mirror>>) -> Result<Queue> {
 pub(super) struct Writer {
     pub(super) home: Home,
     mirror: Arc<Mutex<Mirror>>,
+    tally: Arc<Mutex<Tally>>,
     pub(super) epoch: u64,
     watch: Arc<Watch>,
 }
@@ -270,6 +273,15 @@ impl Writer {
                         entries.retain_in((epoch, 0)..=(epoch, *through), |_, _| false)?;
                     }
                 }
+                Op::Install { epoch, through: round, .. } => {
+                    if epoch.0 == self.epoch {
+                        through = through.max(*round);
+                    }
+                    raise(&mut transaction.open_table(CHOSEN)?, epoch.0, *round)?;
+                    for epoch in self.epochs() {
+                        entries.retain_in((epoch, 0)..=(epoch, *round), |_, _| false)?;
+                    }
+                }
                 Op::Enter { epoch, seal, .. } => raise(&mut transaction.open_table(CHOSEN)?, epoch.0, *seal)?,
             }
         }
@@ -301,6 +313,7 @@ impl Writer {
         let mut waiters = Vec::with_capacity(group.len());
         {
             let mut mirror = self.mirror.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
             let mut through = 0;
             for Request { op, .. } in group.drain(..) {
                 match op {
@@ -312,14 +325,26 @@ impl Writer {
                         mirror.accept(round, ballot, entry);
                         waiters.push(done);
                     }
-                    Op::Chosen { round, .. } => through = round.max(through),
+                    Op::Chosen { round, entry } => {
+                        if round > through.max(mirror.chosen) {
+                            tally.note(round, entry.body.len());
+                        }
+                        through = round.max(through);
+                    }
+                    Op::Install { epoch, through: round, done } => {
+                        if epoch.0 == self.epoch {
+                            through = round.max(through);
+                        }
+                        tally.drop_through(round);
+                        waiters.push(done);
+                    }
                     Op::Meet { peer, row, done } => {
                         let row = PeerRow::updated(mirror.peer(&peer), row);
                         mirror.peers.insert(peer, row);
                         waiters.push(done);
                     }
                     Op::Barrier { done } => waiters.push(done),
-                    Op::Prune { .. } => {}
+                    Op::Prune { through } => tally.drop_through(through),
                     Op::Enter { epoch, done, .. } => {
                         // It is alone in its group, and what it needs was committed just now.
                         *mirror = open::load(&*self.home.database()?, epoch.0)?;

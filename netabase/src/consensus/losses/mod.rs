@@ -10,6 +10,7 @@ mod directory;
 mod disk;
 mod election;
 mod epochs;
+mod far_behind;
 mod handover;
 mod leader;
 mod learner;

@@ -16,6 +16,7 @@ use crate::consensus::message::{
     AcceptedRow, Envelope, ForwardAnswer, ForwardRequest, Greeting, PaxosAnswer, PaxosRequest, Pulse, PulseAnswer,
     PulseRequest, SyncAnswer, SyncRequest,
 };
+use crate::machine::{CHUNK_BYTES, SnapshotId};
 use crate::network::{Channel, Network, NetworkEvent, Reply, RequestError};
 use crate::schema::codec;
 
@@ -46,6 +47,11 @@ pub(super) struct Script {
     pub(super) index: ForwardAnswer,
     /// The chosen rows that it serves, from round 1 on.
     pub(super) chosen: Vec<AcceptedRow>,
+    /// The snapshot that it serves; its log then begins behind it.
+    pub(super) snapshot: Option<(SnapshotId, Vec<u8>)>,
+    /// The places of the pieces that it was asked for, and how many of them it gives before it has none any more.
+    pub(super) pieces: Vec<u64>,
+    pub(super) pieces_max: usize,
     /// The ballots of the beats that it heard.
     pub(super) beats: Vec<Ballot>,
     /// How often it was asked whether it hears a leader.
@@ -60,6 +66,13 @@ pub(super) struct Puppet {
     script: Arc<Mutex<Script>>,
     /// What the node asks of its acceptor.
     pub(super) asked: mpsc::Receiver<Asked>,
+}
+
+/// Chosen rows that the node serves, and how far it says they reach.
+#[derive(Debug)]
+pub(super) struct Served {
+    pub(super) rows: Vec<AcceptedRow>,
+    pub(super) through: Round,
 }
 
 /// A request of the node, to answer or not.
@@ -130,6 +143,9 @@ impl Puppet {
             confirms_heard: 0,
             index: ForwardAnswer::not_leader(None),
             chosen: Vec::new(),
+            snapshot: None,
+            pieces: Vec::new(),
+            pieces_max: usize::MAX,
             beats: Vec::new(),
             questions: 0,
         };
@@ -144,6 +160,7 @@ impl Puppet {
                     Channel::Heartbeat => script.pulse(&inbound.payload, inbound.reply),
                     Channel::Sync => script.sync(&inbound.payload, inbound.reply),
                     Channel::Forward => script.forward(&inbound.payload, inbound.reply),
+                    Channel::Client => inbound.reply.refuse("no"),
                     Channel::Paxos => {
                         let Envelope { body, .. } = Envelope::<PaxosRequest>::decode(&inbound.payload).unwrap();
                         let asked = Asked { request: body, envelope: script.envelope(()), reply: inbound.reply };
@@ -242,8 +259,16 @@ impl Puppet {
     }
 
     /// The chosen rows that the node serves.
-    pub(super) async fn sync(&self, from: Round) -> SyncAnswer {
-        let payload = self.script().envelope(SyncRequest { from, bytes_max: 1 << 20 }).encode().unwrap();
+    pub(super) async fn sync(&self, from: Round) -> Served {
+        match self.ask_sync(SyncRequest::Rows { from, bytes_max: 1 << 20 }).await {
+            SyncAnswer::Rows { rows, through } => Served { rows, through },
+            other => panic!("no rows: {other:?}"),
+        }
+    }
+
+    /// What the node says to a node that is behind.
+    pub(super) async fn ask_sync(&self, request: SyncRequest) -> SyncAnswer {
+        let payload = self.script().envelope(request).encode().unwrap();
         let answer = self.network.request(self.to, Channel::Sync, payload, DEADLINE).await.expect("the node is up");
         Envelope::decode(&answer).unwrap().body
     }
@@ -362,11 +387,28 @@ impl Script {
         }
     }
 
-    fn sync(&self, payload: &[u8], reply: Reply) {
-        let Envelope { body: SyncRequest { from, .. }, .. } = Envelope::decode(payload).unwrap();
-        let rows: Vec<AcceptedRow> = self.chosen.iter().filter(|row| row.round >= from).cloned().collect();
-        let through = self.chosen.last().map_or(0, |row| row.round);
-        reply.send(self.envelope(SyncAnswer { rows, through }).encode().unwrap());
+    fn sync(&mut self, payload: &[u8], reply: Reply) {
+        let Envelope { body, .. } = Envelope::decode(payload).unwrap();
+        let answer = match (body, &self.snapshot) {
+            (SyncRequest::Rows { from, .. }, Some((id, _))) if from <= id.round => {
+                SyncAnswer::Compacted { through: id.round }
+            }
+            (SyncRequest::Rows { from, .. }, _) => {
+                let rows: Vec<AcceptedRow> = self.chosen.iter().filter(|row| row.round >= from).cloned().collect();
+                SyncAnswer::Rows { rows, through: self.chosen.last().map_or(0, |row| row.round) }
+            }
+            (SyncRequest::Snapshot { .. }, Some((id, _))) => SyncAnswer::Snapshot(*id),
+            (SyncRequest::Chunk { id, offset }, Some((of, bytes)))
+                if id == *of && self.pieces.len() < self.pieces_max =>
+            {
+                self.pieces.push(offset);
+                let rest = &bytes[usize::try_from(offset).unwrap()..];
+                let piece = Bytes::copy_from_slice(&rest[..rest.len().min(CHUNK_BYTES)]);
+                SyncAnswer::Chunk { hash: *blake3::hash(&piece).as_bytes(), bytes: piece }
+            }
+            _ => SyncAnswer::NoSnapshot,
+        };
+        reply.send(self.envelope(answer).encode().unwrap());
     }
 }
 

@@ -22,7 +22,7 @@ use crate::consensus::message::Greeting;
 use crate::consensus::replica::Replica;
 use crate::handle::Netabase;
 use crate::network::Identity;
-use crate::node::{Assembly, Limits, Node, Origin, Tuning, Wire};
+use crate::node::{Assembly, Beginning, Limits, Node, Tuning, Wire};
 use crate::schema::{Catalog, RecordId};
 use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
@@ -43,7 +43,12 @@ pub(super) fn eager() -> Tuning {
         silence: Duration::from_millis(100),
         jitter: Duration::from_millis(5),
     };
-    Tuning { timing, vote_timeout: Duration::from_secs(15), request_timeout: Duration::from_secs(30) }
+    Tuning {
+        timing,
+        vote_timeout: Duration::from_secs(15),
+        request_timeout: Duration::from_secs(30),
+        ..Tuning::default()
+    }
 }
 
 /// The node, its disks and its place among the voters.
@@ -133,7 +138,7 @@ impl Stage {
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.identities[self.place].clone(),
-            origin: Origin::Founded(self.voters.iter().map(|peer| (*peer, Vec::new())).collect()),
+            beginning: Beginning::Founded(self.voters.iter().map(|peer| (*peer, Vec::new())).collect()),
             volume: Arc::new(self.disks.mount()),
             wire: Wire::Joined(network, events),
             store: StoreKind::Redb,

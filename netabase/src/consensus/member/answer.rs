@@ -12,6 +12,7 @@ use super::Member;
 use super::report::Report;
 use crate::command::{COMMANDS_MAX, EncodedCommand, body_bytes_alone};
 use crate::consensus::acquaintance;
+use crate::consensus::id::Round;
 use crate::consensus::leadership::Role;
 use crate::consensus::log::Mirror;
 use crate::consensus::message::{
@@ -73,9 +74,11 @@ impl Member {
                 if let Ok(envelope) = Envelope::<SyncRequest>::decode(&payload)
                     && envelope.cluster == self.seat.terms.cluster
                 {
-                    self.on_sync(&envelope.body, reply);
+                    self.on_sync(from, envelope.body, reply);
                 }
             }
+            // Before the desk is open; and a member asks nothing as a client.
+            Channel::Client => reply.refuse("clients are not served yet"),
             Channel::Heartbeat => {}
         }
         Ok(())
@@ -209,12 +212,31 @@ impl Member {
         }
     }
 
-    fn on_sync(&self, request: &SyncRequest, reply: Reply) {
-        let bytes_max = usize::try_from(request.bytes_max.min(SYNC_BYTES_MAX)).unwrap_or(0);
-        match self.seat.log.read_chosen(request.from, bytes_max) {
+    fn on_sync(&mut self, peer: PeerId, request: SyncRequest, reply: Reply) {
+        let applied = if let SyncRequest::Rows { from, .. } = &request { from.checked_sub(1) } else { None };
+        self.serving.keep_for(peer, applied, Instant::now());
+        match request {
+            SyncRequest::Rows { from, bytes_max } => self.on_rows_wanted(from, bytes_max, reply),
+            SyncRequest::Snapshot { above } => self.on_snapshot_wanted(peer, above, reply),
+            SyncRequest::Chunk { id, offset } => self.on_chunk_wanted(id, offset, reply),
+            SyncRequest::Release { id } => {
+                self.serving.release(peer, id);
+                answer_with(&self.seat, reply, SyncAnswer::NoSnapshot);
+            }
+        }
+    }
+
+    fn on_rows_wanted(&self, from: Round, bytes_max: u64, reply: Reply) {
+        let bytes_max = usize::try_from(bytes_max.min(SYNC_BYTES_MAX)).unwrap_or(0);
+        let through = self.seat.log.durable(Mirror::chosen);
+        match self.seat.log.read_chosen(from, bytes_max) {
+            // What is chosen and not there was pruned, or came as a snapshot.
+            Ok(rows) if rows.is_empty() && (1..=through).contains(&from) => {
+                answer_with(&self.seat, reply, SyncAnswer::Compacted { through });
+            }
             Ok(rows) => {
                 let rows = rows.into_iter().map(Into::into).collect();
-                answer_with(&self.seat, reply, SyncAnswer { rows, through: self.seat.log.durable(Mirror::chosen) });
+                answer_with(&self.seat, reply, SyncAnswer::Rows { rows, through });
             }
             Err(error) => tracing::warn!(%error, "chosen rows cannot be served"),
         }

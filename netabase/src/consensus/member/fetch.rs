@@ -1,7 +1,7 @@
 //! Catch-up from the logs of peers: a node that misses chosen rounds asks for them, a page at a time.
 //!
 //! Must hold: rows are applied in order, through the keeper where there is one (D8: nothing is installed into a keeper
-//! that has voted); one fetch at a time; a peer that has nothing, or lies about how far it is, costs a pause, no more, and
+//! that has voted); where a peer no longer has them, it goes over to a snapshot (`receive`, `install`); one fetch at a time; a peer that has nothing, or lies about how far it is, costs a pause, no more, and
 //! its claim is forgotten once everyone was asked.
 //! What a voter says was chosen is trusted (SAFETY.md).
 
@@ -55,15 +55,27 @@ pub(super) struct Fetch {
     empty: usize,
     /// Since when a campaign waits without progress.
     campaign: Option<Instant>,
+    /// Who was asked since the last progress and had nothing, and who of them said that the rows are gone.
+    asked: Vec<PeerId>,
+    compacted: Option<PeerId>,
 }
 
 /// What came of asking a peer.
 #[derive(Debug)]
 pub(crate) struct Fetched {
+    peer: PeerId,
     /// How many rows were applied; `Err` when the replica failed.
     applied: Result<usize, ReplicaFailed>,
     /// Whether the peer answered at all.
     answered: bool,
+    /// Whether it said that the rows are gone.
+    compacted: bool,
+}
+
+/// A peer's answer.
+enum Page {
+    Rows(Vec<AcceptedRow>),
+    Compacted,
 }
 
 impl Fetch {
@@ -83,6 +95,22 @@ impl Fetch {
         self.seen = applied;
     }
 
+    /// This peer had nothing. Gives who said that the rows are gone, once nobody is left whose log may reach farther back.
+    fn out_of_reach(&mut self, peer: PeerId, compacted: bool, peers: &[PeerId]) -> Option<PeerId> {
+        if !self.asked.contains(&peer) {
+            self.asked.push(peer);
+        }
+        if compacted {
+            self.compacted = Some(peer);
+        }
+        self.compacted.filter(|_| peers.iter().all(|peer| self.asked.contains(peer)))
+    }
+
+    fn on_rows(&mut self) {
+        self.asked.clear();
+        self.compacted = None;
+    }
+
     /// Whether a campaign should wait for what is said to be decided: not for a peer that does not answer.
     pub(super) fn delays_campaign(&mut self, applied: Round, decided: Round, now: Instant) -> bool {
         if applied >= decided || self.fruitless > 0 {
@@ -93,6 +121,14 @@ impl Fetch {
 
     pub(super) fn on_campaign_over(&mut self) {
         self.campaign = None;
+    }
+
+    /// What it went over to is over; the next rows are asked for at this time.
+    pub(super) fn end(&mut self, next: Instant) {
+        self.running = false;
+        self.due = Some(next);
+        (self.fruitless, self.empty, self.campaign) = (0, 0, None);
+        self.on_rows();
     }
 }
 
@@ -105,7 +141,7 @@ impl Member {
 
     /// Asks a peer for the rows after the last applied round.
     pub(super) fn start_fetch(&mut self, now: Instant) {
-        if self.fetch.running {
+        if self.fetch.running || self.awaits_snapshot() {
             return;
         }
         if self.room.is_full() {
@@ -122,10 +158,11 @@ impl Member {
         let acceptor = self.life.as_ref().map(|life| Arc::clone(&life.acceptor));
         let reports = self.reports.clone();
         tokio::task::spawn_local(async move {
-            let rows = ask(&seat, peer).await;
-            let answered = rows.is_some();
-            let applied = apply(&seat, acceptor.as_deref(), rows.unwrap_or_default()).await;
-            let _ = reports.send(Report::Fetched(Fetched { applied, answered })).await;
+            let page = ask(&seat, peer).await;
+            let (answered, compacted) = (page.is_some(), matches!(page, Some(Page::Compacted)));
+            let rows = if let Some(Page::Rows(rows)) = page { rows } else { Vec::new() };
+            let applied = apply(&seat, acceptor.as_deref(), rows).await;
+            let _ = reports.send(Report::Fetched(Fetched { peer, applied, answered, compacted })).await;
         });
     }
 
@@ -138,17 +175,32 @@ impl Member {
         {
             return Some(leader);
         }
-        let mut peers: Vec<PeerId> = self.acquaintances.all().copied().filter(greeted).collect();
-        peers.sort_unstable();
+        let peers = self.peers_to_ask();
         self.fetch.turn = self.fetch.turn.wrapping_add(1);
         (!peers.is_empty()).then(|| peers[self.fetch.turn % peers.len()])
     }
 
+    /// Those that are known and connected.
+    pub(super) fn peers_to_ask(&self) -> Vec<PeerId> {
+        let connected = |peer: &PeerId| self.seat.network.is_connected(*peer);
+        let mut peers: Vec<PeerId> = self.acquaintances.all().copied().filter(connected).collect();
+        peers.sort_unstable();
+        peers
+    }
+
     pub(super) fn on_fetched(&mut self, now: Instant, fetched: Fetched) -> Result<()> {
-        self.fetch.running = false;
         let rows = fetched.applied.map_err(|failed| super::error_of(super::Death::Failed(failed)))?;
+        let peers = self.peers_to_ask();
+        if rows == 0
+            && let Some(peer) = self.fetch.out_of_reach(fetched.peer, fetched.compacted, &peers)
+        {
+            self.fetch_snapshot(peer);
+            return Ok(());
+        }
+        self.fetch.running = false;
         self.fetch.due = None;
         if rows > 0 {
+            self.fetch.on_rows();
             self.fetch.fruitless = 0;
             self.fetch.empty = 0;
             self.fetch.campaign = None;
@@ -158,7 +210,7 @@ impl Member {
             }
         } else {
             self.fetch.fruitless += 1;
-            self.fetch.empty += usize::from(fetched.answered);
+            self.fetch.empty += usize::from(fetched.answered && !fetched.compacted);
             if self.fetch.empty > self.acquaintances.all().count() {
                 // Everyone was asked: if it is true after all, somebody will say so again.
                 self.seat.forget_claims();
@@ -179,7 +231,7 @@ impl Member {
     pub(super) fn flush(&mut self) {
         let now = Instant::now();
         let rows_wait = self.seat.replica.machine().overlay_bytes() >= FLUSH_BYTES;
-        if self.flushing.is_some() || !(rows_wait || self.flush_after <= now) {
+        if self.flushing.is_some() || self.is_installing() || !(rows_wait || self.flush_after <= now) {
             return;
         }
         self.flush_after = now + FLUSH_EVERY;
@@ -199,9 +251,10 @@ impl Member {
     pub(super) async fn end_flush(&mut self) -> Result<()> {
         let Some(flushing) = self.flushing.take() else { return Ok(()) };
         let Ok(Some(done)) = flushing.await else { return Ok(()) };
-        let retired = self.seat.replica.machine().end_flush(done?)?;
+        let retired = self.seat.replica.end_flush(done?)?;
         // Freeing the rows takes milliseconds that nobody should wait for.
         tokio::task::spawn_blocking(move || drop(retired));
+        self.install_if_ready();
         Ok(())
     }
 
@@ -212,28 +265,43 @@ impl Member {
         others.unwrap_or(Round::MAX).min(self.durable_round())
     }
 
-    /// Drops rows of the log that every voter's store holds durably.
+    /// Drops rows of the log: those that every voter's store holds durably, and of the others the oldest, where they are
+    /// more than is kept for members that are behind. Never what this node's own store does not hold (D10), nor what whoever
+    /// fetches a snapshot needs next.
     pub(super) fn prune(&mut self) {
-        let held = self.held.min(self.durable_round());
+        let too_much = self.seat.log.excess(self.log_bytes_max);
+        let needed = self.durable_round().min(self.serving.pin().unwrap_or(Round::MAX));
+        let wanted = self.held.max(too_much).min(needed);
         // What is worth a write is worth a page or so of rows; a few more rows kept do no harm.
-        if held >= self.pruned + PRUNE_STEP && self.seat.log.prune(held).is_ok() {
-            self.pruned = held;
+        if wanted < self.pruned + PRUNE_STEP && too_much <= self.pruned {
+            return;
+        }
+        let through = self.seat.log.prune_step(wanted);
+        if through > self.pruned && self.seat.log.prune(through).is_ok() {
+            self.pruned = through;
         }
     }
 }
 
 /// A page of chosen rows of `peer`, from the first missing round on, without a gap.
-async fn ask(seat: &Seat, peer: PeerId) -> Option<Vec<AcceptedRow>> {
+async fn ask(seat: &Seat, peer: PeerId) -> Option<Page> {
     let from = seat.replica.applied() + 1;
-    let payload = seat.envelope(SyncRequest { from, bytes_max: SYNC_BYTES_MAX }).encode().ok()?;
+    let payload = seat.envelope(SyncRequest::Rows { from, bytes_max: SYNC_BYTES_MAX }).encode().ok()?;
     let answer = seat.network.request(peer, Channel::Sync, payload, FETCH_TIMEOUT).await.ok()?;
     // Of any epoch: rows are how one gets from one into the next.
     let envelope = Envelope::<SyncAnswer>::decode(&answer).ok()?;
     let envelope = Some(envelope).filter(|envelope| envelope.cluster == seat.terms.cluster)?;
-    let SyncAnswer { rows, through } = envelope.body;
+    let (rows, through) = match envelope.body {
+        SyncAnswer::Rows { rows, through } => (rows, through),
+        SyncAnswer::Compacted { through } => {
+            seat.claim(through);
+            return Some(Page::Compacted);
+        }
+        _ => return None,
+    };
     seat.claim(through);
     let in_order = (from..).zip(&rows).all(|(round, row)| row.round == round && seat.guard().entry(&row.entry).is_ok());
-    in_order.then_some(rows)
+    in_order.then_some(Page::Rows(rows))
 }
 
 async fn apply(seat: &Seat, acceptor: Option<&Acceptor>, rows: Vec<AcceptedRow>) -> Result<usize, ReplicaFailed> {

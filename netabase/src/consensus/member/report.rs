@@ -7,13 +7,16 @@ use libp2p::PeerId;
 
 use super::Member;
 use super::fetch::Fetched;
+use super::receive::{NotReceived, Received};
 use crate::consensus::acquaintance::Verdict;
 use crate::consensus::election::Elected;
 use crate::consensus::id::{Ballot, Epoch, Incarnation, Round};
 use crate::consensus::keeper::Appended;
 use crate::consensus::message::{ForwardAnswer, Greeting};
 use crate::consensus::submit::Outgoing;
+use crate::consensus::vault::Export;
 use crate::error::Result;
+use crate::machine::{Machine, SnapshotId};
 use crate::network::RequestError;
 
 /// A result that the member waits for.
@@ -45,6 +48,16 @@ pub(crate) enum Report {
     Fetched(Fetched),
     /// What this node had to say of itself is said, or was not taken.
     Presented,
+    /// The state was copied for peers.
+    Exported { peer: PeerId, export: Result<Export> },
+    /// The copy was removed.
+    Withdrawn,
+    /// A piece of the copy was read; or that copy is bad.
+    ChunkRead { bad: Option<SnapshotId> },
+    /// A snapshot is here and built, or there is none.
+    Received(Result<Received, NotReceived>),
+    /// It is in place.
+    Installed(Result<Box<Machine>>),
     /// A flush of the store ends.
     Flushed,
 }
@@ -109,6 +122,11 @@ impl Member {
             Report::Indexed { number, answer } => self.on_indexed(now, number, answer),
             Report::Greeted { peer, greeting } => self.on_greeting(peer, &greeting)?,
             Report::Fetched(fetched) => self.on_fetched(now, fetched)?,
+            Report::Exported { peer, export } => self.on_exported(now, peer, export),
+            Report::Withdrawn => self.on_withdrawn(),
+            Report::ChunkRead { bad } => self.on_chunk_read(bad),
+            Report::Received(received) => self.on_received(now, received),
+            Report::Installed(installed) => self.on_installed(now, installed)?,
             Report::Presented => self.on_presented(now),
             Report::Flushed => {}
         }
@@ -116,6 +134,7 @@ impl Member {
     }
 
     pub(super) fn on_greeting(&mut self, peer: PeerId, theirs: &Greeting) -> Result<()> {
+        self.serving.keep_for(peer, Some(theirs.applied), Instant::now());
         let seat = Arc::clone(&self.seat);
         let mine = crate::consensus::acquaintance::greeting(&seat, &self.schema, &peer);
         match self.acquaintances.on_greeting(&seat, &mine, peer, theirs) {

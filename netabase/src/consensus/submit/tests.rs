@@ -59,7 +59,9 @@ impl Desk {
 
     fn open_session(&self, session: SessionId) {
         let outgoing = self.take();
-        let [Outgoing { number: None, command }] = &outgoing[..] else { panic!("an opening, alone: {outgoing:?}") };
+        let [Outgoing { whose: Whose::Opening, command }] = &outgoing[..] else {
+            panic!("an opening, alone: {outgoing:?}")
+        };
         let Ok(Command::Open { nonce }) = Command::decode(command.as_bytes().clone()) else { panic!("{command:?}") };
         self.submitter.on_answers(vec![Answer::Opened { nonce, session }]);
     }
@@ -76,7 +78,7 @@ impl Desk {
 fn number_and_floor(outgoing: &Outgoing) -> (u64, u64) {
     match Command::decode(outgoing.command.as_bytes().clone()) {
         Ok(Command::Execute { number, floor, .. }) => {
-            assert_eq!(outgoing.number, Some(number));
+            assert_eq!(outgoing.whose, Whose::Own(number));
             (number, floor)
         }
         other => panic!("not a write: {other:?}"),
@@ -101,7 +103,7 @@ async fn the_session_opens_first_alone_and_with_one_nonce() {
     assert!(desk.take().is_empty(), "nobody needs a session yet");
     let mut waiting = desk.submit().await;
     let opening = desk.take();
-    let [Outgoing { number: None, command }] = &opening[..] else { panic!("{opening:?}") };
+    let [Outgoing { whose: Whose::Opening, command }] = &opening[..] else { panic!("{opening:?}") };
     assert!(desk.take().is_empty());
     desk.submitter.on_answers(vec![Answer::Opened { nonce: [9; 16], session: SESSION }]);
     assert!(desk.take().is_empty(), "another's session");

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use super::tests::{apply, done, in_memory, open_session, reply};
 use super::*;
 use crate::command::{Digest, RangeRead, Read, RequestId};
-use crate::machine::Footprint;
 use crate::machine::fixture::{self, Person, RECORDS, index, note_id, person_id, put_note};
+use crate::machine::footprint::Footprint;
 use crate::schema::Plan;
 use crate::storage::{Branch, Changes, Place, Selecting, View};
 

@@ -10,8 +10,8 @@ use crate::Error;
 use crate::schema::{After, Plan, RecordGlue};
 
 /// What a page holds at most; of larger records one at least.
-const PAGE_ROWS: usize = 256;
-const PAGE_BYTES: usize = 1 << 20;
+pub(crate) const PAGE_ROWS: usize = 256;
+pub(crate) const PAGE_BYTES: usize = 1 << 20;
 
 /// What is left to read of a plan.
 #[derive(Debug)]
@@ -32,6 +32,11 @@ impl Pages {
     /// Whether there is no other page.
     pub(crate) fn have_ended(&self) -> bool {
         self.ended
+    }
+
+    /// Behind which place the next page goes on, if there is one.
+    pub(crate) fn next(&self) -> Option<&After> {
+        self.plan.after.as_ref().filter(|_| !self.ended)
     }
 
     /// There is to be no other page.
@@ -69,16 +74,8 @@ impl Pages {
         self.left -= page.len();
         self.ended = self.left == 0 || (page.len() < rows_max && bytes < PAGE_BYTES);
         if let Some(Ok(last)) = page.back() {
-            self.plan.after = Some(place(last));
+            self.plan.after = Some(last.place());
         }
         Ok(())
-    }
-}
-
-fn place(row: &Row) -> After {
-    let key = row.key.to_vec();
-    match &row.index_key {
-        None => After::Key(key),
-        Some(index_key) => After::Row { index_key: index_key.to_vec(), key },
     }
 }

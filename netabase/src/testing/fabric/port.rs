@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::Fabric;
-use crate::network::{Answer, Channel, EVENT_QUEUE_MAX, Inbound, NetworkEvent, Reply, ReplyPath, RequestError};
+use crate::network::{Answer, Channel, Door, EVENT_QUEUE_MAX, Inbound, NetworkEvent, Reply, ReplyPath, RequestError};
 
 /// A request on its way.
 #[derive(Debug)]
@@ -44,12 +44,13 @@ struct Connected {
 }
 
 impl Port {
-    pub(super) fn open(incarnation: u64, events: mpsc::Sender<NetworkEvent>, fabric: Fabric) -> Self {
+    pub(super) fn open(incarnation: u64, events: mpsc::Sender<NetworkEvent>, door: Arc<Door>, fabric: Fabric) -> Self {
         let (parcels, queue) = mpsc::channel(EVENT_QUEUE_MAX);
         let connected = Arc::new(Connected::default());
         let delivery = Delivery {
             queue,
             events,
+            door,
             connected: connected.clone(),
             fabric,
             announced: BTreeSet::new(),
@@ -79,6 +80,7 @@ impl Port {
 struct Delivery {
     queue: mpsc::Receiver<Parcel>,
     events: mpsc::Sender<NetworkEvent>,
+    door: Arc<Door>,
     connected: Arc<Connected>,
     fabric: Fabric,
     announced: BTreeSet<PeerId>,
@@ -129,7 +131,13 @@ impl Delivery {
             }
             let reply = Reply::new(Return { id, fabric: self.fabric.clone() });
             let request = NetworkEvent::Request(Inbound { from, channel, payload, reply });
-            self.events.send(request).await.map_err(|_| Closed)?;
+            let queue = self.door.choose(channel, &self.events);
+            if channel == Channel::Client {
+                // Over sockets each channel waits for itself; here clients must not hold the others up.
+                let _ = queue.try_send(request);
+            } else {
+                queue.send(request).await.map_err(|_| Closed)?;
+            }
         }
         Ok(())
     }

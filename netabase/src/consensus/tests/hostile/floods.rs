@@ -110,9 +110,9 @@ fn pages_of_absurd_ranges_are_empty_and_pages_that_lie_are_dropped() {
         let mut siege = Siege::start().await;
         for (from, bytes_max) in [(0, 0), (0, u64::MAX), (u64::MAX, u64::MAX), (u64::MAX / 2, 1), (1, u64::MAX), (1, 0)]
         {
-            let payload = siege.voter.papers.wrap(SyncRequest { from, bytes_max }).encode().unwrap();
+            let payload = siege.voter.papers.wrap(SyncRequest::Rows { from, bytes_max }).encode().unwrap();
             for answer in siege.voter.ask_both(Channel::Sync, payload).await {
-                let SyncAnswer { rows, .. } = opened(&answer.expect("it is answered"));
+                let SyncAnswer::Rows { rows, .. } = opened(&answer.expect("it is answered")) else { panic!("no rows") };
                 assert!(rows.iter().zip(0..).all(|(row, after)| row.round == from + after));
             }
             siege.stands(&format!("a page from {from} of {bytes_max} bytes")).await;
@@ -128,7 +128,7 @@ fn pages_of_absurd_ranges_are_empty_and_pages_that_lie_are_dropped() {
             // Whoever thinks that it lags asks in turn; here both are made to think so.
             siege.voter.conduct(move |papers, asked| match asked {
                 Asked::Sync(_) => Some(Say::This(
-                    papers.wrap(SyncAnswer { rows: rows.clone(), through: u64::MAX / 2 - 1 }).encode().unwrap(),
+                    papers.wrap(SyncAnswer::Rows { rows: rows.clone(), through: u64::MAX / 2 - 1 }).encode().unwrap(),
                 )),
                 _ => None,
             });

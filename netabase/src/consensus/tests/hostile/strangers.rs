@@ -37,7 +37,7 @@ pub(super) fn inputs(papers: &Papers, round: u64) -> Vec<(&'static str, Channel,
         ("a beat", (Channel::Heartbeat, papers.pulse(PulseRequest::Beat { ballot, decided: round, held: round }))),
         ("a question", (Channel::Heartbeat, papers.pulse(PulseRequest::Suspect))),
         ("a command", (Channel::Forward, papers.wrap(ForwardRequest::Commands(vec![open])).encode().unwrap())),
-        ("a page", (Channel::Sync, papers.wrap(SyncRequest { from: 1, bytes_max: 1 << 20 }).encode().unwrap())),
+        ("a page", (Channel::Sync, papers.wrap(SyncRequest::Rows { from: 1, bytes_max: 1 << 20 }).encode().unwrap())),
     ]
     .into_iter()
     .map(|(what, (channel, bytes))| (what, channel, bytes))

@@ -306,6 +306,7 @@ fn understood(channel: Channel, payload: &[u8]) -> Asked {
         Channel::Paxos => Asked::Paxos(opened(payload)),
         Channel::Forward => Asked::Forward(opened(payload)),
         Channel::Sync => Asked::Sync(opened(payload)),
+        Channel::Client => panic!("a member asks nothing as a client"),
         Channel::Heartbeat => match codec::decode::<Pulse<PulseRequest>>(payload).unwrap() {
             Pulse::Greeting(_) => Asked::Greeting,
             Pulse::Within(envelope) => Asked::Pulse(envelope.body),

@@ -1,0 +1,65 @@
+//! Commands of clients: looked at, taken along to the leader, answered with what became of them.
+//!
+//! Must hold: a client that may only read writes nothing; only what a handle sends is taken, each within an entry's limit;
+//! the answer is there after [`SETTLE_TIMEOUT`] at the latest, and says honestly what is not known by then.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use libp2p::PeerId;
+use tokio::time::{Instant, timeout_at};
+
+use super::Right;
+use super::message::{Settled, Submitted, Trouble};
+use super::serve::Counter;
+use crate::command::{EncodedCommand, body_bytes_alone, entry_bytes_max};
+use crate::consensus::Name;
+
+/// How long a member waits for the outcomes of commands. The client sends them again after as long.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Commands of one client that are under way through a member.
+pub(crate) const UNDER_WAY_MAX: usize = 4_096;
+
+impl Counter {
+    pub(super) async fn submit(
+        &self,
+        client: PeerId,
+        right: Right,
+        commands: Vec<Bytes>,
+    ) -> Result<Submitted, Trouble> {
+        if right < Right::Write {
+            return Err(Trouble::NotAuthorized { reason: "this client was let in to read".into() });
+        }
+        if let Some(refusal) = self.submitter.refusal() {
+            return Err(Trouble::Elsewhere { reason: refusal.to_string() });
+        }
+        let bytes_max = entry_bytes_max(self.record_bytes_max);
+        let open = |bytes: Bytes| {
+            if body_bytes_alone(bytes.len()) > bytes_max {
+                return Err(Trouble::malformed("a command that fits into no entry"));
+            }
+            let (encoded, command) =
+                EncodedCommand::open(bytes).map_err(|error| Trouble::malformed(error.to_string()))?;
+            let name = Name::of(&command).ok_or_else(|| Trouble::malformed("a command that is not a client's"))?;
+            Ok((name, encoded))
+        };
+        let commands = commands.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let _under_way = self.begin_commands(client, commands.len())?;
+        // All of them are queued before the first is waited for.
+        let relay = self.submitter.relay();
+        let relayed: Vec<_> = commands.into_iter().map(|(name, command)| relay.submit(name, command)).collect();
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        let mut settled = Vec::with_capacity(relayed.len());
+        for relayed in relayed {
+            let Ok(mut relayed) = relayed else {
+                settled.push(Settled::NotTaken);
+                continue;
+            };
+            settled.push(match timeout_at(deadline, relayed.settled()).await {
+                Ok(Some(fate)) => fate.into(),
+                Ok(None) | Err(_) => relayed.give_up().into(),
+            });
+        }
+        Ok(Submitted { applied: self.replica.applied(), settled })
+    }
+}

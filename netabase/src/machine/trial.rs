@@ -1,0 +1,79 @@
+//! A transaction while it runs: one moment of the records, its own writes over it, and what it has read.
+//!
+//! Must hold: whatever its caller could learn is noted, a refusal too; a write is refused as it would be if it were applied
+//! now. Run by the handle on its node, and by the desk for a handle elsewhere.
+
+use std::fmt;
+
+use bytes::Bytes;
+
+use super::footprint::Footprint;
+use super::rule::Rule;
+use crate::Error;
+use crate::command::{Read, Refusal, Write};
+use crate::schema::{Catalog, Plan, RecordGlue, RecordId};
+use crate::storage::{Branch, Row, Selecting, View};
+
+/// What a transaction under way reads from and writes into.
+pub(crate) struct Trial {
+    branch: Branch,
+    footprint: Footprint,
+}
+
+impl Trial {
+    /// One that has read and written nothing yet.
+    pub(crate) fn new(view: View) -> Self {
+        Trial { branch: Branch::new(view), footprint: Footprint::default() }
+    }
+
+    /// The stored value under `key`.
+    pub(crate) fn get(&mut self, record: RecordId, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.footprint.get(&self.branch, record, key)
+    }
+
+    /// The stored values that the plan selects.
+    pub(crate) fn query(&mut self, plan: &Plan, glue: &RecordGlue) -> Result<Vec<Bytes>, Error> {
+        self.footprint.query(&self.branch, plan, glue)
+    }
+
+    /// The first rows that the plan selects, as long as `more` says so. They are not noted.
+    pub(crate) fn look(&self, plan: &Plan, glue: &RecordGlue, mut more: impl FnMut(&Row) -> bool) -> Result<(), Error> {
+        for row in self.branch.select(plan, glue)? {
+            if !more(&row?) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes, for later reads to see, unless it is refused.
+    pub(crate) fn write(
+        &mut self,
+        rule: &Rule,
+        catalog: &Catalog,
+        write: &Write,
+    ) -> Result<Result<(), Refusal>, Error> {
+        // The round shows nowhere: what was written here is not noted as read.
+        let round = self.branch.below().applied() + 1;
+        let (rows, outcome) = rule.apply(&self.branch, write, round)?;
+        if let Err(refusal) = outcome {
+            if let Some(glue) = catalog.record(write.record()) {
+                self.footprint.refused(&self.branch, write, &refusal, glue)?;
+            }
+            return Ok(Err(refusal));
+        }
+        self.branch.write(rows);
+        Ok(Ok(()))
+    }
+
+    /// All that was read.
+    pub(crate) fn into_reads(self) -> Vec<Read> {
+        self.footprint.into_reads()
+    }
+}
+
+impl fmt::Debug for Trial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Trial").field("branch", &self.branch).finish_non_exhaustive()
+    }
+}
