@@ -102,7 +102,9 @@ async fn writes_at_the_leader_that_stops_are_done_or_are_not() -> netabase::Resu
         });
     }
     until(&done, 200).await;
+    let began = Instant::now();
     cluster.stop(leader).await?;
+    println!("stopped within {:?}", began.elapsed());
     let other = cluster.node((leader + 1) % 3);
     other.linearizable().count(Note::all()).await?;
     while let Some(writer) = writers.join_next().await {
