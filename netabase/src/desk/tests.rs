@@ -304,7 +304,10 @@ async fn the_beginning_of_a_watch_moves_on_where_nothing_matches() {
     let begun: Watched = peer.ask(watch(Start::Now, 0)).await.unwrap();
     let round = cluster.node(0).put_records((0..100).map(item)).await.unwrap().round().unwrap();
     let mut next = begun.next;
+    let mut asked = 0;
     while !matches!(next, Start::At(place) if place.round > round) {
+        asked += 1;
+        assert!(asked < 50, "it stays at {next:?}");
         let watched: Watched = peer.ask(watch(next, 100)).await.unwrap();
         assert_eq!((watched.events.len(), watched.lagged), (0, None));
         next = watched.next;
