@@ -136,7 +136,7 @@ impl Processes {
     /// The full addresses that every node is given.
     #[must_use]
     pub fn founders(&self) -> &[String] {
-        &self.founders
+        &self.places[0].told
     }
 
     /// Starts a node without waiting until it has started; nothing happens when it runs.
