@@ -133,10 +133,10 @@ impl Processes {
         &self.places[node].dir
     }
 
-    /// The full addresses that every node is given.
+    /// What a node is started with, after its directory and its address.
     #[must_use]
-    pub fn founders(&self) -> &[String] {
-        &self.places[0].told
+    pub fn told(&self, node: usize) -> &[String] {
+        &self.places[node].told
     }
 
     /// Starts a node without waiting until it has started; nothing happens when it runs.

@@ -66,10 +66,9 @@ async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
     }
 }
 
-/// Waits for an event; others may come before it.
 async fn told(events: &mut Events, wanted: impl Fn(&Event) -> bool) {
-    let waiting = async { while !events.next().await.as_ref().is_some_and(&wanted) {} };
-    tokio::time::timeout(DEADLINE, waiting).await.expect("it is told");
+    let telling = async { while !events.next().await.is_some_and(|event| wanted(&event)) {} };
+    tokio::time::timeout(DEADLINE, telling).await.expect("it is told");
 }
 
 #[tokio::test]
@@ -152,7 +151,7 @@ fn two_processes_on_one_directory_are_one_too_many() -> Result<(), Failed> {
     assert_eq!(node.ask(0, "put 1")?, "ok");
     let second = || {
         let listen = "/ip4/127.0.0.1/tcp/0";
-        let output = Command::new(binary).arg(node.dir(0)).arg(listen).args(node.founders()).output();
+        let output = Command::new(binary).arg(node.dir(0)).arg(listen).args(node.told(0)).output();
         String::from_utf8_lossy(&output.expect("it runs").stdout).into_owned()
     };
     let said = second();

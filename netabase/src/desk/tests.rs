@@ -279,8 +279,7 @@ async fn only_a_client_s_commands_are_taken_and_of_a_reader_none() {
 async fn a_client_that_waits_for_too_much_is_refused_and_holds_up_nobody() {
     let cluster = Cluster::<Item>::start(1).await.unwrap();
     let peer = Peer::join(&cluster, Some(Role::Reader)).await;
-    let now: Watched =
-        peer.ask(Request::Watch { seen: 0, plan: all(), start: Start::Now, wait_ms: 0 }).await.unwrap();
+    let now: Watched = peer.ask(Request::Watch { seen: 0, plan: all(), start: Start::Now, wait_ms: 0 }).await.unwrap();
     let watch = Request::Watch { seen: 0, plan: all(), start: now.next, wait_ms: u32::MAX };
     let watch: Bytes = codec::encode(&watch).unwrap().into();
     let mut waiting: Vec<_> = (0..REQUESTS_MAX).map(|_| Box::pin(peer.send(watch.clone()))).collect();
