@@ -315,7 +315,11 @@ fn run(
     tasks.block_on(&runtime, async {
         let built = match assembly.open() {
             Ok(opened) => assembly.member(opened).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                // Whoever hears of it may try again, and then the directory must be free.
+                drop(assembly);
+                Err(error)
+            }
         };
         let Built {
             member,
