@@ -389,16 +389,6 @@ impl Member {
             .min()
     }
 
-    /// Counts, beside everything else, what the log holds from before the start.
-    fn weigh_log(&self) {
-        let log = self.seat.log.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = log.weigh() {
-                tracing::warn!(%error, "what the consensus log takes is not known");
-            }
-        });
-    }
-
     /// Makes everything durable that is chosen.
     async fn stop(mut self) -> Result<()> {
         self.submitter.close(|| Error::ShutDown);
@@ -417,13 +407,6 @@ impl Member {
             drop(self.seat.replica.machine().end_flush(done)?);
         }
         Ok(())
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        // What runs long for peers, or for catching up, holds the files open.
-        self.vault.close();
     }
 }
 
