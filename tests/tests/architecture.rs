@@ -48,12 +48,14 @@ const BANNED: &[(&str, &str)] = &[
 const SLEEPERS: &[(&str, &str)] = &[
     ("tests/src/processes.rs", "looks again and again at what another process says, with a deadline"),
     ("tests/tests/crash.rs", "the random moment of a kill is what is tested"),
+    ("tests/tests/fire.rs", "the random moment of whatever happens to a member is what is tested"),
 ];
 
 /// Files that may ask what time it is, each with the reason. Clocks are set back: nothing may depend on their order.
 const CLOCKS: &[(&str, &str)] = &[
     ("netabase/src/command/entry.rs", "an id shows people when it was made; what makes it unique is random"),
     ("netabase/src/entropy.rs", "where the system has no randomness, the clock is better than nothing"),
+    ("netabase/src/consensus/member/knock.rs", "the member that honours an invite says whether it has expired"),
     (
         "netabase/src/node/invite.rs",
         "an invite expires: looked at where it is presented and honoured, never in `apply`",

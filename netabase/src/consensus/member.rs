@@ -18,12 +18,14 @@ mod handover;
 mod install;
 mod knock;
 mod lead;
+mod parts;
 mod present;
 mod receive;
 mod report;
 mod room;
 mod seal;
 mod serve;
+mod standing;
 mod weigh;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -31,16 +33,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub(crate) use self::epoch::{named_in, peer_of, voters_of};
+pub(crate) use self::parts::{Keepsake, Parts};
 pub(crate) use self::report::Report;
 use self::seal::Progress;
+pub(crate) use self::standing::{Control, Standing};
 use super::acquaintance::Acquaintances;
 use super::addresses::{Addresses, member_id};
 use super::entries::Entries;
-use super::id::{Epoch, Round, Voters};
+use super::id::Round;
 use super::keeper::{Death, Life};
 use super::leadership::{Leadership, Role, Timing};
 use super::proposer::Proposer;
@@ -48,7 +52,7 @@ use super::reads::{ReadInbox, Reader, Reads};
 use super::seat::Seat;
 use super::submit::{Submitter, Trouble};
 use super::vault::Vault;
-use crate::command::{EntryIds, Life as VotingLife};
+use crate::command::Life as VotingLife;
 use crate::error::{Error, Result};
 use crate::machine::{FlushDone, Roster};
 use crate::network::NetworkEvent;
@@ -61,67 +65,6 @@ const HOUSEKEEPING: Duration = Duration::from_millis(100);
 const STUCK: Duration = Duration::from_secs(2);
 /// Pause before a keeper that died is woken again.
 const REVIVE: Duration = Duration::from_millis(50);
-
-/// What the node may ask of its member.
-#[derive(Debug)]
-pub(crate) enum Control {
-    /// Make everything durable and stop; the sender is dropped when that is done.
-    ShutDown(#[expect(dead_code, reason = "only its end matters")] oneshot::Sender<()>),
-    /// Whether the cluster could go on without this member; the reason if not.
-    Weigh { leaving: PeerId, answer: oneshot::Sender<Result<()>> },
-}
-
-/// What a member tells about itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Standing {
-    /// Whether this node leads, follows, or only follows without a vote.
-    pub(crate) leads: bool,
-    pub(crate) votes: bool,
-    pub(crate) leader: Option<PeerId>,
-    pub(crate) applied: Round,
-    pub(crate) durable: Round,
-    /// The greatest round that is said to be decided: behind by the difference to `applied`.
-    pub(crate) known: Round,
-    pub(crate) epoch: Epoch,
-    pub(crate) voters: Voters,
-    /// Who is connected, and how far each is, as it last told this leader.
-    pub(crate) peers: Arc<BTreeMap<PeerId, Option<Round>>>,
-    /// Whether this node rests, since its disk is full.
-    pub(crate) full: bool,
-    /// How often the keeper was woken again.
-    pub(crate) revived: u64,
-    /// Whether a majority of the epoch's voters has entered it: only then may those that left with the last one stop.
-    pub(crate) settled: bool,
-}
-
-/// Records durably, in the node's card, what must outlive it.
-pub(crate) trait Keepsake: Send {
-    /// This node votes no more in the life before this one; the reason is kept for the user.
-    fn lapse(&self, life: VotingLife, reason: &str) -> Result<()>;
-    /// This node left the cluster.
-    fn depart(&self) -> Result<()>;
-}
-
-/// What a member is made of.
-pub(crate) struct Parts {
-    pub(crate) seat: Arc<Seat>,
-    pub(crate) submitter: Arc<Submitter>,
-    pub(crate) readers: ReadInbox,
-    pub(crate) timing: Timing,
-    pub(crate) addresses: Addresses,
-    pub(crate) ids: EntryIds,
-    /// The records, as a greeting names them.
-    pub(crate) schema: Vec<(String, String)>,
-    pub(crate) own: VotingLife,
-    /// Whether what the store holds survives a restart; otherwise the log has to keep everything.
-    pub(crate) store_is_durable: bool,
-    /// The round of the snapshot from which a store in memory began.
-    pub(crate) kept: Round,
-    pub(crate) vault: Arc<dyn Vault>,
-    /// How much of the log is kept for members that are behind.
-    pub(crate) log_bytes_max: u64,
-    pub(crate) keepsake: Box<dyn Keepsake>,
-}
 
 /// The running member.
 pub(crate) struct Member {
@@ -446,16 +389,6 @@ impl Member {
             .min()
     }
 
-    /// Counts, beside everything else, what the log holds from before the start.
-    fn weigh_log(&self) {
-        let log = self.seat.log.clone();
-        tokio::task::spawn_blocking(move || {
-            if let Err(error) = log.weigh() {
-                tracing::warn!(%error, "what the consensus log takes is not known");
-            }
-        });
-    }
-
     /// Makes everything durable that is chosen.
     async fn stop(mut self) -> Result<()> {
         self.submitter.close(|| Error::ShutDown);
@@ -474,13 +407,6 @@ impl Member {
             drop(self.seat.replica.machine().end_flush(done)?);
         }
         Ok(())
-    }
-}
-
-impl Drop for Member {
-    fn drop(&mut self) {
-        // What runs long for peers, or for catching up, holds the files open.
-        self.vault.close();
     }
 }
 

@@ -279,7 +279,8 @@ async fn only_a_client_s_commands_are_taken_and_of_a_reader_none() {
 async fn a_client_that_waits_for_too_much_is_refused_and_holds_up_nobody() {
     let cluster = Cluster::<Item>::start(1).await.unwrap();
     let peer = Peer::join(&cluster, Some(Role::Reader)).await;
-    let watch = Request::Watch { seen: 0, plan: all(), start: Start::Now, wait_ms: u32::MAX };
+    let now: Watched = peer.ask(Request::Watch { seen: 0, plan: all(), start: Start::Now, wait_ms: 0 }).await.unwrap();
+    let watch = Request::Watch { seen: 0, plan: all(), start: now.next, wait_ms: u32::MAX };
     let watch: Bytes = codec::encode(&watch).unwrap().into();
     let mut waiting: Vec<_> = (0..REQUESTS_MAX).map(|_| Box::pin(peer.send(watch.clone()))).collect();
     // The last one that fits is there when one more does not.
@@ -304,7 +305,10 @@ async fn the_beginning_of_a_watch_moves_on_where_nothing_matches() {
     let begun: Watched = peer.ask(watch(Start::Now, 0)).await.unwrap();
     let round = cluster.node(0).put_records((0..100).map(item)).await.unwrap().round().unwrap();
     let mut next = begun.next;
+    let mut asked = 0;
     while !matches!(next, Start::At(place) if place.round > round) {
+        asked += 1;
+        assert!(asked < 50, "it stays at {next:?}");
         let watched: Watched = peer.ask(watch(next, 100)).await.unwrap();
         assert_eq!((watched.events.len(), watched.lagged), (0, None));
         next = watched.next;

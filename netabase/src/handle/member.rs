@@ -1,7 +1,5 @@
 //! Who takes part: letting in, taking back, sending away.
 
-use std::time::SystemTime;
-
 use libp2p::PeerId;
 
 use super::Netabase;
@@ -27,7 +25,7 @@ impl<S: Schema> Netabase<S> {
                     .into(),
             });
         }
-        self.origin.node("invite")?.invite(role, SystemTime::now()).await
+        self.origin.node("invite")?.invite(role).await
     }
 
     /// Takes back an invite: from now on nobody can use it for the first time. Who has used it stays.

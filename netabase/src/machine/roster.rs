@@ -10,7 +10,6 @@
 //! vote in an epoch in which it may have voted before (D9, D14).
 
 use std::collections::BTreeMap;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -152,10 +151,9 @@ impl Roster {
         self.invites.get(hash).is_some_and(|invited| invited.used_by.as_ref() == Some(member))
     }
 
-    /// For how long this invite has been expired, by the clock of whoever asks.
-    pub(crate) fn expired(&self, hash: &InviteHash, now: SystemTime) -> Option<Duration> {
-        let expires_at = UNIX_EPOCH.checked_add(Duration::from_millis(self.invites.get(hash)?.expires_at_ms))?;
-        now.duration_since(expires_at).ok()
+    /// When this invite expires, in Unix milliseconds: for who honours it to hold against a clock.
+    pub(crate) fn expires_at_ms(&self, hash: &InviteHash) -> Option<u64> {
+        self.invites.get(hash).map(|invited| invited.expires_at_ms)
     }
 
     /// The voters that the next epoch is to have, in order; nothing, if it would be as this one.

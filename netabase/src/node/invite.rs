@@ -115,6 +115,21 @@ impl Invite {
         Self::signed(identity, Body { cluster, secret, role, expires_at_ms, members, signer })
     }
 
+    /// The same, from now on and for as long as invites last.
+    pub(crate) fn issue_now(
+        identity: &Identity,
+        cluster: ClusterId,
+        role: Role,
+        members: impl IntoIterator<Item = (PeerId, Vec<Multiaddr>)>,
+    ) -> Result<Self> {
+        Self::issue(identity, cluster, role, members, SystemTime::now(), Self::LASTS)
+    }
+
+    /// Refuses an invite that has expired, by this machine's clock.
+    pub(crate) fn check_now(&self) -> Result<()> {
+        self.check_expiry(SystemTime::now())
+    }
+
     fn signed(identity: &Identity, body: Body) -> Result<Self> {
         let unsigned = |what: &dyn fmt::Display| invalid(format!("none can be made: {what}"));
         let encoded = codec::encode(&body).map_err(|error| unsigned(&error))?;

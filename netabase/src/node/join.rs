@@ -7,7 +7,7 @@
 //! Must hold: nothing is left behind when it fails; a member that cannot answer now does not keep others from being asked;
 //! one that says no for good ends it. Used by `join` and `connect`.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::Bytes;
 use libp2p::PeerId;
@@ -63,7 +63,7 @@ pub(crate) async fn beginning_of(
 
 /// Has `member` let in. Errs with what the invite, the schema or the network lacks.
 pub(crate) async fn knock(door: Door, invite: &Invite, member: PeerId, catalog: &Catalog) -> Result<Admission> {
-    invite.check_expiry(SystemTime::now())?;
+    invite.check_now()?;
     let knock = Knock { cluster: invite.cluster(), member: member.to_bytes(), schema: catalog.summary() };
     let payload = codec::encode(&Pulse::<()>::Knock(Box::new(knock)))
         .map_err(|error| Error::Network { reason: format!("the knock cannot be encoded: {error}") })?;

@@ -4,7 +4,7 @@
 //! needed any more when its removal returns.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::oneshot;
@@ -20,9 +20,9 @@ use crate::error::{Error, Result};
 const WEIGH_EVERY: Duration = Duration::from_millis(50);
 
 impl Node {
-    pub(crate) async fn invite(&self, role: Role, now: SystemTime) -> Result<Invite> {
+    pub(crate) async fn invite(&self, role: Role) -> Result<Invite> {
         let members = self.whereabouts()?;
-        let invite = Invite::issue(&self.identity, self.cluster, role, members, now, Invite::LASTS)?;
+        let invite = Invite::issue_now(&self.identity, self.cluster, role, members)?;
         let expires_at_ms = invite.expires_at_ms();
         self.reform(Reform::Invite { hash: invite.hash()?, role: role.into(), expires_at_ms }).await?;
         Ok(invite)

@@ -318,7 +318,11 @@ fn run(
         let record_bytes_max = assembly.limits.record_bytes();
         let built = match assembly.open() {
             Ok(opened) => assembly.member(opened).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                // Whoever hears of it may try again, and then the directory must be free.
+                drop(assembly);
+                Err(error)
+            }
         };
         let Built {
             member,

@@ -121,7 +121,12 @@ impl Directory {
         if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_directory(parent)?;
         }
-        let lock = lock(&path.join(LOCK)).map_err(Error::from)?;
+        let lock = lock(&path.join(LOCK)).map_err(|error| match error.into() {
+            Error::DataDirectory { reason } => {
+                Error::DataDirectory { reason: format!("`{}`: {reason}", path.display()) }
+            }
+            other => other,
+        })?;
         Ok(Directory { path: path.to_owned(), _lock: lock })
     }
 

@@ -36,7 +36,6 @@ const HEAD_BYTES: usize = 16;
 const HEADER_BYTES_MAX: usize = 16 << 20;
 /// In the place of a key's length.
 const END: u32 = u32::MAX;
-const END_BYTES: usize = 4 + 8;
 const HASH_BYTES: usize = 32;
 /// No row of a node is longer: a record, or what a change of it holds before and after.
 const ROW_BYTES_MAX: usize = 128 << 20;

@@ -4,7 +4,7 @@
 //! condition, with a deadline.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use libp2p::PeerId;
 
@@ -328,7 +328,7 @@ impl<S: Schema> Cluster<S> {
     /// # Errors
     /// What the invite gives.
     pub async fn join_later(&mut self, inviter: usize, role: Role) -> Result<usize> {
-        let invite = self.running(inviter).invite(role, SystemTime::now()).await?;
+        let invite = self.running(inviter).invite(role).await?;
         self.places.push(Place::new(Some(invite)));
         Ok(self.places.len() - 1)
     }

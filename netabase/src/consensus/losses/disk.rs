@@ -4,6 +4,7 @@ use super::stage::{Stage, item, patient, put_at_last, until};
 use futures::FutureExt;
 
 use crate::consensus::fixture::entry;
+use crate::consensus::id::Epoch;
 use crate::consensus::message::{PaxosAnswer, PaxosRequest};
 use crate::error::Error;
 use crate::handle::Netabase;
@@ -181,7 +182,9 @@ async fn d13_the_others_go_on_and_what_was_acknowledged_stays_readable() {
         cluster.restart(victim).await.unwrap();
         cluster.converged().await.unwrap();
         assert_eq!(cluster.node(victim).get_record::<Item>(19_u64).await.unwrap(), Some(item(19)));
-        assert_eq!(cluster.node(victim).status().await.unwrap().role, Role::Learner);
+        // Not in the epoch in which its disk failed it: the next one names it anew.
+        let votes = cluster.node(victim).status().await.unwrap().role == Role::Voter;
+        assert!(!votes || cluster.running_standing(victim).epoch > Epoch(0));
         cluster.shutdown().await.unwrap();
     }
 }

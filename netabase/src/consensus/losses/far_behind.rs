@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::puppet::Puppet;
-use super::stage::{Stage, item, opening, patient, put_at_last, putting, session, until};
+use super::stage::{Stage, item, opening, patient, put_at_last, putting, session, until, until_within};
 use crate::consensus::fixture::{entry, row};
 use crate::consensus::id::{ClusterId, Incarnation};
 use crate::consensus::log::Mirror;
@@ -126,9 +126,11 @@ fn brief() -> Tuning {
     Tuning::default().log_bytes_max(0).request_timeout(Duration::from_secs(20))
 }
 
-/// Waits until no other node's log has what this one needs next.
+/// Waits until no other node's log has what this one needs next: it is kept for a minute for a node that was fetching a
+/// snapshot when it crashed.
 async fn until_out_of_reach(cluster: &Cluster<Item>, needed: u64, others: [usize; 2]) {
-    until(|| others.iter().all(|other| cluster.replica(*other).log().read_chosen(needed, 0).unwrap().is_empty())).await;
+    let is_gone = |place: &usize| cluster.replica(*place).log().read_chosen(needed, 0).unwrap().is_empty();
+    until_within(Duration::from_secs(90), || others.iter().all(is_gone)).await;
 }
 
 /// Puts records until told to stop, and gives how many.

@@ -200,7 +200,11 @@ pub(super) async fn serve(puppets: &mut [Puppet], condition: impl Fn() -> bool) 
 
 /// Looks again and again until the condition holds.
 pub(super) async fn until(condition: impl Fn() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
+    until_within(DEADLINE, condition).await;
+}
+
+pub(super) async fn until_within(time: Duration, condition: impl Fn() -> bool) {
+    let deadline = Instant::now() + time;
     while !condition() {
         assert!(Instant::now() < deadline, "it did not come to that in time");
         tokio::time::sleep(Duration::from_millis(1)).await;

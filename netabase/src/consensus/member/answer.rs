@@ -213,8 +213,10 @@ impl Member {
     }
 
     fn on_sync(&mut self, peer: PeerId, request: SyncRequest, reply: Reply) {
-        let applied = if let SyncRequest::Rows { from, .. } = &request { from.checked_sub(1) } else { None };
-        self.serving.keep_for(peer, applied, Instant::now());
+        self.serving.keep_for(peer, Instant::now());
+        if let SyncRequest::Rows { from, .. } = &request {
+            self.serving.on_applied(peer, from.saturating_sub(1));
+        }
         match request {
             SyncRequest::Rows { from, bytes_max } => self.on_rows_wanted(from, bytes_max, reply),
             SyncRequest::Snapshot { above } => self.on_snapshot_wanted(peer, above, reply),

@@ -265,6 +265,16 @@ impl Member {
         others.unwrap_or(Round::MAX).min(self.durable_round())
     }
 
+    /// Counts, beside everything else, what the log holds from before the start.
+    pub(super) fn weigh_log(&self) {
+        let log = self.seat.log.clone();
+        tokio::task::spawn_blocking(move || {
+            if let Err(error) = log.weigh() {
+                tracing::warn!(%error, "what the consensus log takes is not known");
+            }
+        });
+    }
+
     /// Drops rows of the log: those that every voter's store holds durably, and of the others the oldest, where they are
     /// more than is kept for members that are behind. Never what this node's own store does not hold (D10), nor what whoever
     /// fetches a snapshot needs next.

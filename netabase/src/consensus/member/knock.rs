@@ -5,7 +5,7 @@
 //! answer that lets in leaves only when the admission is applied here.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use libp2p::PeerId;
@@ -43,7 +43,7 @@ impl Member {
         }
         // Whoever has used it may come back at any time.
         if !roster.has_used(&invite, &member)
-            && let Some(expired) = roster.expired(&invite, SystemTime::now())
+            && let Some(expired) = roster.expires_at_ms(&invite).and_then(since)
         {
             let reason = format!("it expired {} s ago, by this member's clock: ask for a new one", expired.as_secs());
             return answer(reply, KnockAnswer::Invalid(reason));
@@ -81,6 +81,12 @@ fn admission(seat: &Seat, told: &crate::consensus::addresses::Addresses) -> Admi
 }
 
 const UNKNOWN: &str = "this member does not know it: it was revoked, or never given out; ask for a new one";
+
+/// How long ago that was, by this machine's clock.
+fn since(unix_ms: u64) -> Option<Duration> {
+    let then = UNIX_EPOCH.checked_add(Duration::from_millis(unix_ms))?;
+    SystemTime::now().duration_since(then).ok()
+}
 
 fn reason_of(refusal: ReformRefusal) -> String {
     match refusal.into_error() {

@@ -134,7 +134,7 @@ impl Member {
     }
 
     pub(super) fn on_greeting(&mut self, peer: PeerId, theirs: &Greeting) -> Result<()> {
-        self.serving.keep_for(peer, Some(theirs.applied), Instant::now());
+        self.serving.on_applied(peer, theirs.applied);
         let seat = Arc::clone(&self.seat);
         let mine = crate::consensus::acquaintance::greeting(&seat, &self.schema, &peer);
         match self.acquaintances.on_greeting(&seat, &mine, peer, theirs) {

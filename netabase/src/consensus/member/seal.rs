@@ -100,6 +100,7 @@ impl Member {
 
     /// A voter or a learner answered a beat.
     pub(super) fn on_beaten(&mut self, now: Instant, peer: PeerId, promised: Ballot, applied: Round, durable: Round) {
+        self.serving.on_applied(peer, applied);
         self.progress.insert(peer, Progress { applied, durable, at: now });
         self.on_started(peer);
         let votes = self.seat.terms.voters.position(&peer).is_some();

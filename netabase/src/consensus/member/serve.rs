@@ -77,13 +77,19 @@ impl Serving {
         self.making.or(self.copy.as_ref().map(|copy| copy.export.id.round))
     }
 
-    /// A peer was heard, and maybe how far it is.
-    pub(super) fn keep_for(&mut self, peer: PeerId, applied: Option<Round>, now: Instant) {
+    /// A peer asks for something that catches it up.
+    pub(super) fn keep_for(&mut self, peer: PeerId, now: Instant) {
+        if let Some(user) = self.copy.as_mut().and_then(|copy| copy.users.get_mut(&peer)) {
+            user.heard = now;
+        }
+    }
+
+    /// A peer is known to be so far.
+    pub(super) fn on_applied(&mut self, peer: PeerId, applied: Round) {
         let Some(copy) = &mut self.copy else { return };
         let round = copy.export.id.round;
         if let Some(user) = copy.users.get_mut(&peer) {
-            user.heard = now;
-            user.installed |= applied.is_some_and(|applied| applied >= round);
+            user.installed |= applied >= round;
         }
     }
 
@@ -92,6 +98,13 @@ impl Serving {
         if let Some(copy) = self.copy.as_mut().filter(|copy| copy.export.id == id) {
             copy.users.remove(&peer);
         }
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        // What runs long for peers, or for catching up, holds the files open.
+        self.vault.close();
     }
 }
 
@@ -199,6 +212,9 @@ impl Member {
     /// Removes the copy when nobody has needed it for a while, or it has been needed for too long.
     pub(super) fn end_serving(&mut self, now: Instant) {
         let Some(copy) = &mut self.serving.copy else { return };
+        // Who came by another way does not say so, but then everybody's store is known to be that far.
+        let held = self.held >= copy.export.id.round;
+        copy.users.values_mut().for_each(|user| user.installed |= held);
         copy.users.retain(|_, user| !user.is_idle(now));
         let too_much = self.seat.log.bytes_above(copy.export.id.round) > PIN_BYTES_MAX;
         if copy.users.is_empty() || now > copy.made + PIN_TIME_MAX || too_much {

@@ -7,6 +7,8 @@ use crate::storage::{MemoryEngine, RedbEngine, Store};
 use crate::testing::ForgetfulDisk;
 
 const CLUSTER: [u8; 16] = [7; 16];
+/// The end mark and the number of rows.
+const END_BYTES: usize = 4 + 8;
 const ON: fn() -> bool = || true;
 
 type Rows = BTreeMap<Bytes, Bytes>;
