@@ -151,8 +151,8 @@ impl<S: Schema> Netabase<S> {
 
     /// Makes everything durable and stops the node; every clone of this handle is then shut down.
     ///
-    /// A leader hands its leadership over first, for up to half a second: it takes no new writes, has those under way
-    /// finished, and sees another node lead, so that writes elsewhere hardly pause.
+    /// New writes are refused at once; those under way are given up to half a second. In that time a leader hands its
+    /// leadership over, and sees another node lead, so that writes elsewhere hardly pause.
     ///
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) when the node had failed, or could not write the last rows; what was

@@ -9,6 +9,8 @@ use tokio::task::JoinHandle;
 use super::puppet::Puppet;
 use super::stage::{DEADLINE, Stage, eager, item, patient, serve, until};
 use crate::error::{Error, Result};
+use crate::testing::Cluster;
+use crate::testing::fixture::Item;
 
 /// The node of the stage leads, and knows how far its voters are.
 async fn led(applied: [u64; 2]) -> (Stage, Vec<Puppet>) {
@@ -126,4 +128,25 @@ async fn a_leader_that_leaves_does_not_come_back() {
     serve(&mut puppets, || stopping.is_finished()).await;
     stopping.await.unwrap().unwrap();
     assert!(puppets.iter().all(|puppet| puppet.script().questions == 0), "it asks whether it may lead");
+}
+
+/// A follower's commands are with the leader: it waits for what becomes of them.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_stops_waits_for_its_writes() {
+    for _ in 0..5 {
+        let mut cluster = Cluster::<Item>::start(3).await.unwrap();
+        let place = (cluster.leader().await.unwrap() + 1) % 3;
+        let follower = cluster.node(place);
+        follower.put_record(item(0)).await.unwrap();
+        let writes: Vec<_> = (1..100).map(|id| tokio::spawn(follower.put_record(item(id)))).collect();
+        while cluster.running(place).submitter.is_idle() {
+            tokio::task::yield_now().await;
+        }
+        cluster.stop(place).await.unwrap();
+        for write in writes {
+            let written = write.await.unwrap();
+            assert!(matches!(written, Ok(_) | Err(Error::ShutDown)), "{written:?}");
+        }
+        cluster.shutdown().await.unwrap();
+    }
 }

@@ -76,8 +76,10 @@ impl Member {
     /// Whether nothing is left to wait for before this node stops.
     pub(super) fn has_left(&self, now: Instant) -> bool {
         let Some(handover) = &self.handover else { return false };
-        let succeeded = self.leadership.leader(now).is_some_and(|leader| leader != self.seat.terms.me);
-        handover.stage == Stage::InVain || now >= handover.deadline || (succeeded && self.submitter.is_idle())
+        // Whoever leads then, what was given to it from here still has an outcome to come.
+        let other_leads = self.leadership.leader(now).is_some_and(|leader| leader != self.seat.terms.me);
+        let nothing_comes = if other_leads { self.submitter.is_idle() } else { handover.stage == Stage::InVain };
+        nothing_comes || now >= handover.deadline
     }
 
     /// Tells the next voter to succeed this leader, once no round is open.
