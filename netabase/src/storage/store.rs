@@ -290,18 +290,26 @@ mod tests {
     use crate::storage::RedbEngine;
     use crate::testing::ForgetfulDisk;
 
+    fn open(disk: &ForgetfulDisk) -> Store {
+        Store::open(Arc::new(RedbEngine::open_backend(disk.clone()).expect("a database"))).expect("a store")
+    }
+
+    /// Opened anew, so that no page of it is in memory.
     fn store(round: u64) -> Store {
-        let engine = RedbEngine::open_backend(ForgetfulDisk::new()).expect("a new database");
-        let mut store = Store::open(Arc::new(engine)).expect("a new store");
+        let disk = ForgetfulDisk::new();
+        let mut store = open(&disk);
         let mut rows = WriteSet::default();
-        rows.put(Bytes::from_static(&[1]), Bytes::copy_from_slice(&round.to_be_bytes()));
+        for row in 0..=u8::MAX {
+            rows.put(Bytes::from(vec![1, row]), Bytes::from(vec![round as u8; 1_000]));
+        }
         let mut draft = store.draft();
         draft.write(rows);
         draft.install(round).expect("it reads");
         let flush = store.begin_flush().expect("something to write");
         let done = flush.run([]).expect("it is written");
         drop(store.end_flush(done).expect("it was out"));
-        store
+        drop(store);
+        open(&disk)
     }
 
     /// redb ends the reads of a database that is dropped.
@@ -311,8 +319,10 @@ mod tests {
         let (views, view) = (store.views(), store.view());
         let before = store.succeed(self::store(9));
         drop(before);
-        assert_eq!(view.get(&[1]).expect("it reads").as_deref(), Some(&3_u64.to_be_bytes()[..]));
-        assert_eq!(views.view().get(&[1]).expect("it reads").as_deref(), Some(&9_u64.to_be_bytes()[..]));
+        for row in 0..=u8::MAX {
+            assert_eq!(view.get(&[1, row]).expect("it reads").map(|value| value[0]), Some(3));
+            assert_eq!(views.view().get(&[1, row]).expect("it reads").map(|value| value[0]), Some(9));
+        }
         assert_eq!((store.applied(), store.durable_round(), views.view().applied()), (9, 9, 9));
     }
 }
