@@ -188,6 +188,26 @@ impl Puppet {
         }
     }
 
+    /// Whether the node takes its greeting.
+    pub(super) async fn is_greeted(&self) -> bool {
+        let greeting = Pulse::<PulseRequest>::Greeting(Box::new(self.script().greeting.clone()));
+        let payload = Bytes::from(codec::encode(&greeting).unwrap());
+        self.network.request(self.to, Channel::Heartbeat, payload, DEADLINE).await.is_ok()
+    }
+
+    /// Whether the node takes this command to propose it, or would, if it led.
+    pub(super) async fn forwards(&self, command: Bytes) -> bool {
+        let payload = self.script().envelope(ForwardRequest::Commands(vec![command])).encode().unwrap();
+        self.network.request(self.to, Channel::Forward, payload, DEADLINE).await.is_ok()
+    }
+
+    /// Whether the node answers its question for chosen rows.
+    pub(super) async fn is_served_rows(&self) -> bool {
+        let request = SyncRequest::Rows { from: 1, bytes_max: 1 << 20 };
+        let payload = self.script().envelope(request).encode().unwrap();
+        self.network.request(self.to, Channel::Sync, payload, DEADLINE).await.is_ok()
+    }
+
     /// Asks for a vote, and lets the answer come in its own time.
     pub(super) fn ask(&self, request: PaxosRequest) -> Voting {
         let payload = self.script().envelope(request).encode().unwrap();

@@ -2,6 +2,7 @@
 
 use super::puppet::Puppet;
 use super::stage::{Stage, eager, patient, serve, until};
+use crate::command::Command;
 use crate::consensus::fixture::{entry, entry_of, row};
 use crate::consensus::guard::{BALLOT_JUMP_MAX, OPEN_ROUNDS_MAX, ROUNDS_AHEAD};
 use crate::consensus::log::Mirror;
@@ -32,7 +33,7 @@ async fn guard_a_ballot_that_would_end_elections_is_never_granted() {
 async fn guard_polls_foreign_ballots_far_rounds_and_large_entries_are_refused() {
     let (stage, puppets) = Stage::start(3, 0, patient()).await;
     let stranger = Puppet::stranger(&stage);
-    stranger.greet().await;
+    assert!(!stranger.is_greeted().await);
     let large = entry_of(1, vec![0; 3 << 20].into());
     let far = [ROUNDS_AHEAD + 1, 10_000_000, u64::MAX];
     assert!(puppets[0].prepare(1, 0).await.is_err(), "a poll");
@@ -89,4 +90,17 @@ async fn guard_answers_that_do_not_fit_do_not_hurt_a_candidate() {
     serve(&mut puppets, || stage.node().standing().leads).await;
     assert!(stage.durable(Mirror::ballot) < BALLOT_JUMP_MAX);
     assert_eq!(stage.node().standing().revived, 0);
+}
+
+/// A client, and who holds an invite, are let in by the network: not as nodes. A reader could write otherwise, and an invite
+/// be read from before it is used.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_no_node_is_not_greeted_and_neither_served_rows_nor_forwarded_for() {
+    let (stage, puppets) = Stage::start(3, 0, patient()).await;
+    let other = Puppet::stranger(&stage);
+    let command = || Command::Open { nonce: [1; 16] }.encode().as_bytes().clone();
+    assert!(!other.is_greeted().await);
+    assert!(!other.forwards(command()).await);
+    assert!(!other.is_served_rows().await);
+    assert!(puppets[0].forwards(command()).await && puppets[0].is_served_rows().await);
 }

@@ -12,6 +12,7 @@ use super::Member;
 use super::report::Report;
 use crate::command::{COMMANDS_MAX, EncodedCommand, body_bytes_alone};
 use crate::consensus::acquaintance;
+use crate::consensus::addresses::member_id;
 use crate::consensus::id::Round;
 use crate::consensus::leadership::Role;
 use crate::consensus::log::Mirror;
@@ -57,6 +58,7 @@ impl Member {
         }
         match channel {
             Channel::Paxos => self.on_paxos(from, &payload, reply),
+            Channel::Forward if !self.takes_part_in_log(&from) => reply.refuse("only members propose"),
             Channel::Forward => match self.open::<ForwardRequest>(&payload) {
                 Some(ForwardRequest::Commands(commands)) => {
                     let answer = self.on_forward(commands);
@@ -84,6 +86,12 @@ impl Member {
         Ok(())
     }
 
+    /// Whether this peer may have commands proposed as a node does: clients have a desk, and who left has nothing to say.
+    fn takes_part_in_log(&self, peer: &PeerId) -> bool {
+        let (roster, member) = (self.seat.replica.roster(), member_id(peer));
+        roster.is_voter(&member) || roster.member(&member).is_some_and(|member| member.role.is_node())
+    }
+
     /// The body of a message of this cluster and epoch; nothing for any other, and for what cannot be read.
     fn open<T: DeserializeOwned>(&self, payload: &[u8]) -> Option<T> {
         Envelope::decode(payload).ok().filter(|envelope| self.seat.belongs(envelope)).map(|envelope| envelope.body)
@@ -107,6 +115,8 @@ impl Member {
 
     fn on_pulse(&mut self, from: PeerId, payload: &[u8], reply: Reply) -> Result<()> {
         let envelope = match codec::decode::<Pulse<PulseRequest>>(payload) {
+            // Clients and who holds an invite have ways of their own: greeted, they would be served rows.
+            Ok(Pulse::Greeting(_)) if !self.nodes().contains(&from) => return Ok(()),
             Ok(Pulse::Greeting(theirs)) => {
                 // They hear who we are also when we do not belong together, so that both can say why.
                 let mine = acquaintance::greeting(&self.seat, &self.schema, &from);
