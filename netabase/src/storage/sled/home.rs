@@ -16,6 +16,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant};
 
 use ::sled::{Config, Db, Tree};
 
@@ -27,6 +28,9 @@ use crate::storage::redb::{sync_directory, sync_entry};
 
 /// As much as redb may keep in memory. sled's own default is 1 GiB.
 const CACHE_BYTES: u64 = 256 << 20;
+
+/// How long threads of sled may take to end after their database was dropped.
+const LET_GO_MAX: Duration = Duration::from_secs(5);
 
 const LOCK: &str = "lock";
 const ROWS: &str = "rows";
@@ -48,6 +52,18 @@ struct Open {
     database: Db,
 }
 
+/// Opens the database. No other process has it: the lock of the directory is ours. sled's own may still be with a thread of
+/// its that outlives what was dropped in this process, for a moment.
+fn opened(rows: &Path) -> Result<Db, StoreError> {
+    let deadline = Instant::now() + LET_GO_MAX;
+    loop {
+        match open_sled(rows) {
+            Err(StoreError::Locked) if Instant::now() < deadline => std::thread::yield_now(),
+            opened => return opened,
+        }
+    }
+}
+
 impl Home {
     /// Opens the store in the directory at `path`, or makes it there.
     pub(super) fn open(path: &Path) -> Result<Self, StoreError> {
@@ -64,7 +80,7 @@ impl Home {
             make(path, &rows)?;
         }
         let open = fenced("opening it", || {
-            let database = open_sled(&rows)?;
+            let database = opened(&rows)?;
             if !database.tree_names().iter().any(|name| &name[..] == ROWS_TABLE.as_bytes()) {
                 return Err(StoreError::Damaged(format!("its tree `{ROWS_TABLE}` is gone")));
             }
