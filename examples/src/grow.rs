@@ -68,8 +68,11 @@ async fn node(dir: &str, invite: Option<&str>) -> Outcome<()> {
             Err(error) => println!("failed {error}"),
         }
     }
-    // A node that was removed has nothing left to hand over, and stops like any other.
-    Ok(db.shutdown().await?)
+    match db.shutdown().await {
+        // It left the cluster, heard of it, and has stopped by itself.
+        Ok(()) | Err(Error::Removed) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 async fn obey(db: &Netabase<Reading>, line: &str) -> Outcome<String> {
@@ -296,7 +299,7 @@ async fn run(dir: &Path, stay: Duration) -> Outcome<()> {
         tokio::time::sleep(stay).await;
         let (after, _, staying) = writing.so_far();
         println!(
-            "{size} nodes: {:.0} writes/s; longest stall {} ms, and {} ms on the way there",
+            "size {size}: {:.0} writes/s; longest stall {} ms, and {} ms on the way there",
             (after - before) as f64 / since.elapsed().as_secs_f64(),
             staying.as_millis(),
             changing.as_millis(),
