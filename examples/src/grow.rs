@@ -1,5 +1,5 @@
-//! A cluster that grows from one node to three, to five, and shrinks to three again, while a program writes to it all the
-//! time. One of the nodes that leave is the leader. No write that was acknowledged is lost.
+//! A cluster that grows from one node to three, to five, and shrinks to three again, while a program writes to it all
+//! the time. One of the nodes that leave is the leader. No write that was acknowledged is lost.
 //!
 //! `grow --demo` works in a temporary directory and ends by itself; `grow SECONDS` stays that long at each size.
 //!
@@ -50,8 +50,8 @@ impl Reading {
 
 // ---------------------------------------------------------------------------------------------------- a node process
 
-/// `grow node DIR [INVITE]`: a node that does what the lines of its input say, and ends when there are no more. It answers
-/// each with one line: `ok …`, or `failed …`.
+/// `grow node DIR [INVITE]`: a node that does what the lines of its input say, and ends when there are no more. It
+/// answers each with one line: `ok …`, or `failed …`.
 async fn node(dir: &str, invite: Option<&str>) -> Outcome<()> {
     // Port 0: any free one. A node that is to be found again after a restart names a port.
     let start = Netabase::<Reading>::start().data_dir(dir).listen("/ip4/127.0.0.1/tcp/0");
@@ -201,7 +201,7 @@ async fn write(db: Netabase<Reading>, writing: Arc<Writing>) -> netabase::Result
         loop {
             match db.put_record(Reading::of(number)).await {
                 Ok(_) => break writing.acknowledge(),
-                // It may or may not have been written. To write the same again changes nothing: so it is done once more.
+                // It may or may not have been written. To write the same again changes nothing, so that is what is done.
                 Err(Error::NoQuorum | Error::Timeout | Error::ConnectionLost | Error::Overloaded { .. }) => {
                     tokio::time::sleep(PAUSE).await;
                 }
