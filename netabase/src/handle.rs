@@ -156,7 +156,8 @@ impl<S: Schema> Netabase<S> {
     ///
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage) when the node had failed, or could not write the last rows; what was
-    /// acknowledged is in the log all the same.
+    /// acknowledged is in the log all the same. [`Error::Removed`](crate::Error::Removed) when it had left the cluster and
+    /// stopped by itself before.
     pub async fn shutdown(self) -> Result<()> {
         match &self.origin {
             Origin::Here(node) => node.shut_down().await,
