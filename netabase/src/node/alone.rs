@@ -14,7 +14,7 @@ use std::sync::Arc;
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
-use super::assemble::{Unusable, founders_of, open_log};
+use super::assemble::{Unusable, founders_of, is_older, open_log};
 use super::card::Card;
 use super::vault;
 use super::volume::{Side, Volume};
@@ -108,13 +108,13 @@ pub(crate) async fn recover(volume: &Arc<dyn Volume>, me: PeerId, catalog: Catal
     if complete(&**volume, kind).await? {
         return Ok(());
     }
-    let card = used(&**volume)?;
+    let mut card = used(&**volume)?;
     if card.peer != me.to_string() {
         return Err(Error::DataDirectory {
             reason: format!("it belongs to the node {}, this one is {me}: use that node's `identity.key`", card.peer),
         });
     }
-    vault::resume(&**volume, kind)?;
+    let installing = vault::resume(&**volume, kind)?;
     let owner = Owner { cluster: card.cluster, incarnation: card.incarnation };
     let log = match open_log(&**volume, owner) {
         Ok(log) => Some(log),
@@ -129,6 +129,23 @@ pub(crate) async fn recover(volume: &Arc<dyn Volume>, me: PeerId, catalog: Catal
         }
         Err(Unusable::Failed(error)) => return Err(error),
     };
+    if let Some(installation) = installing {
+        // What is made beside the store would be taken for what its marker speaks of.
+        let machine = Machine::open(Store::open(volume.open_store(kind)?)?, catalog.clone(), founders_of(&card))?;
+        let (applied, epoch) = (machine.applied(), Epoch(machine.roster().epoch));
+        drop(machine);
+        if let Some(log) = &log {
+            if kind != StoreKind::Memory && card.lapses == 0 && is_older(log, applied, Some(installation)) {
+                // As a start does, before that can no longer be seen (D9).
+                card = card.lapsed(1, "its consensus log is older than its records");
+                volume.write_card(&card.encode()?)?;
+            }
+            log.install(epoch, installation.round)
+                .await
+                .map_err(|_| Error::Storage { reason: "the consensus log cannot be written".into(), source: None })?;
+        }
+        vault::finish(&**volume)?;
+    }
     let (files, reader) = (Arc::clone(volume), log.clone());
     let prepared = tokio::task::spawn_blocking(move || {
         let prepared = Survivor { volume: &*files, card, me, catalog, kind, log: reader.as_ref() }.prepare();

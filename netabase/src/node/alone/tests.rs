@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::*;
 use crate::command::{Action, Command, EntryId, Seal, SessionId, Write};
+use crate::consensus::{Installation, Vault};
 use crate::machine::Roster;
 use crate::schema::{Record, RecordId};
 use crate::storage::Rows;
@@ -211,6 +212,56 @@ async fn a_crash_at_any_change_of_a_disk_leaves_the_old_directory_or_is_complete
 #[tokio::test]
 async fn a_crash_is_completed_in_memory_too() {
     a_crash_at_any_change_is_completed_or_never_was(StoreKind::Memory).await;
+}
+
+/// The snapshot is in the store, the log has not followed yet.
+async fn installing(survivor: &Survivors) -> Disks {
+    const SNAPSHOT: u64 = CHOSEN + 2;
+    let disks = survivor.directory(&voted()).await;
+    let volume: Arc<dyn Volume> = Arc::new(disks.mount());
+    let engine = volume.make_store(StoreKind::Redb).expect("a sound disk").expect("a store");
+    let store = Store::open(engine).expect("a store");
+    let mut machine = Machine::open(store, catalog(), founders_of(&survivor.card)).expect("a machine");
+    (1..=SNAPSHOT).for_each(|round| drop(machine.apply(round, &entry(round)).expect("it reads")));
+    flush(&mut machine).expect("a sound disk");
+    drop(machine);
+    let (cluster, founders) = (survivor.card.cluster, founders_of(&survivor.card));
+    let files = vault::Files::new(volume, StoreKind::Redb, catalog(), cluster, founders);
+    let then = Installation { round: SNAPSHOT, epoch: Epoch(0), chosen: CHOSEN, ballot: BALLOT };
+    drop(files.install(then).expect("a sound disk"));
+    disks
+}
+
+#[tokio::test]
+async fn a_snapshot_that_was_being_installed_is_not_mixed_up_with_what_is_made_of_it() {
+    let survivor = Survivors::of(3, StoreKind::Redb);
+    let mut cuts = 0;
+    loop {
+        let disks = installing(&survivor).await;
+        let fuse = Fuse::of(cuts);
+        disks.set_fuse(&fuse);
+        let done = survivor.recover(&disks).await.is_ok() && fuse.left() > 0;
+        disks.power_cut(Unsynced::Kept);
+        if used(&disks.mount()).expect("a card") == survivor.card {
+            let volume = disks.mount();
+            let begun = volume.read_marker().expect("it reads").is_some_and(|marker| marker.starts_with(MAGIC));
+            if !begun {
+                vault::resume(&volume, StoreKind::Redb).expect("it can be completed");
+                assert_eq!(survivor.machine(&volume, Roster::default()).applied(), CHOSEN + 2, "cut {cuts}");
+            }
+            survivor.recover(&disks).await.expect("a sound disk");
+        } else if !done {
+            complete(&disks.mount(), StoreKind::Redb).await.expect("a sound disk");
+        }
+        let card = used(&disks.mount()).expect("a card");
+        let recovery = card.recovery.expect("it was recovered");
+        assert_eq!((recovery.agreed, recovery.unconfirmed, recovery.dropped), (CHOSEN + 2, 1, 1), "cut {cuts}");
+        if done {
+            break;
+        }
+        cuts += 1;
+    }
+    assert!(cuts > 10, "{cuts}");
 }
 
 #[tokio::test]
