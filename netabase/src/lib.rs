@@ -62,7 +62,7 @@ pub use crate::{
         Answer, Backup, Change, Changes, Connect, Cursor, Events, Explain, Linearizable, MemberStatus, Netabase,
         Records, Requested, Start, StateHash, Status, Tx, Watch,
     },
-    node::{Event, Invite, Limits, Role, Tuning},
+    node::{Event, Invite, Limits, Recovery, Role, Tuning},
 };
 
 /// What most programs need: `use netabase::prelude::*;`.

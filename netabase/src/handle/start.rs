@@ -9,7 +9,9 @@ use std::sync::Arc;
 use super::Netabase;
 use crate::error::{Error, Result};
 use crate::network::Identity;
-use crate::node::{Assembly, Directory, Door, Invite, Limits, Node, Options, Tuning, Wire, beginning_of};
+use crate::node::{
+    Assembly, Directory, Door, Invite, Limits, Node, Options, Tuning, Volume, Wire, beginning_of, recover, used,
+};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
 
@@ -56,6 +58,64 @@ impl<S: Schema> Start<S> {
         self
     }
 
+    /// Makes a new cluster of one of this directory, when a majority of its cluster is lost for good. Never as long as the
+    /// others may come back: they know nothing of it, and go on as the cluster that they were.
+    ///
+    /// The directory is one that a node has used, whatever that node was: a voter, a learner, one without a vote, or one
+    /// that was removed. The node keeps its key. The new cluster has an id of its own, so that nodes, invites and clients of
+    /// the old one are refused by it, and refuse it; others join it by invite, with new directories. Done once, the directory
+    /// is started without this. A crash meanwhile leaves either the old directory as it was, or one that the next start
+    /// completes. For that it needs room for a second copy of the records; the old consensus log stays beside the new one,
+    /// as `log.redb.` and the old cluster's id.
+    ///
+    /// # What is kept, what may be lost
+    /// Kept is everything that this node knew to be agreed on, and after it what it had voted for itself, up to the first
+    /// round that it lacks. Records keep the rounds of their last writes, the change table goes on, named calls
+    /// ([`Netabase::request_id`]) are still known. Sessions and the list of members are not taken over.
+    ///
+    /// - Lost may be writes that were acknowledged: a write is acknowledged once a majority has it, and this node need not
+    ///   be of it. In a cluster of three or more, a voter that was cut off, and a learner at any time, may lack as much as it
+    ///   was behind. How much that is cannot be known here: the lost nodes alone knew.
+    /// - Kept may be writes that were not acknowledged, or whose callers were told that their fate is unknown: this node had
+    ///   voted for them.
+    /// - When its consensus log cannot be read, what had not reached the synced store is lost too, the last second or so.
+    ///
+    /// [`Status::recovery`](crate::Status::recovery) says what was found, and so does the log of the program, at `warn`.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when the directory was never used, or its node is the only voter of its cluster already, and
+    /// with [`founders`](Start::founders) or [`join`](Start::join); [`Error::DataDirectory`] and [`Error::Storage`] when it
+    /// cannot be read or written. The directory is as it was then.
+    ///
+    /// ```
+    /// use netabase::prelude::*;
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+    /// # struct Account { #[netabase(key)] id: u64, balance: i64 }
+    /// # #[tokio::main]
+    /// # async fn main() -> netabase::Result<()> {
+    /// # let directory = tempfile::tempdir().expect("a temporary directory");
+    /// # let (a, b) = (directory.path().join("a"), directory.path().join("b"));
+    /// # let first = Netabase::<Account>::start().data_dir(&a).listen("/ip4/127.0.0.1/tcp/0").await?;
+    /// # let invite = first.invite(netabase::Role::Voter).await?;
+    /// # let second = Netabase::<Account>::start().data_dir(&b).listen("/ip4/127.0.0.1/tcp/0").join(invite).await?;
+    /// # second.put_record(Account { id: 1, balance: 10 }).await?;
+    /// # second.shutdown().await?;
+    /// # drop(first);
+    /// // Of two voters, `a` is lost for good: `b` cannot go on by itself.
+    /// let db = Netabase::<Account>::start().data_dir(&b).recover_alone().await?;
+    /// let recovery = db.status().await?.recovery.expect("that is how this cluster began");
+    /// println!("{} rounds are kept; {} of them were not known to be agreed on",
+    ///     recovery.agreed + recovery.unconfirmed, recovery.unconfirmed);
+    /// assert_eq!(db.get_record::<Account>(1).await?.map(|account| account.balance), Some(10));
+    /// # db.shutdown().await
+    /// # }
+    /// ```
+    pub fn recover_alone(mut self) -> Self {
+        self.options.recover_alone = true;
+        self
+    }
+
     /// The node's key, instead of the one in the data directory.
     pub fn identity(mut self, identity: impl Into<Identity>) -> Self {
         self.options.identity = Some(identity.into());
@@ -93,15 +153,21 @@ impl<S: Schema> Start<S> {
             }
             other => other,
         };
-        let volume = Directory::open(&options.data_dir)?;
+        let volume: Arc<dyn Volume> = Arc::new(Directory::open(&options.data_dir)?);
+        if options.recover_alone {
+            used(&*volume).map_err(in_directory.clone())?;
+        }
         let identity = match options.identity.clone() {
             Some(identity) => identity,
             None => Identity::load_or_create(&options.data_dir)?,
         };
         let me = identity.peer_id();
+        if options.recover_alone {
+            recover(&volume, me, catalog.clone(), options.store).await.map_err(in_directory.clone())?;
+        }
         let beginning = match &options.join {
             Some(invite) => {
-                beginning_of(Door::Street, invite, me, &catalog, &volume).await.map_err(in_directory.clone())?
+                beginning_of(Door::Street, invite, me, &catalog, &*volume).await.map_err(in_directory.clone())?
             }
             None => options.beginning(me)?,
         };
@@ -110,7 +176,7 @@ impl<S: Schema> Start<S> {
             catalog,
             identity,
             beginning,
-            volume: Arc::new(volume),
+            volume,
             wire,
             store: options.store,
             limits: options.limits,

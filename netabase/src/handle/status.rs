@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Shared;
 use crate::desk::Right;
 use crate::error::Result;
-use crate::node::{Node, Role};
+use crate::node::{Node, Recovery, Role};
 
 /// What a node knows of itself and its cluster, now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub struct Status {
     pub strangers_refused: u64,
     /// How often the consensus engine was restarted from its log since the node started. More than a few is a fault.
     pub keeper_restarts: u64,
+    /// That this node made its cluster of what it had of another one, with [`Start::recover_alone`](crate::Start::recover_alone),
+    /// and what may be lost. Kept for as long as the directory; other members do not know of it.
+    pub recovery: Option<Recovery>,
 }
 
 /// What a node knows of a member of its cluster.
@@ -81,6 +84,7 @@ pub(super) fn of(node: &Node) -> Result<Status> {
         durable_round: standing.durable,
         strangers_refused: node.network.refusals(),
         keeper_restarts: standing.revived,
+        recovery: node.recovery.clone(),
     })
 }
 
@@ -108,6 +112,7 @@ pub(super) async fn of_client(client: &Shared) -> Result<Status> {
         durable_round: welcome.durable,
         strangers_refused: 0,
         keeper_restarts: 0,
+        recovery: None,
     })
 }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libp2p::{Multiaddr, PeerId};
 use tokio::sync::mpsc;
 
+use super::alone::Recovery;
 use super::card::Card;
 use super::options::{Limits, Tuning};
 use super::space::FULL_BYTES;
@@ -228,20 +229,7 @@ impl Assembly {
 
     /// Opens the log that this directory is known to have.
     fn open_log(&self, owner: Owner) -> Result<Log, Unusable> {
-        if !self.volume.has_log() {
-            return Err(Unusable::Gone("its consensus log is gone".into()));
-        }
-        let database = self.volume.open_log().map_err(|error| match error {
-            StoreError::Damaged(what) | StoreError::Foreign(what) => {
-                Unusable::Gone(format!("its consensus log is damaged ({what})"))
-            }
-            other => Unusable::Failed(other.into()),
-        })?;
-        let log = Log::open(database, owner).map_err(|error| match error {
-            Error::DataDirectory { reason } => Unusable::Gone(reason),
-            other => Unusable::Failed(other),
-        })?;
-        Ok(log.reopened_with(self.reopen_log()))
+        Ok(open_log(&*self.volume, owner)?.reopened_with(self.reopen_log()))
     }
 
     fn keeps(&self, kind: StoreKind) -> bool {
@@ -343,6 +331,7 @@ impl Assembly {
             volume,
             cluster,
             addresses,
+            recovery: card.recovery,
         })
     }
 
@@ -394,8 +383,25 @@ impl Assembly {
     }
 }
 
+/// Opens the log that a directory is known to have.
+pub(super) fn open_log(volume: &dyn Volume, owner: Owner) -> Result<Log, Unusable> {
+    if !volume.has_log() {
+        return Err(Unusable::Gone("its consensus log is gone".into()));
+    }
+    let database = volume.open_log().map_err(|error| match error {
+        StoreError::Damaged(what) | StoreError::Foreign(what) => {
+            Unusable::Gone(format!("its consensus log is damaged ({what})"))
+        }
+        other => Unusable::Failed(other.into()),
+    })?;
+    Log::open(database, owner).map_err(|error| match error {
+        Error::DataDirectory { reason } => Unusable::Gone(reason),
+        other => Unusable::Failed(other),
+    })
+}
+
 /// Who took part before the log says anything.
-fn founders_of(card: &Card) -> Roster {
+pub(super) fn founders_of(card: &Card) -> Roster {
     let founders = card.charter.voters().map(|voters| voters.iter().map(member_id).collect::<Vec<_>>());
     Roster::founded(founders.unwrap_or_default())
 }
@@ -413,7 +419,7 @@ pub(super) fn is_older(log: &Log, applied: Round, installing: Option<Installatio
 }
 
 /// Why a log cannot be used.
-enum Unusable {
+pub(super) enum Unusable {
     /// It is gone, damaged, or another's: what this node promised is forgotten (D9).
     Gone(String),
     /// It may be fine, but cannot be read now.
@@ -434,6 +440,7 @@ pub(super) struct Built {
     pub(super) volume: Arc<dyn Volume>,
     pub(super) cluster: ClusterId,
     pub(super) addresses: Addresses,
+    pub(super) recovery: Option<Recovery>,
 }
 
 /// The card, as the member changes it.

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::alone::Recovery;
 use crate::command::Life;
 use crate::consensus::{Charter, ClusterId, Incarnation};
 use crate::error::{Error, Result};
@@ -13,7 +14,7 @@ use crate::schema::codec;
 const MAGIC: &[u8; 8] = b"netabase";
 const HASH_BYTES: usize = 32;
 /// Raised with every change of [`Card`].
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What a data directory says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,13 +31,15 @@ pub(crate) struct Card {
     pub(crate) lapse: Option<String>,
     /// Whether this node left the cluster.
     pub(crate) departed: bool,
+    /// What was left behind when this cluster was made of another's directory.
+    pub(crate) recovery: Option<Recovery>,
 }
 
 impl Card {
     pub(crate) fn new(charter: Charter, cluster: ClusterId, peer: String, peers: Vec<(String, Vec<String>)>) -> Self {
         let incarnation = Incarnation::random();
-        let (lapses, lapse, departed) = (0, None, false);
-        Card { format: FORMAT, charter, cluster, incarnation, peer, peers, lapses, lapse, departed }
+        let (lapses, lapse, departed, recovery) = (0, None, false, None);
+        Card { format: FORMAT, charter, cluster, incarnation, peer, peers, lapses, lapse, departed, recovery }
     }
 
     /// In which life the node is that has this card.
@@ -54,6 +57,12 @@ impl Card {
     /// The same card of a node that left the cluster.
     pub(crate) fn departed(mut self) -> Self {
         self.departed = true;
+        self
+    }
+
+    /// The same card of a cluster that was made of what is left of another.
+    pub(crate) fn recovered(mut self, recovery: Recovery) -> Self {
+        self.recovery = Some(recovery);
         self
     }
 

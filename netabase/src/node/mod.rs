@@ -7,6 +7,7 @@
 //! Must hold: nothing speaks to a peer before the card is durable and the chosen rows are replayed; a node that fails
 //! says why to everybody who waits for it, and its records stay readable. Used by the handle and by `testing`.
 
+mod alone;
 mod assemble;
 pub(crate) mod backup;
 mod ballast;
@@ -23,6 +24,8 @@ mod thread;
 mod vault;
 mod volume;
 
+pub use self::alone::Recovery;
+pub(crate) use self::alone::{recover, used};
 pub(crate) use self::assemble::{Assembly, Beginning, Wire};
 pub use self::invite::Invite;
 pub(crate) use self::join::{Door, beginning_of, knock};
@@ -33,6 +36,6 @@ pub use self::options::{Limits, Tuning};
 pub(crate) use self::restore::restore;
 pub use self::role::Role;
 pub(crate) use self::thread::Node;
-pub(crate) use self::volume::Directory;
+pub(crate) use self::volume::{Directory, Volume};
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use self::volume::{Side, Volume, fill_memory};
+pub(crate) use self::volume::{Side, fill_memory};

@@ -107,6 +107,7 @@ pub(crate) struct Options {
     pub(crate) listen: Vec<String>,
     pub(crate) founders: Option<Vec<String>>,
     pub(crate) join: Option<Invite>,
+    pub(crate) recover_alone: bool,
     pub(crate) identity: Option<Identity>,
     pub(crate) store: StoreKind,
     pub(crate) limits: Limits,
@@ -120,6 +121,7 @@ impl Default for Options {
             listen: Vec::new(),
             founders: None,
             join: None,
+            recover_alone: false,
             identity: None,
             store: StoreKind::default(),
             limits: Limits::default(),
@@ -130,6 +132,13 @@ impl Default for Options {
 
 impl Options {
     pub(crate) fn check(&self) -> Result<()> {
+        if self.recover_alone && (self.founders.is_some() || self.join.is_some()) {
+            return Err(Error::Configuration {
+                option: "recover_alone",
+                reason: "the new cluster has this node alone: leave out `founders` and `join`, and invite others once it runs"
+                    .into(),
+            });
+        }
         if let Some(invite) = &self.join {
             if self.founders.is_some() {
                 return Err(Error::Configuration {

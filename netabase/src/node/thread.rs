@@ -11,6 +11,7 @@ use libp2p::PeerId;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::LocalSet;
 
+use super::alone::{self, Recovery};
 use super::assemble::{Assembly, Built};
 use super::news::{self, Event};
 use super::role::Role;
@@ -39,6 +40,7 @@ pub(crate) struct Node {
     pub(crate) peer_id: PeerId,
     pub(crate) identity: Identity,
     pub(crate) cluster: ClusterId,
+    pub(crate) recovery: Option<Recovery>,
     pub(crate) submitter: Arc<Submitter>,
     reads: ReadQueue,
     /// Tells watchers of changes; closed when the node's thread ends.
@@ -87,12 +89,13 @@ impl Node {
                 drop(running);
             })
             .map_err(|source| Error::storage("the node's thread cannot be started", source))?;
-        let Ready { submitter, reads, replica, views, hub, network, standing, cluster, addresses } =
+        let Ready { submitter, reads, replica, views, hub, network, standing, cluster, addresses, recovery } =
             started.await.map_err(|_| Error::ShutDown)??;
         let node = Arc::new(Node {
             peer_id,
             identity,
             cluster,
+            recovery,
             submitter,
             reads,
             hub,
@@ -279,6 +282,7 @@ struct Ready {
     standing: watch::Receiver<Standing>,
     cluster: ClusterId,
     addresses: Addresses,
+    recovery: Option<Recovery>,
 }
 
 /// Ends the events with the thread, however it ends.
@@ -316,7 +320,11 @@ fn run(
     tasks.block_on(&runtime, async {
         let catalog = assembly.catalog.clone();
         let record_bytes_max = assembly.limits.record_bytes();
-        let built = match assembly.open() {
+        let opened = match alone::complete(&*assembly.volume, assembly.store).await {
+            Ok(_) => assembly.open(),
+            Err(error) => Err(error),
+        };
+        let built = match opened {
             Ok(opened) => assembly.member(opened).await,
             Err(error) => {
                 // Whoever hears of it may try again, and then the directory must be free.
@@ -337,6 +345,7 @@ fn run(
             volume,
             cluster,
             addresses,
+            recovery,
         } = match built {
             Ok(built) => built,
             Err(error) => {
@@ -379,6 +388,7 @@ fn run(
             standing,
             cluster,
             addresses,
+            recovery,
         }));
         let failed = tokio::select! {
             ended = member.run(inbox, events, asked) => ended.err(),

@@ -3,11 +3,11 @@
 //! ```text
 //! identity.key   the node's key
 //! node           the card: whose directory this is
-//! log.redb       the acceptor log
+//! log.redb       the acceptor log; log.redb.<cluster>: that of a cluster that was left by `recover_alone`
 //! store.redb     the records; with sled a directory store.sled, or store.sled.<round> once a snapshot was installed
 //! lock           locked by the process that has the directory open
 //! ballast        nothing; it takes room that is let go of when the disk fills up
-//! snapshot.*, store.*.new, install: see `vault`
+//! snapshot.*, store.*.new, install: see `vault`, and `alone`
 //! ```
 //!
 //! Must hold: every file that is made or renamed is synced, and its directory with it, before the first vote (D14).
@@ -38,6 +38,9 @@ pub(crate) trait Volume: Debug + Send + Sync {
     fn open_log(&self) -> Result<Database, StoreError>;
     /// Puts a log that cannot be used out of the way.
     fn set_log_aside(&self) -> Result<()>;
+    /// Puts the log of this cluster out of the way for good, durably. Where it is already, another one that is there is
+    /// what was begun after it, and is removed.
+    fn leave_log(&self, cluster: &str) -> Result<()>;
     fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>>;
 
     /// Opens a file beside log and store, or makes it, with a name that is durable. Not while it is open.
@@ -244,6 +247,17 @@ impl Volume for Directory {
         if self.has_log() {
             fs::rename(self.file(LOG), self.file(LOG_ASIDE))
                 .map_err(|error| Error::storage("the damaged consensus log cannot be put aside", error))?;
+        }
+        sync_directory(&self.path)
+    }
+
+    fn leave_log(&self, cluster: &str) -> Result<()> {
+        let aside = self.file(&format!("{LOG}.{cluster}"));
+        if aside.exists() {
+            self.remove(LOG)?;
+        } else if self.has_log() {
+            fs::rename(self.file(LOG), aside)
+                .map_err(|error| Error::storage("the consensus log of the old cluster cannot be put aside", error))?;
         }
         sync_directory(&self.path)
     }

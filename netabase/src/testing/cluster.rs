@@ -16,7 +16,7 @@ use crate::consensus::member_id;
 use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
 use crate::network::Identity;
-use crate::node::{Assembly, Beginning, Door, Invite, Limits, Node, Role, Tuning, Wire, beginning_of};
+use crate::node::{Assembly, Beginning, Door, Invite, Limits, Node, Role, Tuning, Volume, Wire, beginning_of, recover};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
 
@@ -58,13 +58,15 @@ struct Place {
     identity: Identity,
     /// The invite that it came with, if it is not a founder.
     invite: Option<Invite>,
+    /// Whether it is a cluster of its own now.
+    alone: bool,
     disks: Disks,
     node: Option<Arc<Node>>,
 }
 
 impl Place {
     fn new(invite: Option<Invite>) -> Self {
-        Place { identity: Identity::generate(), invite, disks: Disks::new(), node: None }
+        Place { identity: Identity::generate(), invite, alone: false, disks: Disks::new(), node: None }
     }
 }
 
@@ -286,6 +288,7 @@ impl<S: Schema> Cluster<S> {
         }
         let volume = self.places[place].disks.mount();
         let beginning = match &self.places[place].invite {
+            _ if self.places[place].alone => Beginning::Alone,
             Some(invite) => {
                 let (network, events) = self.fabric.join(invite.knocker()?.peer_id());
                 let door = Door::Inside(network, events);
@@ -331,6 +334,18 @@ impl<S: Schema> Cluster<S> {
         let invite = self.running(inviter).invite(role).await?;
         self.places.push(Place::new(Some(invite)));
         Ok(self.places.len() - 1)
+    }
+
+    /// Starts a node again from its disks as a new cluster of one, as [`Start::recover_alone`](crate::Start::recover_alone)
+    /// does; the node must not be running. The others here still belong to the old cluster.
+    ///
+    /// # Errors
+    /// What the recovery and the node's start give.
+    pub async fn recover_alone(&mut self, place: usize) -> Result<()> {
+        let volume: Arc<dyn Volume> = Arc::new(self.places[place].disks.mount());
+        recover(&volume, self.peer_id(place), self.catalog.clone(), self.store).await?;
+        self.places[place].alone = true;
+        self.restart(place).await
     }
 
     /// Separates the nodes into groups that do not hear each other; a node in no group hears nobody.

@@ -31,6 +31,8 @@ struct Files {
     card: Option<Vec<u8>>,
     marker: Option<Vec<u8>>,
     log: Option<ForgetfulDisk>,
+    /// Logs of clusters that were left.
+    left: BTreeMap<String, ForgetfulDisk>,
     folder: Folder,
     fuse: Option<Fuse>,
 }
@@ -87,7 +89,7 @@ impl Folder {
 impl Disks {
     pub(crate) fn new() -> Self {
         let folder = Folder::new();
-        let files = Files { cuts: 0, card: None, marker: None, log: None, folder, fuse: None };
+        let files = Files { cuts: 0, card: None, marker: None, log: None, left: BTreeMap::new(), folder, fuse: None };
         Disks(Arc::new(Mutex::new(files)))
     }
 
@@ -107,8 +109,15 @@ impl Disks {
         let mut files = self.files();
         files.cuts += 1;
         files.log = files.log.take().map(|disk| disk.power_cut(unsynced));
+        files.left.values_mut().for_each(|disk| *disk = disk.power_cut(unsynced));
         files.folder.power_cut(unsynced);
         files.set_fuse(None);
+    }
+
+    /// The log of a cluster that was left.
+    #[cfg(test)]
+    pub(crate) fn left_log(&self, cluster: &str) -> Option<ForgetfulDisk> {
+        self.files().left.get(cluster).cloned()
     }
 
     pub(crate) fn lose_log(&self) {
@@ -124,7 +133,7 @@ impl Disks {
 
 impl Files {
     fn set_fuse(&mut self, fuse: Option<Fuse>) {
-        for disk in self.folder.names.values().chain(&self.log) {
+        for disk in self.folder.names.values().chain(&self.log).chain(self.left.values()) {
             disk.set_fuse(fuse.clone());
         }
         self.fuse = fuse;
@@ -195,12 +204,25 @@ impl Volume for Mounted {
     }
 
     fn open_log(&self) -> Result<Database, StoreError> {
-        let log = self.powered()?.log.get_or_insert_default().clone();
+        let log = {
+            let mut files = self.powered()?;
+            let log = files.log.clone().unwrap_or_else(|| files.new_disk());
+            files.log.insert(log).clone()
+        };
         open_database(log)
     }
 
     fn set_log_aside(&self) -> Result<()> {
         self.powered()?.log = None;
+        Ok(())
+    }
+
+    fn leave_log(&self, cluster: &str) -> Result<()> {
+        let mut files = self.powered()?;
+        files.burn()?;
+        if let Some(log) = files.log.take() {
+            files.left.entry(cluster.to_owned()).or_insert(log);
+        }
         Ok(())
     }
 
