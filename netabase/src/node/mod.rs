@@ -26,7 +26,9 @@ mod volume;
 
 pub use self::alone::Recovery;
 pub(crate) use self::alone::{recover, used};
-pub(crate) use self::assemble::{Assembly, Beginning, Wire};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use self::assemble::Beginning;
+pub(crate) use self::assemble::{Assembly, Wire};
 pub use self::invite::Invite;
 pub(crate) use self::join::{Door, beginning_of, knock};
 pub use self::news::Event;

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::Netabase;
+#[cfg(feature = "sled")]
 use crate::schema::Record as _;
 use crate::testing::fixture::Item;
 
