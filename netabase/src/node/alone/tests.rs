@@ -8,10 +8,12 @@ use super::*;
 use crate::command::{Action, Command, EntryId, Seal, SessionId, Write};
 use crate::consensus::{Installation, Vault};
 use crate::machine::Roster;
+use crate::network::Identity;
+use crate::node::{Assembly, Beginning, Directory, Limits, Node, Tuning, Wire};
 use crate::schema::{Record, RecordId};
 use crate::storage::Rows;
 use crate::testing::fixture::Item;
-use crate::testing::{Disks, Fuse, Unsynced};
+use crate::testing::{Disks, Fabric, Fuse, Unsynced};
 
 /// What the survivor has: rounds in its store, rounds known to be agreed on, rounds voted for; and one behind a gap.
 const STORED: u64 = 3;
@@ -46,6 +48,7 @@ fn entry(round: u64) -> Entry {
 }
 
 struct Survivors {
+    identity: Identity,
     me: PeerId,
     card: Card,
     kind: StoreKind,
@@ -54,11 +57,12 @@ struct Survivors {
 impl Survivors {
     /// One of so many founders.
     fn of(founders: usize, kind: StoreKind) -> Self {
-        let peers: Vec<PeerId> = (0..founders).map(|_| PeerId::random()).collect();
-        let me = peers[0];
+        let identity = Identity::generate();
+        let me = identity.peer_id();
+        let peers: Vec<PeerId> = (1..founders).map(|_| PeerId::random()).chain([me]).collect();
         let charter = Charter::founded(&Voters::new(peers));
         let cluster = charter.cluster(&catalog().fingerprint()).expect("founders");
-        Survivors { me, card: Card::new(charter, cluster, me.to_string(), Vec::new()), kind }
+        Survivors { identity, me, card: Card::new(charter, cluster, me.to_string(), Vec::new()), kind }
     }
 
     fn owner(&self) -> Owner {
@@ -73,8 +77,12 @@ impl Survivors {
     /// The directory of one, which has voted for these rounds above those that are chosen.
     async fn directory(&self, accepted: &[(u64, Entry)]) -> Disks {
         let disks = Disks::new();
-        let volume = disks.mount();
-        let mut machine = self.machine(&volume, founders_of(&self.card));
+        self.fill(&disks.mount(), accepted).await;
+        disks
+    }
+
+    async fn fill(&self, volume: &dyn Volume, accepted: &[(u64, Entry)]) {
+        let mut machine = self.machine(volume, founders_of(&self.card));
         (1..=STORED).for_each(|round| drop(machine.apply(round, &entry(round)).expect("it reads")));
         flush(&mut machine).expect("a sound disk");
         drop(machine);
@@ -86,7 +94,6 @@ impl Survivors {
         log.barrier().await.expect("a sound disk");
         close(log).await;
         volume.write_card(&self.card.encode().expect("a card")).expect("a sound disk");
-        disks
     }
 
     async fn recover(&self, disks: &Disks) -> Result<()> {
@@ -214,6 +221,59 @@ async fn a_crash_is_completed_in_memory_too() {
     a_crash_at_any_change_is_completed_or_never_was(StoreKind::Memory).await;
 }
 
+#[tokio::test]
+async fn a_start_completes_what_was_begun() {
+    let survivor = Survivors::of(3, StoreKind::Redb);
+    let mut cuts = 0;
+    let disks = loop {
+        let disks = survivor.directory(&voted()).await;
+        disks.set_fuse(&Fuse::of(cuts));
+        let _ = survivor.recover(&disks).await;
+        disks.power_cut(Unsynced::Lost);
+        if disks.mount().read_marker().expect("it reads").is_some() {
+            break disks;
+        }
+        cuts += 1;
+    };
+    let (network, events) = Fabric::new(0).join(survivor.me);
+    let assembly = Assembly {
+        catalog: catalog(),
+        identity: survivor.identity.clone(),
+        beginning: Beginning::Alone,
+        volume: Arc::new(disks.mount()),
+        wire: Wire::Joined(network, events),
+        store: StoreKind::Redb,
+        limits: Limits::default(),
+        tuning: Tuning::default(),
+    };
+    let node = Node::start(assembly).await.expect("it starts");
+    assert_eq!(node.recovery.as_ref().map(|recovery| recovery.unconfirmed), Some(VOTED - CHOSEN));
+    node.shut_down().await.expect("a sound disk");
+    drop(node);
+    assert_eq!(used(&disks.mount()).expect("a card").charter.founders, [survivor.me.to_string()]);
+}
+
+async fn in_a_directory(kind: StoreKind) {
+    let survivor = Survivors::of(3, kind);
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let volume: Arc<dyn Volume> = Arc::new(Directory::open(directory.path()).expect("a directory"));
+    survivor.fill(&*volume, &voted()).await;
+    recover(&volume, survivor.me, catalog(), kind).await.expect("a sound disk");
+    let card = used(&*volume).expect("a card");
+    assert_eq!(card.recovery.as_ref().map(|recovery| recovery.unconfirmed), Some(VOTED - CHOSEN));
+    let machine = survivor.machine(&*volume, founders_of(&card));
+    assert_eq!(machine.applied(), VOTED + 1);
+    assert!(directory.path().join(format!("log.redb.{}", survivor.card.cluster)).exists());
+}
+
+#[tokio::test]
+async fn it_is_the_same_in_a_directory() {
+    in_a_directory(StoreKind::Redb).await;
+    in_a_directory(StoreKind::Memory).await;
+    #[cfg(feature = "sled")]
+    in_a_directory(StoreKind::Sled).await;
+}
+
 /// The snapshot is in the store, the log has not followed yet.
 async fn installing(survivor: &Survivors) -> Disks {
     const SNAPSHOT: u64 = CHOSEN + 2;
@@ -311,7 +371,7 @@ async fn what_needs_no_recovery_is_refused_and_left_as_it_is() {
     assert_eq!(used(&disks.mount()).expect("a card"), alone.card);
 
     let disks = survivor.directory(&voted()).await;
-    let stranger = Survivors { me: PeerId::random(), ..Survivors::of(3, StoreKind::Redb) };
+    let stranger = Survivors::of(3, StoreKind::Redb);
     assert!(matches!(stranger.recover(&disks).await, Err(Error::DataDirectory { .. })));
     survivor.check_old(&disks).await;
 }
