@@ -201,7 +201,7 @@ async fn write(db: Netabase<Reading>, writing: Arc<Writing>) -> netabase::Result
         loop {
             match db.put_record(Reading::of(number)).await {
                 Ok(_) => break writing.acknowledge(),
-                // It may or may not have been written. To write the same again changes nothing, so it does.
+                // It may or may not have been written. To write the same once more changes nothing.
                 Err(Error::NoQuorum | Error::Timeout | Error::ConnectionLost | Error::Overloaded { .. }) => {
                     tokio::time::sleep(PAUSE).await;
                 }
