@@ -180,10 +180,11 @@ pub(super) async fn complete(volume: &dyn Volume, kind: StoreKind) -> Result<boo
         });
     }
     let card = Card::decode(&marker.card)?;
-    let left = volume.read_card()?.map(|bytes| Card::decode(&bytes)).transpose()?.filter(|now| *now != card);
-    if let Some(left) = left {
+    let now = volume.read_card()?.map(|bytes| Card::decode(&bytes)).transpose()?;
+    // Without any card, too: the marker says all that is needed.
+    if now.as_ref() != Some(&card) {
         volume.swap_store(kind, marker.round)?;
-        volume.leave_log(&left.cluster.to_string())?;
+        volume.leave_log(card.recovery.as_ref().map_or("left", |recovery| &recovery.left))?;
         let owner = Owner { cluster: card.cluster, incarnation: card.incarnation };
         let log = Log::open(volume.open_log()?, owner)?;
         let followed = log.install(Epoch(0), marker.round).await;
