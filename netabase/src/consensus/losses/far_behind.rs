@@ -231,3 +231,35 @@ async fn a_node_that_crashes_while_it_comes_back_comes_back() {
     assert!(cluster.node(away).status().await.unwrap().role == crate::Role::Voter, "no vote was lost");
     cluster.shutdown().await.unwrap();
 }
+
+/// Membership changed while it was away, and the rows that say so are gone: the snapshot brings it into the later epoch,
+/// where it votes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_leads_into_a_later_epoch() {
+    let mut cluster = Cluster::<Item>::start_with(3, 0, brief(), StoreKind::Redb).await.unwrap();
+    for id in 0..20 {
+        cluster.node(0).put_record(item(id)).await.unwrap();
+    }
+    cluster.converged().await.unwrap();
+    let leader = cluster.leader().await.unwrap();
+    let (away, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    let needed = cluster.replica(away).applied() + 1;
+    cluster.crash(away).await;
+    let joined = cluster.join(leader, crate::Role::Voter).await.unwrap();
+    for id in 100..140 {
+        put_at_last(&cluster, joined, id).await;
+    }
+    for others in [[leader, other], [other, joined]] {
+        until_out_of_reach(&cluster, needed, others).await;
+    }
+    cluster.restart(away).await.unwrap();
+    until(|| cluster.running_standing(away).epoch == cluster.running_standing(leader).epoch).await;
+    cluster.converged().await.unwrap();
+    assert!(cluster.running_standing(away).votes);
+    // Three of four are a majority only with its vote.
+    cluster.crash(joined).await;
+    put_at_last(&cluster, away, 200).await;
+    assert_eq!(cluster.node(away).get_record::<Item>(120_u64).await.unwrap(), Some(item(120)));
+    cluster.converged().await.unwrap();
+    cluster.shutdown().await.unwrap();
+}
