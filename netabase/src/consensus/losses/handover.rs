@@ -138,8 +138,8 @@ async fn a_follower_that_stops_waits_for_its_writes() {
         let place = (cluster.leader().await.unwrap() + 1) % 3;
         let follower = cluster.node(place);
         follower.put_record(item(0)).await.unwrap();
-        let writes: Vec<_> = (1..100).map(|id| tokio::spawn(follower.put_record(item(id)))).collect();
-        while cluster.running(place).submitter.is_idle() {
+        let writes: Vec<_> = (1..500).map(|id| tokio::spawn(follower.put_record(item(id)))).collect();
+        while cluster.running(place).submitter.is_idle() && !writes.iter().any(JoinHandle::is_finished) {
             tokio::task::yield_now().await;
         }
         cluster.stop(place).await.unwrap();
