@@ -100,6 +100,8 @@ pub(crate) struct Member {
     held: Round,
     /// In which life this node is, and whether it may vote in it in this epoch.
     own: VotingLife,
+    /// Whether it was let in, and has not got to where the log says so.
+    let_in: bool,
     votes: bool,
     presence: present::Presence,
     life: Option<Life>,
@@ -138,6 +140,7 @@ impl Member {
             ids,
             schema,
             own,
+            let_in,
             store_is_durable,
             kept,
             vault,
@@ -180,6 +183,7 @@ impl Member {
             caught_up_by: None,
             held: 0,
             own,
+            let_in,
             votes,
             presence: present::Presence::default(),
             life: None,

@@ -309,6 +309,7 @@ impl Assembly {
             ids: EntryIds::new(entropy::bytes()),
             schema: self.catalog.summary(),
             own: card.life(),
+            let_in: matches!(self.beginning, Beginning::Joined(_)),
             store_is_durable: self.keeps(self.store),
             kept,
             vault: Arc::new(vault),

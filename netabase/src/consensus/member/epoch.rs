@@ -44,6 +44,7 @@ impl Member {
             return Ok(());
         }
         let roster = Arc::clone(&self.roster.borrow_and_update());
+        self.let_in &= roster.member(&member_id(&self.seat.terms.me)).is_none();
         if Epoch(roster.epoch) != self.seat.terms.epoch {
             self.enter(&roster).await?;
         }
@@ -130,6 +131,8 @@ impl Member {
     pub(super) fn is_released(&self) -> bool {
         let me = member_id(&self.seat.terms.me);
         let roster = self.seat.replica.roster();
-        roster.has_left(&me) && !roster.is_voter(&me) && self.is_settled()
+        // One that comes back may not have got to its new admission yet.
+        let knows_all = !self.let_in && self.seat.replica.applied() >= self.seat.sought();
+        roster.has_left(&me) && !roster.is_voter(&me) && self.is_settled() && knows_all
     }
 }

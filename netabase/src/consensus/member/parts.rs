@@ -31,6 +31,8 @@ pub(crate) struct Parts {
     /// The records, as a greeting names them.
     pub(crate) schema: Vec<(String, String)>,
     pub(crate) own: VotingLife,
+    /// Whether it was let in just now: what its log says of having left is of before.
+    pub(crate) let_in: bool,
     /// Whether what the store holds survives a restart; otherwise the log has to keep everything.
     pub(crate) store_is_durable: bool,
     /// The round of the snapshot from which a store in memory began.
