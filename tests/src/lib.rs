@@ -76,6 +76,14 @@ impl Note {
             text: format!("{id:x}-").repeat(usize::try_from(id % 40).unwrap_or(0)),
         }
     }
+
+    /// As [`Note::of`], with a text of so many bytes.
+    #[must_use]
+    pub fn sized(id: u64, bytes: usize) -> Self {
+        let mut text = format!("{id:016x}").repeat(bytes.div_ceil(16));
+        text.truncate(bytes);
+        Note { text, ..Note::of(id) }
+    }
 }
 
 /// Writes the note of this id, again and again while there is no quorum, for ten seconds.

@@ -12,6 +12,8 @@ use tokio::task::JoinSet;
 
 /// Lines that may wait.
 const LINES_MAX: usize = 64;
+/// Who write at once when a store is filled.
+const FILLERS: usize = 32;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -68,6 +70,14 @@ async fn main() -> ExitCode {
                 },
                 Err(error) => say(&format!("remove {error}")),
             },
+            "fill" => match fill(&db, rest).await {
+                Ok(()) => say("fill ok"),
+                Err(error) => say(&format!("fill {error}")),
+            },
+            "applied" => {
+                let applied = db.status().await.map(|status| status.applied_round).unwrap_or_default();
+                say(&format!("applied {applied}"));
+            }
             "check" => say(&format!("missing {}", missing(&db, rest).await)),
             "stop" => {
                 match db.shutdown().await {
@@ -133,6 +143,24 @@ impl Writing {
         self.stop.store(true, Ordering::Relaxed);
         while self.callers.join_next().await.is_some() {}
     }
+}
+
+/// Writes so many notes of this size, a few of them at a time.
+async fn fill(db: &Netabase<Note>, words: &str) -> netabase::Result<()> {
+    let mut words = words.split_whitespace().map(|word| word.parse::<u64>().unwrap_or(0));
+    let mut word = || words.next().unwrap_or(0);
+    let (first, count, bytes) = (word(), word(), word() as usize);
+    let mut callers = JoinSet::new();
+    for caller in 0..FILLERS {
+        let db = db.clone();
+        callers.spawn(async move {
+            for id in (first..first + count).skip(caller).step_by(FILLERS) {
+                db.put_record(Note::sized(id, bytes)).await?;
+            }
+            Ok(())
+        });
+    }
+    callers.join_all().await.into_iter().collect()
 }
 
 /// How many of the records of the ids in this file are not there, or are not what was written.

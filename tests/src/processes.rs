@@ -267,6 +267,21 @@ impl Processes {
         }
     }
 
+    /// The most memory that a node held since its start or the last call, in bytes: what counts against it, shared
+    /// code included.
+    ///
+    /// # Errors
+    /// Where the system does not tell (it does on Linux).
+    pub fn memory_peak(&mut self, node: usize) -> Result<u64, Failed> {
+        let running = self.places[node].running.as_ref().ok_or_else(|| failed("the node does not run"))?;
+        let proc = PathBuf::from(format!("/proc/{}", running.child.id()));
+        let status = std::fs::read_to_string(proc.join("status")).map_err(failed)?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB"));
+        let peak: u64 = peak.and_then(|peak| peak.trim().parse().ok()).ok_or_else(|| failed("no peak is told"))?;
+        std::fs::write(proc.join("clear_refs"), "5").map_err(failed)?;
+        Ok(peak << 10)
+    }
+
     /// Says a line and waits for the answer.
     ///
     /// # Errors
@@ -358,6 +373,12 @@ impl Processes {
     #[must_use]
     pub fn longest_stall(&self) -> Duration {
         self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).stall
+    }
+
+    /// How many writes were acknowledged so far.
+    #[must_use]
+    pub fn acknowledged_count(&self) -> usize {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).ids.len()
     }
 
     /// What was acknowledged so far.

@@ -366,6 +366,7 @@ impl Member {
                 durable,
                 known: self.seat.sought(),
                 epoch: self.seat.terms.epoch,
+                fetches_snapshot: self.awaits_snapshot(),
                 settled: self.is_settled(),
                 full: self.room.is_full(),
                 voters: self.seat.terms.voters.clone(),

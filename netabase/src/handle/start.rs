@@ -153,7 +153,7 @@ impl<S: Schema> Start<S> {
             }
             other => other,
         };
-        let volume: Arc<dyn Volume> = Arc::new(Directory::open(&options.data_dir)?);
+        let volume: Arc<dyn Volume> = Arc::new(Directory::open(&options.data_dir, options.tuning.cache_bytes)?);
         if options.recover_alone {
             used(&*volume).map_err(in_directory.clone())?;
         }

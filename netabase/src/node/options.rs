@@ -11,7 +11,7 @@ use super::role::Role;
 use crate::consensus::Timing;
 use crate::error::{Error, Result};
 use crate::network::Identity;
-use crate::storage::StoreKind;
+use crate::storage::{CACHE_BYTES, StoreKind};
 
 /// Bounds on what a node takes. The same on every node of a cluster.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +62,7 @@ pub struct Tuning {
     pub(crate) request_timeout: Duration,
     pub(crate) vote_timeout: Duration,
     pub(crate) log_bytes_max: u64,
+    pub(crate) cache_bytes: usize,
 }
 
 impl Default for Tuning {
@@ -71,6 +72,7 @@ impl Default for Tuning {
             request_timeout: Duration::from_secs(10),
             vote_timeout: Duration::from_secs(1),
             log_bytes_max: 256 << 20,
+            cache_bytes: CACHE_BYTES,
         }
     }
 }
@@ -88,6 +90,14 @@ impl Tuning {
     #[must_use]
     pub fn log_bytes_max(mut self, bytes: u64) -> Self {
         self.log_bytes_max = bytes;
+        self
+    }
+
+    /// How much of the records is kept in memory by [`StoreKind::Redb`], in bytes; 32 MiB unless set. Worth more where reads
+    /// at random go over more than that.
+    #[must_use]
+    pub fn cache_bytes(mut self, bytes: usize) -> Self {
+        self.cache_bytes = bytes;
         self
     }
 

@@ -15,7 +15,7 @@ use crate::machine::{Keeper, Machine, Roster};
 use crate::network::Identity;
 use crate::schema::{Catalog, Descriptor, codec};
 use crate::storage::archive::{ArchiveError, Unpacking};
-use crate::storage::{Store, StoreError, StoreKind, file_backend, layout};
+use crate::storage::{CACHE_BYTES, Store, StoreError, StoreKind, file_backend, layout};
 
 /// How the records of a restored directory are stored.
 const KIND: StoreKind = StoreKind::Redb;
@@ -35,7 +35,7 @@ pub(crate) async fn restore(backup: &Path, directory: &Path, catalog: Catalog) -
 }
 
 async fn make(backup: &Path, directory: &Path, catalog: Catalog) -> Result<()> {
-    let volume: Arc<dyn Volume> = Arc::new(Directory::open(directory)?);
+    let volume: Arc<dyn Volume> = Arc::new(Directory::open(directory, CACHE_BYTES)?);
     let me = Identity::load_or_create(directory)?.peer_id();
     let mut charter = Charter::founded(&Voters::new(vec![me]));
     charter.salt = entropy::bytes();

@@ -138,16 +138,16 @@ impl Node {
         let replica = self.replica()?;
         let mut standing = self.follow();
         loop {
-            let (applied, votes) = {
-                let standing = standing.borrow_and_update();
-                (standing.applied, standing.votes)
-            };
+            let told = |standing: &Standing| (standing.applied, standing.votes, standing.fetches_snapshot);
+            let (applied, votes, fetches_snapshot) = told(&standing.borrow_and_update());
             let is_in = replica.roster().member(&me).is_some();
             if is_in && (role != Role::Voter || votes) {
                 return Ok(());
             }
-            let news = standing.wait_for(|standing| standing.applied != applied || standing.votes != votes);
-            match tokio::time::timeout(ARRIVE_PATIENCE, news).await {
+            let news = standing.wait_for(|standing| told(standing) != (applied, votes, fetches_snapshot));
+            // A snapshot takes as long as it takes: whoever fetches it gives up when its peers do not answer.
+            let patience = if fetches_snapshot { Duration::MAX } else { ARRIVE_PATIENCE };
+            match tokio::time::timeout(patience, news).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(_)) => return Err(self.failure().unwrap_or(Error::ShutDown)),
                 Err(_) => return Err(Error::NoQuorum),

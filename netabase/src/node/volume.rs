@@ -94,6 +94,8 @@ impl Side {
 #[derive(Debug)]
 pub(crate) struct Directory {
     path: PathBuf,
+    /// How much of the records redb keeps in memory.
+    cache_bytes: usize,
     /// Two processes in one directory would remove each other's files before either came to the store's lock.
     _lock: File,
 }
@@ -117,7 +119,7 @@ const STORES: [(&str, &str); 2] = [("Redb", REDB), ("Sled", SLED)];
 
 impl Directory {
     /// Makes the directory where it is missing.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, cache_bytes: usize) -> Result<Self> {
         fs::create_dir_all(path).map_err(|source| Error::DataDirectory {
             reason: format!("`{}` cannot be made: {source}; choose another one with `data_dir`", path.display()),
         })?;
@@ -130,7 +132,7 @@ impl Directory {
             }
             other => other,
         })?;
-        Ok(Directory { path: path.to_owned(), _lock: lock })
+        Ok(Directory { path: path.to_owned(), cache_bytes, _lock: lock })
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -265,7 +267,9 @@ impl Volume for Directory {
     fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>> {
         self.check_kind(kind)?;
         let engine: Result<Arc<dyn Engine>, StoreError> = match kind {
-            StoreKind::Redb => RedbEngine::open_file(&self.file(REDB)).map(|engine| Arc::new(engine) as _),
+            StoreKind::Redb => {
+                RedbEngine::open_cached(&self.file(REDB), self.cache_bytes).map(|engine| Arc::new(engine) as _)
+            }
             StoreKind::Memory => self.open_memory(),
             #[cfg(feature = "sled")]
             StoreKind::Sled => SledEngine::open_directory(&self.sled_in_use()).map(|engine| Arc::new(engine) as _),
@@ -305,7 +309,9 @@ impl Volume for Directory {
     fn make_store(&self, kind: StoreKind) -> Result<Option<Arc<dyn Engine>>> {
         self.drop_new_store()?;
         let engine: Result<Arc<dyn Engine>, StoreError> = match kind {
-            StoreKind::Redb => RedbEngine::open_file(&self.file(REDB_NEW)).map(|engine| Arc::new(engine) as _),
+            StoreKind::Redb => {
+                RedbEngine::open_cached(&self.file(REDB_NEW), self.cache_bytes).map(|engine| Arc::new(engine) as _)
+            }
             StoreKind::Memory => return Ok(None),
             #[cfg(feature = "sled")]
             StoreKind::Sled => SledEngine::open_directory(&self.file(SLED_NEW)).map(|engine| Arc::new(engine) as _),

@@ -36,7 +36,7 @@ pub(crate) use engine::{Rows as EngineRows, Snapshot};
 pub(crate) use flush::{Flush, FlushDone, Retired};
 pub use kind::StoreKind;
 pub(crate) use memory::MemoryEngine;
-pub(crate) use redb::{RedbEngine, file_backend, open_database};
+pub(crate) use redb::{CACHE_BYTES, RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;
 pub(crate) use select::{PAGE_BYTES, PAGE_ROWS, Pages, Row, RowBounds, Selecting, as_slice};

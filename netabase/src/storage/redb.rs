@@ -24,8 +24,11 @@ use super::layout::ROWS_TABLE;
 
 const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new(ROWS_TABLE);
 
-/// How much of the file redb may keep in memory. Its own default is four times that, a node's all.
-const CACHE_BYTES: usize = 256 << 20;
+/// How much of the rows redb may keep in memory unless told otherwise, and how much of the log, of which little is read
+/// again. Its own default is 1 GiB each. What an allocator makes of pages that come and go on several threads is up to
+/// twice as much.
+pub(crate) const CACHE_BYTES: usize = 32 << 20;
+const LOG_CACHE_BYTES: usize = 16 << 20;
 
 /// Rows in a redb database.
 #[derive(Debug)]
@@ -40,12 +43,19 @@ pub(crate) fn file_backend(file: File) -> Result<FileBackend, StoreError> {
 
 /// Opens a database for another use than rows, with the same fence against damage.
 pub(crate) fn open_database(backend: impl StorageBackend) -> Result<Database, StoreError> {
-    fenced("opening it", || Builder::new().create_with_backend(backend).map_err(from_database))
+    fenced("opening it", || {
+        Builder::new().set_cache_size(LOG_CACHE_BYTES).create_with_backend(backend).map_err(from_database)
+    })
 }
 
 impl RedbEngine {
     /// Opens the database at `path`, or makes it there.
     pub(crate) fn open_file(path: &Path) -> Result<Self, StoreError> {
+        Self::open_cached(path, CACHE_BYTES)
+    }
+
+    /// The same, with so many bytes of it in memory.
+    pub(crate) fn open_cached(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
         if path.is_dir() {
             return Err(StoreError::Foreign("a directory, where a redb file is one file".to_owned()));
         }
@@ -53,14 +63,18 @@ impl RedbEngine {
             create_file(path)?;
         }
         let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Self::open_backend(FileBackend::new(file).map_err(from_database)?)
+        Self::open(FileBackend::new(file).map_err(from_database)?, cache_bytes)
     }
 
     /// Opens the database in `backend`, or makes it there if the backend is empty.
     pub(crate) fn open_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
+        Self::open(backend, CACHE_BYTES)
+    }
+
+    fn open(backend: impl StorageBackend, cache_bytes: usize) -> Result<Self, StoreError> {
         fenced("opening it", || {
             let database =
-                Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(from_database)?;
+                Builder::new().set_cache_size(cache_bytes).create_with_backend(backend).map_err(from_database)?;
             let engine = RedbEngine { database };
             engine.ensure_table()?;
             Ok(engine)

@@ -35,6 +35,8 @@ pub(crate) struct Standing {
     pub(crate) peers: Arc<BTreeMap<PeerId, Option<Round>>>,
     /// Whether this node rests, since its disk is full.
     pub(crate) full: bool,
+    /// Whether it gets what it misses as a snapshot: until that is here, it applies nothing.
+    pub(crate) fetches_snapshot: bool,
     /// How often the keeper was woken again.
     pub(crate) revived: u64,
     /// Whether a majority of the epoch's voters has entered it: only then may those that left with the last one stop.

@@ -256,7 +256,8 @@ async fn a_start_completes_what_was_begun() {
 async fn in_a_directory(kind: StoreKind) {
     let survivor = Survivors::of(3, kind);
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let volume: Arc<dyn Volume> = Arc::new(Directory::open(directory.path()).expect("a directory"));
+    let volume: Arc<dyn Volume> =
+        Arc::new(Directory::open(directory.path(), crate::storage::CACHE_BYTES).expect("a directory"));
     survivor.fill(&*volume, &voted()).await;
     recover(&volume, survivor.me, catalog(), kind).await.expect("a sound disk");
     let card = used(&*volume).expect("a card");
