@@ -10,6 +10,7 @@
 //! timeout speaks.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use libp2p::PeerId;
 use paxakos::{AcceptError, CommitError, PrepareError, RequestHandler};
@@ -28,10 +29,26 @@ use crate::command::{Entry, EntryId};
 pub(crate) struct Acceptor {
     pub(crate) seat: Arc<Seat>,
     pub(crate) base: Base,
-    pub(crate) handler: RequestHandler<Types>,
+    handler: RequestHandler<Types>,
+    /// Whether this life is over.
+    retired: AtomicBool,
 }
 
 impl Acceptor {
+    pub(crate) fn new(seat: Arc<Seat>, base: Base, handler: RequestHandler<Types>) -> Self {
+        Acceptor { seat, base, handler, retired: AtomicBool::new(false) }
+    }
+
+    /// This life is over: what it has not sent to the log yet is never said.
+    pub(crate) fn retire(&self) {
+        self.retired.store(true, Ordering::Relaxed);
+    }
+
+    /// A word of this life that is not in the log yet; nothing once the life is over.
+    fn alive(&self) -> Option<()> {
+        (!self.retired.load(Ordering::Relaxed)).then_some(())
+    }
+
     /// Answers a request of `from`, or says nothing.
     pub(crate) async fn answer(&self, from: PeerId, request: Envelope<PaxosRequest>) -> Option<PaxosAnswer> {
         if !self.seat.belongs(&request) || self.seat.is_other_life(&from, request.incarnation) {
@@ -79,6 +96,7 @@ impl Acceptor {
         let Some(local) = self.undecided(round) else { return Some(self.converged(round)) };
         match self.handler.handle_prepare(local, ballot).await {
             Ok(promise) => {
+                self.alive()?;
                 self.seat.log.promise(ballot).await.ok()?;
                 Some(PaxosAnswer::Promise(promise.into_iter().map(|condition| row(self.base, condition)).collect()))
             }
@@ -97,6 +115,7 @@ impl Acceptor {
         self.seat.note_seal(round, &entry);
         match self.handler.handle_proposal(local, ballot, Arc::new(entry.clone())).await {
             Ok(()) => {
+                self.alive()?;
                 self.seat.log.accept(round, ballot, entry).await.ok()?;
                 Some(PaxosAnswer::Accepted)
             }

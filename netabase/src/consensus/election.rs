@@ -20,6 +20,9 @@ pub(crate) struct Elected {
 /// How long a chosen round may take to be applied here before the election is given up.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How long the row of a round that turned out to be decided may take to get here.
+const ROW_PATIENCE: Duration = Duration::from_millis(300);
+
 /// How many campaigns may follow each other, each because the round of the one before turned out to be decided.
 const CAMPAIGNS_MAX: usize = 4;
 
@@ -34,7 +37,7 @@ pub(crate) async fn run(seat: &Seat, appender: &Appender, entries: &Entries) -> 
             Appended::Railroaded => break (round, None),
             // The last words of the leader before were still on their way. Nobody stands in the way, so nobody else has
             // to be given the time to be heard.
-            _ if campaigns < CAMPAIGNS_MAX && is_merely_behind(seat, round, known) => {}
+            lost if campaigns < CAMPAIGNS_MAX && is_merely_behind(seat, round, known, lost).await => {}
             lost => return Err(lost),
         }
     };
@@ -61,10 +64,17 @@ pub(crate) async fn run(seat: &Seat, appender: &Appender, entries: &Entries) -> 
     }
 }
 
-/// Whether the campaign for this round was lost only because the round was decided, as this node has learned by now: no
+/// Whether the campaign for this round was lost only because the round was decided, as this node learns in a moment: no
 /// greater ballot came up meanwhile.
-fn is_merely_behind(seat: &Seat, round: Round, known: Ballot) -> bool {
-    seat.replica.applied() >= round && seat.observed() <= seat.mandate().ballot().max(known)
+async fn is_merely_behind(seat: &Seat, round: Round, known: Ballot, lost: Appended) -> bool {
+    let unrivalled = || seat.observed() <= seat.mandate().ballot().max(known);
+    if lost == Appended::Converged && unrivalled() {
+        // Its row may not come by itself: it is asked for.
+        seat.claim(round);
+        let mut follow = seat.replica.follow();
+        let _ = tokio::time::timeout(ROW_PATIENCE, follow.wait_for(|applied| *applied >= round)).await;
+    }
+    seat.replica.applied() >= round && unrivalled()
 }
 
 async fn applied(seat: &Seat, round: Round) -> Result<(), Appended> {

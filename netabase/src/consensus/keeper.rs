@@ -80,7 +80,7 @@ impl Life {
             .communicating_via(Communicator::new(Arc::clone(seat), base))
             .resuming_from(snapshot)
             .buffering_applied_entries_in(NoBuffer)
-            .in_context(Applier { replica: Arc::clone(&seat.replica), epoch: seat.terms.epoch })
+            .in_context(Applier { replica: Arc::clone(&seat.replica), epoch: seat.terms.epoch, next: base.0 + 1 })
             .spawn_using(LocalExecutor(spawned))
             .await
             .map_err(|_| Death::Panicked)?;
@@ -94,7 +94,7 @@ impl Life {
                 }
             }
         });
-        let acceptor = Arc::new(Acceptor { seat: Arc::clone(seat), base, handler });
+        let acceptor = Arc::new(Acceptor::new(Arc::clone(seat), base, handler));
         Ok(Life { acceptor, handle, shell, keeper })
     }
 
@@ -183,7 +183,9 @@ impl Appender {
 
 impl Drop for Life {
     fn drop(&mut self) {
-        // With its tasks go all appends of this life and every vote that was not answered yet.
+        // With its tasks go all appends of this life and every vote that was not answered yet; of those that are answered
+        // now, none may come to the log behind the next life's back.
+        self.acceptor.retire();
         self.shell.abort();
         self.keeper.abort();
     }

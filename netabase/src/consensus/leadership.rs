@@ -8,7 +8,7 @@
 //!     └─────────────────────────────────────────────────────────┴────────────────────┘
 //! ```
 //!
-//! Must hold: nobody campaigns while a majority hears a leader; a beat under a lower ballot than this node promised is
+//! Must hold: nobody campaigns while a majority hears a leader, nor because it stood still itself; a beat under a lower ballot than this node promised is
 //! not heard; a leader that a majority does not answer takes no new commands.
 
 use std::collections::HashMap;
@@ -85,6 +85,12 @@ pub(crate) struct Leadership {
     outbid: HashMap<PeerId, (Instant, Duration)>,
     /// Voters that agree with the suspicion of this node, itself included.
     agreeing: usize,
+    /// When this node last noticed that it had stood still.
+    woke: Option<Instant>,
+    /// Whether a beat ends the campaign that is due: it came of a suspicion, and nobody has heard of it.
+    revocable: bool,
+    /// Until when this node, which is to begin the epoch, may be ahead of those who are to follow it.
+    expected: Option<Instant>,
     /// From 0 to 1, fresh for every wait.
     jitter: fn() -> f64,
 }
@@ -102,6 +108,9 @@ impl Leadership {
             answered: HashMap::new(),
             outbid: HashMap::new(),
             agreeing: 0,
+            woke: None,
+            revocable: false,
+            expected: None,
             jitter,
         };
         if leadership.voters.len() > 1 {
@@ -127,11 +136,29 @@ impl Leadership {
     pub(crate) fn expect(&mut self, now: Instant, first: PeerId) {
         if first == self.me {
             self.role = Role::Campaigning;
+            self.expected = Some(now + 2 * self.timing.silence);
         } else {
             // As if it had been heard: nobody else campaigns while it does.
             self.heard = Some(now);
             self.wait(now, self.timing.silence);
         }
+    }
+
+    /// Whether those who are to follow this node may not have entered the epoch yet.
+    pub(crate) fn is_expected(&self, now: Instant) -> bool {
+        self.role == Role::Campaigning && self.expected.is_some_and(|until| now < until)
+    }
+
+    /// This node stood still: what others said meanwhile is read first.
+    pub(crate) fn on_stall(&mut self, now: Instant) {
+        self.woke = Some(now);
+    }
+
+    /// Whether this node has hardly had the time to read what waits for it, since a moment that was so long after that it
+    /// stood still. However often it does, that excuses a leader for so long only.
+    fn is_waking(&self, now: Instant, heard: Instant) -> bool {
+        let woke = self.woke.is_some_and(|woke| now.saturating_duration_since(woke) < self.timing.beat);
+        woke && now.saturating_duration_since(heard) < 4 * self.timing.silence
     }
 
     /// When [`Leadership::act`] has something to do next.
@@ -148,6 +175,10 @@ impl Leadership {
             return None;
         }
         match self.role {
+            Role::Following if self.heard.is_some_and(|heard| self.is_waking(now, heard)) => {
+                self.next = now + self.timing.beat;
+                None
+            }
             Role::Following => {
                 self.role = Role::Asking;
                 self.agreeing = 1;
@@ -175,8 +206,23 @@ impl Leadership {
         let agreed = self.role == Role::Asking && self.agreeing >= self.voters.majority();
         if agreed {
             self.role = Role::Campaigning;
+            self.revocable = true;
         }
         agreed
+    }
+
+    /// Another voter hears a leader. If it is that leader itself, that is as good as a beat.
+    pub(crate) fn on_denial(&mut self, now: Instant, peer: PeerId) {
+        if self.role == Role::Asking && self.leader.is_some_and(|(_, leader)| leader == peer) {
+            self.role = Role::Following;
+            self.heard = Some(now);
+            self.wait(now, self.timing.silence);
+        }
+    }
+
+    /// From now on, others may have heard of this node's campaign.
+    pub(crate) fn on_campaign_begun(&mut self) {
+        self.revocable = false;
     }
 
     /// The leader stops and wants this node to succeed it; `true` when this node campaigns now. Only the leader that it
@@ -184,7 +230,7 @@ impl Leadership {
     pub(crate) fn on_succession(&mut self, now: Instant, from: PeerId, ballot: Ballot, promised: Ballot) -> bool {
         let follows = self.role == Role::Following && self.leader == Some((ballot, from)) && !self.suspects(now);
         if follows && promised <= ballot {
-            self.role = Role::Campaigning;
+            (self.role, self.revocable) = (Role::Campaigning, false);
             return true;
         }
         false
@@ -225,9 +271,10 @@ impl Leadership {
             return false;
         }
         match self.role {
+            Role::Asking => self.role = Role::Following,
+            Role::Campaigning if self.revocable => self.role = Role::Following,
             // Its own appends will tell it that it lost; a beat alone does not end what is under way.
             Role::Campaigning | Role::Leading { .. } => return true,
-            Role::Asking => self.role = Role::Following,
             Role::Following => {}
         }
         self.leader = Some((ballot, from));
@@ -268,13 +315,17 @@ impl Leadership {
     pub(crate) fn suspects(&self, now: Instant) -> bool {
         match self.role {
             Role::Leading { .. } => !self.is_heard(now),
-            _ => self.heard.is_none_or(|heard| now.duration_since(heard) >= self.timing.silence),
+            _ => self
+                .heard
+                .is_none_or(|heard| now.duration_since(heard) >= self.timing.silence && !self.is_waking(now, heard)),
         }
     }
 
     /// Whether a majority answered this leader's beats lately.
     pub(crate) fn is_heard(&self, now: Instant) -> bool {
-        let lately = |answered: &Instant| now.saturating_duration_since(*answered) < 2 * self.timing.silence;
+        let lately = |answered: &Instant| {
+            now.saturating_duration_since(*answered) < 2 * self.timing.silence || self.is_waking(now, *answered)
+        };
         let others = self.answered.iter().filter(|(peer, answered)| **peer != self.me && lately(answered)).count();
         others + 1 >= self.voters.majority()
     }

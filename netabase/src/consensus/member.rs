@@ -108,7 +108,12 @@ pub(crate) struct Member {
     /// Counts the lives of the keeper, so that reports of an earlier one are not taken for this one's.
     lives: u64,
     electing: bool,
-    forwarding: usize,
+    /// Not before this time does the first of an epoch campaign again, whom the others did not hear yet.
+    campaign_after: Option<Instant>,
+    forwarding: lead::Forwarding,
+    /// When this node was to look at the world again, at the latest.
+    awaited: Instant,
+    next_house: Instant,
     /// Not before this time are commands forwarded again, after the leader did not take some.
     forward_after: Option<Instant>,
     pruned: Round,
@@ -189,7 +194,10 @@ impl Member {
             life: None,
             lives: 0,
             electing: false,
-            forwarding: 0,
+            campaign_after: None,
+            forwarding: lead::Forwarding::default(),
+            awaited: Instant::now(),
+            next_house: Instant::now(),
             forward_after: None,
             pruned: 0,
             fetch: fetch::Fetch::default(),
@@ -217,11 +225,16 @@ impl Member {
     ) -> Result<()> {
         let submitter = Arc::clone(&self.submitter);
         let mut applied = self.seat.replica.follow();
-        let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
-        housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.weigh_log();
         self.revive().await?;
+        self.awaited = Instant::now();
         loop {
+            self.notice_stall();
+            if Instant::now() >= self.next_house {
+                // Here and not below, where whatever is always ready would come before it.
+                self.keep_house()?;
+                self.next_house = Instant::now() + HOUSEKEEPING;
+            }
             self.follow_roster().await?;
             self.mind_room().await?;
             self.wake_after_install().await?;
@@ -236,7 +249,8 @@ impl Member {
                 return result;
             }
             let seat = Arc::clone(&self.seat);
-            let due = self.due();
+            self.awaited = self.due().map_or(self.next_house, |due| due.min(self.next_house));
+            let awaited = self.awaited;
             let ended = async {
                 match &mut self.life {
                     Some(life) => life.ended().await,
@@ -262,8 +276,7 @@ impl Member {
                 () = self.readers.woken(), if self.reads.room() > 0 => {}
                 _ = applied.changed() => self.fetch.on_progress(seat.replica.applied(), seat.sought(), Instant::now()),
                 () = submitter.woken() => {}
-                () = sleep_until(due) => {}
-                _ = housekeeping.tick() => self.keep_house()?,
+                () = tokio::time::sleep_until(awaited.into()) => {}
             }
         }
     }
@@ -273,7 +286,6 @@ impl Member {
         if !self.votes {
             return Ok(());
         }
-        self.lives += 1;
         match Life::begin(&self.seat).await {
             Ok(life) => {
                 self.life = Some(life);
@@ -285,11 +297,17 @@ impl Member {
         }
     }
 
-    /// The keeper ended: it is woken again from the log, unless the node cannot go on.
-    async fn on_death(&mut self, death: Death) -> Result<()> {
+    /// No keeper any more: what it had under way is nobody's, and what is still reported of it is of an earlier life.
+    fn end_life(&mut self) {
         self.life = None;
+        self.lives += 1;
         self.electing = false;
         self.proposer.reset();
+    }
+
+    /// The keeper ended: it is woken again from the log, unless the node cannot go on.
+    async fn on_death(&mut self, death: Death) -> Result<()> {
+        self.end_life();
         if let Role::Leading { .. } | Role::Campaigning | Role::Asking = self.leadership.role() {
             self.leadership.on_lost(Instant::now());
         }
@@ -308,10 +326,8 @@ impl Member {
     fn renounce(&mut self, reason: &str) -> Result<()> {
         tracing::error!(reason, "this node does not vote any more in this epoch; it follows");
         self.seat.mute();
-        self.life = None;
+        self.end_life();
         self.votes = false;
-        self.electing = false;
-        self.proposer.reset();
         self.leadership.on_lost(Instant::now());
         self.own.lapses += 1;
         self.keepsake.lapse(self.own, reason)
@@ -388,16 +404,25 @@ impl Member {
     fn due(&self) -> Option<Instant> {
         let leadership = if self.takes_part() { self.leadership.next() } else { None };
         let handover = self.handover.as_ref().map(|handover| handover.deadline);
-        [leadership, handover, self.proposer.retry_at(), self.fetch.due(), self.forward_after, self.reads.due()]
-            .into_iter()
-            .flatten()
-            .min()
+        let campaign = self.campaign_after.filter(|_| self.leadership.role() == Role::Campaigning);
+        [
+            leadership,
+            handover,
+            campaign,
+            self.proposer.retry_at(),
+            self.fetch.due(),
+            self.forward_after,
+            self.reads.due(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Makes everything durable that is chosen.
     async fn stop(mut self) -> Result<()> {
         self.submitter.close(|| Error::ShutDown);
-        self.life = None;
+        self.end_life();
         // One that is under way holds the store's file.
         self.end_flush().await?;
         if self.end_install().await {
@@ -412,13 +437,6 @@ impl Member {
             drop(self.seat.replica.machine().end_flush(done)?);
         }
         Ok(())
-    }
-}
-
-async fn sleep_until(due: Option<Instant>) {
-    match due {
-        Some(due) => tokio::time::sleep_until(due.into()).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -72,6 +72,8 @@ impl paxakos::LogEntry for Entry {
 pub(crate) struct Applier {
     pub(crate) replica: Arc<Replica>,
     pub(crate) epoch: Epoch,
+    /// The round that this keeper applies next.
+    pub(crate) next: Round,
 }
 
 /// What paxakos takes for the state: only how many nodes there are. The real one is the replica in the context.
@@ -97,7 +99,9 @@ impl paxakos::State for Stub {
     type Node = Position;
 
     fn apply(&mut self, entry: &Entry, applier: &mut Applier) -> Result<((), ()), ReplicaFailed> {
-        applier.replica.apply_next(applier.epoch, entry).map(|()| ((), ()))
+        applier.replica.apply_next(applier.epoch, applier.next, entry)?;
+        applier.next += 1;
+        Ok(((), ()))
     }
 
     fn concurrency(_this: Option<&Self>) -> Option<NonZeroUsize> {

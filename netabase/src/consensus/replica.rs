@@ -85,21 +85,20 @@ impl Replica {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Applies the entry that was chosen in this epoch for the round after the last applied one; nothing, if the epoch is
-    /// sealed: such an entry is void, and its commands are proposed again in the next epoch.
+    /// Applies the entry that was chosen in this epoch for this round, the one after the last applied one; nothing, if the
+    /// epoch is sealed: such an entry is void, and its commands are proposed again in the next epoch.
     ///
     /// # Errors
-    /// Only when the store cannot be read or the log cannot take the note: the node goes down. A refused command is an
-    /// outcome, not an error.
-    pub(crate) fn apply_next(&self, epoch: Epoch, entry: &Entry) -> Result<(), ReplicaFailed> {
-        let (round, answers, roster) = {
+    /// When the store cannot be read, the log cannot take the note, or it is another round's turn: the node goes down. A
+    /// refused command is an outcome, not an error.
+    pub(crate) fn apply_next(&self, epoch: Epoch, round: Round, entry: &Entry) -> Result<(), ReplicaFailed> {
+        let (answers, roster) = {
             let mut machine = self.machine();
             if machine.roster().epoch != epoch.0 {
                 return Ok(());
             }
-            let round = machine.applied() + 1;
             let answers = machine.apply(round, entry).map_err(|error| ReplicaFailed(Arc::new(error)))?;
-            (round, answers, Arc::clone(machine.roster()))
+            (answers, Arc::clone(machine.roster()))
         };
         self.log().chosen(round, entry.clone()).map_err(|_| ReplicaFailed(self.log_failure()))?;
         self.publish_roster(&roster);

@@ -14,8 +14,9 @@ use std::sync::Arc;
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
-use super::assemble::{Unusable, founders_of, is_older, open_log};
+use super::assemble::founders_of;
 use super::card::Card;
+use super::lapse::{Unusable, is_older, open_log};
 use super::vault;
 use super::volume::{Side, Volume};
 use crate::command::{BatchBuilder, Entry, EntryIds};
@@ -135,9 +136,10 @@ pub(crate) async fn recover(volume: &Arc<dyn Volume>, me: PeerId, catalog: Catal
         let (applied, epoch) = (machine.applied(), Epoch(machine.roster().epoch));
         drop(machine);
         if let Some(log) = &log {
-            if kind != StoreKind::Memory && card.lapses == 0 && is_older(log, applied, Some(installation)) {
+            if kind != StoreKind::Memory && is_older(log, applied, Some(installation)) {
                 // As a start does, before that can no longer be seen (D9).
-                card = card.lapsed(1, "its consensus log is older than its records");
+                let lapses = card.lapses + 1;
+                card = card.lapsed(lapses, "its consensus log is older than its records");
                 volume.write_card(&card.encode()?)?;
             }
             log.install(epoch, installation.round)

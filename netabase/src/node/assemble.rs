@@ -1,7 +1,6 @@
 //! Putting a node together from its files: whose directory it is, what its log and its store hold.
 //!
-//! Must hold: the card is written last when a directory is made; a log that is gone, damaged or behind the store never
-//! votes again (D9), and that is durable before a new one is made; what is chosen is replayed without a gap (D7).
+//! Must hold: the card is written last when a directory is made; what is chosen is replayed without a gap (D7).
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +9,7 @@ use tokio::sync::mpsc;
 
 use super::alone::Recovery;
 use super::card::Card;
+use super::lapse::catch_up;
 use super::options::{Limits, Tuning};
 use super::space::FULL_BYTES;
 use super::vault;
@@ -17,7 +17,7 @@ use super::volume::Volume;
 use crate::command::{EntryIds, Life, entry_bytes_max};
 use crate::consensus::{
     Addresses, Admission, Charter, ClusterId, Epoch, Installation, Keepsake, Log, Member, OPEN_ROUNDS_MAX, Owner,
-    Parts, ReadQueue, Reopen, Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
+    Parts, ReadQueue, Replica, Report, Round, Seat, Submitter, Terms, Voters, member_id, named_in, voters_of,
 };
 use crate::desk;
 use crate::entropy;
@@ -25,7 +25,7 @@ use crate::error::{Error, Result};
 use crate::machine::{Machine, Roster};
 use crate::network::{self, Identity, Network, NetworkConfig, NetworkEvent, NetworkLimits};
 use crate::schema::Catalog;
-use crate::storage::{Store, StoreError, StoreKind};
+use crate::storage::{Store, StoreKind};
 
 /// What carries messages between nodes.
 #[derive(Debug)]
@@ -66,11 +66,13 @@ const MESSAGE_OVERHEAD_BYTES: usize = 4 << 10;
 
 /// A directory's contents, opened and agreed with each other.
 pub(super) struct Opened {
-    card: Card,
-    log: Log,
-    machine: Machine,
+    pub(super) card: Card,
+    pub(super) log: Log,
+    pub(super) machine: Machine,
     /// A snapshot that is in the store, and that the log has to follow.
-    installing: Option<Installation>,
+    pub(super) installing: Option<Installation>,
+    /// Whether this node has just lost its memory: its log begins anew where its store is.
+    pub(super) lapsed: bool,
 }
 
 impl Assembly {
@@ -183,80 +185,20 @@ impl Assembly {
         self.volume.set_log_aside()?;
         let log = self.new_log(owner)?;
         self.volume.write_card(&card.encode()?)?;
-        Ok(Opened { card, log, machine, installing: None })
-    }
-
-    fn open_used(
-        &self,
-        mut card: Card,
-        owner: Owner,
-        machine: Machine,
-        installing: Option<Installation>,
-    ) -> Result<Opened> {
-        let alone = machine.roster().voters.len() == 1;
-        let log = match self.open_log(owner) {
-            Ok(log) if is_older(&log, machine.applied(), installing) && card.lapses == 0 && self.keeps(self.store) => {
-                self.lapse(&mut card, alone, "its consensus log is older than its records")?;
-                log
-            }
-            Ok(log) => log,
-            Err(Unusable::Gone(reason)) => {
-                self.lapse(&mut card, alone, &reason)?;
-                self.volume.set_log_aside()?;
-                self.new_log(owner)?
-            }
-            Err(Unusable::Failed(error)) => return Err(error),
-        };
-        Ok(Opened { card, log, machine, installing })
-    }
-
-    fn new_log(&self, owner: Owner) -> Result<Log> {
-        Ok(Log::open(self.volume.open_log()?, owner)?.reopened_with(self.reopen_log()))
-    }
-
-    /// How the log is opened again after the disk was full.
-    fn reopen_log(&self) -> Reopen {
-        let volume = Arc::clone(&self.volume);
-        Box::new(move || match volume.open_log() {
-            Ok(database) => Ok(Some(database)),
-            Err(error @ (StoreError::Damaged(_) | StoreError::Foreign(_))) => Err(error.into()),
-            Err(error) => {
-                tracing::debug!(%error, "the consensus log cannot be opened anew yet");
-                Ok(None)
-            }
-        })
-    }
-
-    /// Opens the log that this directory is known to have.
-    fn open_log(&self, owner: Owner) -> Result<Log, Unusable> {
-        Ok(open_log(&*self.volume, owner)?.reopened_with(self.reopen_log()))
-    }
-
-    fn keeps(&self, kind: StoreKind) -> bool {
-        kind != StoreKind::Memory
-    }
-
-    /// Records that this node has lost its memory, before it says anything (D9); alone, there is nobody to follow.
-    fn lapse(&self, card: &mut Card, alone: bool, reason: &str) -> Result<()> {
-        if alone {
-            return Err(Error::DataDirectory {
-                reason: format!("{reason}; no other node holds a copy: restore this directory from a backup"),
-            });
-        }
-        tracing::error!(reason, "this node does not vote any more in this epoch; it follows");
-        *card = card.clone().lapsed(card.lapses + 1, reason);
-        self.volume.write_card(&card.encode()?)
+        Ok(Opened { card, log, machine, installing: None, lapsed: false })
     }
 
     /// Makes the member: what is chosen is replayed, the network listens.
     pub(super) async fn member(mut self, opened: Opened) -> Result<Built> {
-        let Opened { card, log, machine, installing } = opened;
+        let Opened { card, log, machine, installing, lapsed } = opened;
         if let Some(Installation { round, .. }) = installing {
             // The step that a crash left out (D10): only then is the marker gone.
             if log.install(Epoch(machine.roster().epoch), round).await.is_err() {
                 return Err(Error::Storage { reason: "the consensus log cannot be written".into(), source: None });
             }
             vault::finish(&*self.volume)?;
+        } else if lapsed {
+            catch_up(&log, &machine).await?;
         }
         let kept = machine.durable_round();
         let vault = vault::Files::new(
@@ -384,47 +326,10 @@ impl Assembly {
     }
 }
 
-/// Opens the log that a directory is known to have.
-pub(super) fn open_log(volume: &dyn Volume, owner: Owner) -> Result<Log, Unusable> {
-    if !volume.has_log() {
-        return Err(Unusable::Gone("its consensus log is gone".into()));
-    }
-    let database = volume.open_log().map_err(|error| match error {
-        StoreError::Damaged(what) | StoreError::Foreign(what) => {
-            Unusable::Gone(format!("its consensus log is damaged ({what})"))
-        }
-        other => Unusable::Failed(other.into()),
-    })?;
-    Log::open(database, owner).map_err(|error| match error {
-        Error::DataDirectory { reason } => Unusable::Gone(reason),
-        other => Unusable::Failed(other),
-    })
-}
-
 /// Who took part before the log says anything.
 pub(super) fn founders_of(card: &Card) -> Roster {
     let founders = card.charter.voters().map(|voters| voters.iter().map(member_id).collect::<Vec<_>>());
     Roster::founded(founders.unwrap_or_default())
-}
-
-/// Whether the log is not the one that was written with these records (D9). What is in the store of a snapshot that is
-/// being installed, the log need not hold yet; but it must hold what it did when that began.
-pub(super) fn is_older(log: &Log, applied: Round, installing: Option<Installation>) -> bool {
-    let (epoch, chosen, ballot) = log.durable(|log| (log.epoch(), log.chosen(), log.ballot()));
-    match installing {
-        // In a later epoch than then, the log has followed already, and its ballots are that epoch's.
-        Some(before) if epoch == before.epoch => chosen < before.chosen || ballot < before.ballot,
-        Some(before) => epoch < before.epoch,
-        None => chosen < applied,
-    }
-}
-
-/// Why a log cannot be used.
-pub(super) enum Unusable {
-    /// It is gone, damaged, or another's: what this node promised is forgotten (D9).
-    Gone(String),
-    /// It may be fine, but cannot be read now.
-    Failed(Error),
 }
 
 /// A member that is ready to run, with what the handle needs of it.

@@ -14,6 +14,7 @@ mod ballast;
 mod card;
 mod invite;
 mod join;
+mod lapse;
 mod news;
 mod options;
 mod reform;

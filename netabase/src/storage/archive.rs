@@ -28,6 +28,8 @@ pub(crate) type Blob = Arc<dyn StorageBackend>;
 
 /// The pieces in which a file is written, hashed and sent; only the last one is shorter.
 pub(crate) const CHUNK_BYTES: usize = 1 << 20;
+/// A file that is written is synced this often.
+const SYNC_BYTES: u64 = 16 << 20;
 
 const MAGIC: &[u8; 8] = b"netasnap";
 /// Raised with every change of what the head of this file draws.
@@ -186,6 +188,10 @@ impl<'f> Pen<'f> {
         write(self.file, self.written, &self.piece)?;
         self.written += self.piece.len() as u64;
         self.piece.clear();
+        // All at once at the end, it would keep the disk busy for seconds, and the log waiting.
+        if self.written.is_multiple_of(SYNC_BYTES) {
+            self.file.sync_data()?;
+        }
         Ok(())
     }
 

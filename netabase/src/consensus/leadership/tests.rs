@@ -192,6 +192,77 @@ fn a_beat_does_not_interrupt_what_is_under_way() {
 }
 
 #[test]
+fn a_beat_ends_a_campaign_that_nobody_has_heard_of() {
+    let mut bench = bench(3);
+    assert!(bench.beat(0, 1, 4, 4));
+    assert_eq!(bench.act(300), Some(Act::Ask));
+    assert!(bench.leadership.on_agreement());
+    assert_eq!(bench.leadership.role(), Role::Campaigning);
+    assert!(bench.beat(310, 1, 4, 4));
+    assert_eq!(bench.leadership.role(), Role::Following, "rows were still being fetched for it");
+    assert_eq!(bench.leadership.leader(bench.at(310)), Some(bench.peers[1]));
+    // Once its prepare may have left, it goes on.
+    assert_eq!(bench.act(610), Some(Act::Ask));
+    assert!(bench.leadership.on_agreement());
+    bench.leadership.on_campaign_begun();
+    assert!(bench.beat(620, 1, 4, 4));
+    assert_eq!(bench.leadership.role(), Role::Campaigning);
+}
+
+#[test]
+fn a_leader_that_denies_its_silence_is_followed() {
+    let mut bench = bench(3);
+    assert!(bench.beat(0, 1, 4, 4));
+    assert_eq!(bench.act(300), Some(Act::Ask));
+    bench.leadership.on_denial(bench.at(301), bench.peers[2]);
+    assert_eq!(bench.leadership.role(), Role::Asking, "another one's word is one of a majority");
+    bench.leadership.on_denial(bench.at(302), bench.peers[1]);
+    assert_eq!(bench.leadership.role(), Role::Following);
+    assert!(!bench.leadership.on_agreement(), "what comes later is of a question that is over");
+    assert!(!bench.leadership.suspects(bench.at(551)));
+    assert_eq!(bench.act(601), None);
+    assert_eq!(bench.act(602), Some(Act::Ask));
+}
+
+#[test]
+fn whoever_stood_still_reads_what_was_said_meanwhile_first() {
+    let mut bench = bench(3);
+    assert!(bench.beat(0, 1, 4, 4));
+    bench.leadership.on_stall(bench.at(600));
+    assert!(!bench.leadership.suspects(bench.at(600)));
+    assert_eq!(bench.act(600), None);
+    assert_eq!(bench.leadership.next(), Some(bench.at(650)));
+    assert!(bench.leadership.suspects(bench.at(650)), "nothing was said");
+    assert_eq!(bench.act(650), Some(Act::Ask));
+    bench.leadership.on_question_over(bench.at(700));
+    // It stands still again and again: a leader that is gone is not excused for ever.
+    bench.leadership.on_stall(bench.at(999));
+    assert!(!bench.leadership.suspects(bench.at(999)));
+    bench.leadership.on_stall(bench.at(1_000));
+    assert!(bench.leadership.suspects(bench.at(1_000)));
+}
+
+#[test]
+fn a_leader_that_stood_still_reads_its_answers_before_it_gives_up() {
+    let mut bench = bench(3);
+    bench.elect(0, 6);
+    bench.leadership.on_stall(bench.at(700));
+    assert!(bench.leadership.is_heard(bench.at(700)));
+    assert!(!bench.leadership.is_heard(bench.at(750)), "there were none");
+}
+
+#[test]
+fn the_first_of_an_epoch_waits_for_the_others_to_enter_it() {
+    let mut bench = bench(3);
+    let me = bench.peers[0];
+    bench.leadership.expect(bench.at(0), me);
+    assert!(bench.leadership.is_expected(bench.at(499)));
+    assert!(!bench.leadership.is_expected(bench.at(500)));
+    bench.leadership.on_lost(bench.at(10));
+    assert!(!bench.leadership.is_expected(bench.at(20)), "somebody else stood in the way");
+}
+
+#[test]
 fn only_a_followed_leader_is_succeeded() {
     let mut bench = bench(3);
     let tell = |bench: &mut Bench, ms, from: usize, ballot, promised| {

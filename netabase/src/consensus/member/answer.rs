@@ -31,6 +31,7 @@ pub(super) const SYNC_BYTES_MAX: u64 = 1 << 20;
 
 impl Member {
     pub(super) fn on_event(&mut self, event: NetworkEvent) -> Result<()> {
+        self.notice_stall();
         match event {
             NetworkEvent::Connected(peer) if self.nodes().contains(&peer) => {
                 Arc::make_mut(&mut self.peers).insert(peer, None);
@@ -156,6 +157,9 @@ impl Member {
                         if before != Some(from) {
                             self.submitter.send_all_again();
                         }
+                        if self.leadership.role() == Role::Following {
+                            self.fetch.on_campaign_over();
+                        }
                     }
                 }
                 let durable = self.durable_round();
@@ -238,20 +242,24 @@ impl Member {
         }
     }
 
+    /// Read beside the member: a page takes milliseconds, in which no beat would leave.
     fn on_rows_wanted(&self, from: Round, bytes_max: u64, reply: Reply) {
         let bytes_max = usize::try_from(bytes_max.min(SYNC_BYTES_MAX)).unwrap_or(0);
-        let through = self.seat.log.durable(Mirror::chosen);
-        match self.seat.log.read_chosen(from, bytes_max) {
-            // What is chosen and not there was pruned, or came as a snapshot.
-            Ok(rows) if rows.is_empty() && (1..=through).contains(&from) => {
-                answer_with(&self.seat, reply, SyncAnswer::Compacted { through });
+        let seat = Arc::clone(&self.seat);
+        tokio::task::spawn_blocking(move || {
+            let through = seat.log.durable(Mirror::chosen);
+            match seat.log.read_chosen(from, bytes_max) {
+                // What is chosen and not there was pruned, or came as a snapshot.
+                Ok(rows) if rows.is_empty() && (1..=through).contains(&from) => {
+                    answer_with(&seat, reply, SyncAnswer::Compacted { through });
+                }
+                Ok(rows) => {
+                    let rows = rows.into_iter().map(Into::into).collect();
+                    answer_with(&seat, reply, SyncAnswer::Rows { rows, through });
+                }
+                Err(error) => tracing::warn!(%error, "chosen rows cannot be served"),
             }
-            Ok(rows) => {
-                let rows = rows.into_iter().map(Into::into).collect();
-                answer_with(&self.seat, reply, SyncAnswer::Rows { rows, through });
-            }
-            Err(error) => tracing::warn!(%error, "chosen rows cannot be served"),
-        }
+        });
     }
 
     /// Says who we are to a peer whose connection opened.

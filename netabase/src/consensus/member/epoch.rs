@@ -40,7 +40,8 @@ pub(crate) fn named_in(roster: &Roster) -> HashMap<PeerId, Incarnation> {
 impl Member {
     /// Goes where the applied seals lead, and tells the network who takes part.
     pub(super) async fn follow_roster(&mut self) -> Result<()> {
-        if !self.roster.has_changed().unwrap_or(false) {
+        // The next epoch is entered when the log takes that down.
+        if !self.roster.has_changed().unwrap_or(false) || self.seat.log.is_paused() {
             return Ok(());
         }
         let roster = Arc::clone(&self.roster.borrow_and_update());
@@ -55,11 +56,13 @@ impl Member {
     async fn enter(&mut self, roster: &Roster) -> Result<()> {
         let now = Instant::now();
         self.seat.mute();
-        self.life = None;
-        self.electing = false;
-        self.proposer.reset();
+        self.end_life();
         self.reads.only(None);
         let Ok(log) = self.seat.log.enter(Epoch(roster.epoch), roster.sealed).await else {
+            if self.seat.log.is_paused() {
+                self.roster.mark_changed();
+                return Ok(());
+            }
             let failure = self.seat.log.failure();
             return Err(failure.map_or(Error::ShutDown, |failure| copy(&failure)));
         };

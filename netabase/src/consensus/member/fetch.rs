@@ -15,7 +15,7 @@ use super::answer::SYNC_BYTES_MAX;
 use super::report::Report;
 use crate::command::Entry;
 use crate::consensus::acceptor::Acceptor;
-use crate::consensus::id::Round;
+use crate::consensus::id::{Epoch, Round};
 use crate::consensus::leadership::Role;
 use crate::consensus::message::{AcceptedRow, Envelope, SyncAnswer, SyncRequest};
 use crate::consensus::replica::ReplicaFailed;
@@ -63,6 +63,7 @@ pub(super) struct Fetch {
 /// What came of asking a peer.
 #[derive(Debug)]
 pub(crate) struct Fetched {
+    epoch: Epoch,
     peer: PeerId,
     /// How many rows were applied; `Err` when the replica failed.
     applied: Result<usize, ReplicaFailed>,
@@ -144,7 +145,9 @@ impl Member {
         if self.fetch.running || self.awaits_snapshot() {
             return;
         }
-        if self.room.is_full() {
+        // A voter's rows are applied by its keeper and by nothing beside it: whoever fetches without one could still be
+        // applying when it is woken.
+        if self.room.is_full() || (self.votes && self.life.is_none()) {
             self.fetch.due = Some(now + PAUSE);
             return;
         }
@@ -162,7 +165,9 @@ impl Member {
             let (answered, compacted) = (page.is_some(), matches!(page, Some(Page::Compacted)));
             let rows = if let Some(Page::Rows(rows)) = page { rows } else { Vec::new() };
             let applied = apply(&seat, acceptor.as_deref(), rows).await;
-            let _ = reports.send(Report::Fetched(Fetched { peer, applied, answered, compacted })).await;
+            let _ = reports
+                .send(Report::Fetched(Fetched { epoch: seat.terms.epoch, peer, applied, answered, compacted }))
+                .await;
         });
     }
 
@@ -190,6 +195,10 @@ impl Member {
 
     pub(super) fn on_fetched(&mut self, now: Instant, fetched: Fetched) -> Result<()> {
         let rows = fetched.applied.map_err(|failed| super::error_of(super::Death::Failed(failed)))?;
+        // One that was begun in an epoch before is not the one that runs.
+        if fetched.epoch != self.seat.terms.epoch {
+            return Ok(());
+        }
         let peers = self.peers_to_ask();
         if rows == 0
             && let Some(peer) = self.fetch.out_of_reach(fetched.peer, fetched.compacted, &peers)
@@ -330,5 +339,8 @@ async fn apply(seat: &Seat, acceptor: Option<&Acceptor>, rows: Vec<AcceptedRow>)
 
 /// Without a keeper nothing else applies entries.
 fn apply_directly(seat: &Seat, round: Round, entry: &Entry) -> Result<(), ReplicaFailed> {
-    if round == seat.replica.applied() + 1 { seat.replica.apply_next(seat.terms.epoch, entry) } else { Ok(()) }
+    if round != seat.replica.applied() + 1 {
+        return Ok(());
+    }
+    seat.replica.apply_next(seat.terms.epoch, round, entry)
 }

@@ -89,9 +89,7 @@ impl Member {
         }
         self.caught_up_by = Some(received);
         // D8: with the keeper go all appends and votes of its life; what it said is in the log.
-        self.life = None;
-        self.electing = false;
-        self.proposer.reset();
+        self.end_life();
         self.leadership.on_lost(Instant::now());
         tracing::info!(round = received.id.round, "a snapshot takes the place of the state");
         let (seat, vault, reports) = (Arc::clone(&self.seat), Arc::clone(&self.vault), self.reports.clone());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use libp2p::PeerId;
 
 use super::Member;
 use super::STUCK;
@@ -26,7 +27,45 @@ const FORWARD_PAUSE: Duration = Duration::from_millis(20);
 /// Frames of forwarded commands that may be under way; the next gathers meanwhile.
 const FORWARDS_MAX: usize = 4;
 
+/// Pause before the first of an epoch campaigns again.
+const EXPECTED_PAUSE: Duration = Duration::from_millis(20);
+
+/// Frames of forwarded commands that are under way to whoever leads now; those to a leader before hold nobody up.
+#[derive(Debug, Default)]
+pub(super) struct Forwarding {
+    to: Option<PeerId>,
+    /// Counts the leaders.
+    leadership: u64,
+    frames: usize,
+}
+
+impl Forwarding {
+    /// Whether one more may go to this leader.
+    fn has_room(&mut self, leader: PeerId) -> bool {
+        if self.to != Some(leader) {
+            *self = Forwarding { to: Some(leader), leadership: self.leadership + 1, frames: 0 };
+        }
+        self.frames < FORWARDS_MAX
+    }
+
+    pub(super) fn on_answer(&mut self, leadership: u64) {
+        if leadership == self.leadership {
+            self.frames = self.frames.saturating_sub(1);
+        }
+    }
+}
+
 impl Member {
+    /// Whether this node, or its machine, stood still: then what others said meanwhile waits to be read, and silence says
+    /// nothing yet.
+    pub(super) fn notice_stall(&mut self) {
+        let now = Instant::now();
+        if now > self.awaited + self.timing.beat {
+            self.leadership.on_stall(now);
+        }
+        self.awaited = self.awaited.max(now);
+    }
+
     /// Does what time demands.
     pub(super) fn act(&mut self) {
         if !self.takes_part() {
@@ -84,7 +123,7 @@ impl Member {
             asked.push(async move {
                 if let Some(PulseAnswer::Suspect { agrees, decided }) = pulse(&seat, answer.await) {
                     seat.claim(decided);
-                    let _ = reports.send(Report::Agreement { epoch, agrees }).await;
+                    let _ = reports.send(Report::Agreement { epoch, peer, agrees }).await;
                 }
             });
         }
@@ -104,8 +143,12 @@ impl Member {
             self.start_fetch(now);
             return;
         }
+        if self.campaign_after.is_some_and(|after| now < after) {
+            return;
+        }
         let Some(life) = &self.life else { return };
         self.electing = true;
+        self.leadership.on_campaign_begun();
         let (seat, appender, entries) = (Arc::clone(&self.seat), life.appender(), Arc::clone(&self.entries));
         let (reports, life) = (self.reports.clone(), self.lives);
         tokio::task::spawn_local(async move {
@@ -116,8 +159,13 @@ impl Member {
 
     pub(super) fn on_elected(&mut self, now: Instant, outcome: Result<Elected, Appended>) {
         self.electing = false;
+        self.campaign_after = None;
         self.fetch.on_campaign_over();
         match outcome {
+            // The others are on their way into the epoch that this node is to begin.
+            Err(Appended::NoQuorum) if self.leadership.is_expected(now) => {
+                self.campaign_after = Some(now + EXPECTED_PAUSE);
+            }
             Ok(Elected { ballot }) => {
                 tracing::info!(ballot, "this node leads");
                 self.leadership.on_elected(now, ballot);
@@ -190,14 +238,15 @@ impl Member {
         // What becomes of a command cannot be applied here while the log notes nothing.
         let leader = self.leadership.leader(now).filter(|_| !self.room.is_full());
         let Some(leader) = leader else { return };
-        while self.forwarding < FORWARDS_MAX && self.forward_after.is_none() {
+        while self.forward_after.is_none() && self.forwarding.has_room(leader) {
             let outgoing = self.submitter.take(now, COMMANDS_MAX, BATCH_BYTES);
             if outgoing.is_empty() {
                 return;
             }
             let commands = outgoing.iter().map(|outgoing| outgoing.command.as_bytes().clone()).collect();
             let Ok(payload) = self.seat.envelope(ForwardRequest::Commands(commands)).encode() else { return };
-            self.forwarding += 1;
+            self.forwarding.frames += 1;
+            let leadership = self.forwarding.leadership;
             let answer = self.seat.network.request(leader, Channel::Forward, payload, FORWARD_TIMEOUT);
             let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());
             tokio::task::spawn_local(async move {
@@ -206,7 +255,7 @@ impl Member {
                     // Whatever that was, the commands may have been taken.
                     _ => Err(RequestError::ConnectionLost),
                 });
-                let _ = reports.send(Report::Forwarded { outgoing, answer }).await;
+                let _ = reports.send(Report::Forwarded { leadership, outgoing, answer }).await;
             });
         }
     }

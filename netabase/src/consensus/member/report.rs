@@ -29,7 +29,7 @@ pub(crate) enum Report {
     /// A voter or a learner answered the beat of this epoch.
     Beaten { epoch: Epoch, peer: PeerId, promised: Ballot, applied: Round, durable: Round },
     /// A voter answered the question whether it hears a leader, in this epoch.
-    Agreement { epoch: Epoch, agrees: bool },
+    Agreement { epoch: Epoch, peer: PeerId, agrees: bool },
     /// Every answer to the question is in.
     QuestionOver { epoch: Epoch },
     /// What was chosen when the last open round of a leader on its way out returned is durable.
@@ -37,7 +37,7 @@ pub(crate) enum Report {
     /// A voter that was told to succeed this leader agreed, or did not.
     Told { agrees: bool },
     /// The leader took forwarded commands, or did not.
-    Forwarded { outgoing: Vec<Outgoing>, answer: Result<ForwardAnswer, RequestError> },
+    Forwarded { leadership: u64, outgoing: Vec<Outgoing>, answer: Result<ForwardAnswer, RequestError> },
     /// A voter answered a confirm, from this life of its directory, or did not.
     Confirmed { number: u64, peer: PeerId, word: Option<(Incarnation, Ballot)> },
     /// The leader named an index for reads, or did not.
@@ -79,8 +79,10 @@ impl Member {
                 }
                 self.on_beaten(now, peer, promised, applied, durable);
             }
-            Report::Agreement { epoch, agrees } if epoch == self.seat.terms.epoch => {
-                if agrees && self.leadership.on_agreement() {
+            Report::Agreement { epoch, peer, agrees } if epoch == self.seat.terms.epoch => {
+                if !agrees {
+                    self.leadership.on_denial(now, peer);
+                } else if self.leadership.on_agreement() {
                     self.start_election(now);
                 }
             }
@@ -90,8 +92,8 @@ impl Member {
             Report::Beaten { .. } | Report::Agreement { .. } | Report::QuestionOver { .. } => {}
             Report::Settled => self.on_settled(),
             Report::Told { agrees } => self.on_told(agrees),
-            Report::Forwarded { outgoing, answer } => {
-                self.forwarding = self.forwarding.saturating_sub(1);
+            Report::Forwarded { leadership, outgoing, answer } => {
+                self.forwarding.on_answer(leadership);
                 match answer {
                     Ok(ForwardAnswer::Taken) => {}
                     Ok(ForwardAnswer::NoQuorum) => {

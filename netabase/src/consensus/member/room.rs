@@ -46,9 +46,7 @@ impl Member {
 
     /// No keeper, no leadership, nothing under way.
     fn rest(&mut self) {
-        self.life = None;
-        self.electing = false;
-        self.proposer.reset();
+        self.end_life();
         self.seat.open_gate();
         self.leadership.on_lost(Instant::now());
         self.submitter.send_all_again();

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::command::{Action, BatchBuilder, Command, Entry, EntryId, SessionId, Write};
 use crate::consensus::{Epoch, Incarnation, Log, Owner};
-use crate::node::assemble::is_older;
+use crate::node::lapse::is_older;
 use crate::schema::RecordId;
 use crate::testing::fixture::Item;
 use crate::testing::{Disks, ForgetfulDisk, Fuse, Unsynced};
