@@ -49,6 +49,7 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("tests/src/processes.rs", "looks again and again at what another process says, with a deadline"),
     ("tests/tests/crash.rs", "the random moment of a kill is what is tested"),
     ("tests/tests/fire.rs", "the random moment of whatever happens to a member is what is tested"),
+    ("tests/tests/large.rs", "for how long writers are watched is what is measured; looks again with a deadline"),
 ];
 
 /// Files that may ask what time it is, each with the reason. Clocks are set back: nothing may depend on their order.
