@@ -203,7 +203,7 @@ impl Member {
         if !self.leadership.is_heard(now) {
             return ForwardAnswer::NoQuorum;
         }
-        if self.proposer.is_sealing() {
+        if self.proposer.is_sealing() || self.is_store_behind() {
             return ForwardAnswer::Overloaded;
         }
         let bytes_max = self.seat.terms.entry_bytes_max;

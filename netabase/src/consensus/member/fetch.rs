@@ -31,6 +31,9 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// does, so rows are gathered and written sorted.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 const FLUSH_BYTES: usize = 16 << 20;
+/// With as much waiting for the store, no new commands are taken and no rows fetched: rounds are applied faster than they
+/// are written at random keys, and memory is bounded.
+const OVERLAY_BYTES_MAX: usize = 4 * FLUSH_BYTES;
 /// How long a campaign waits for a page.
 const CAMPAIGN_PATIENCE: Duration = Duration::from_millis(300);
 /// Rows are dropped from the log this many at a time.
@@ -147,7 +150,7 @@ impl Member {
         }
         // A voter's rows are applied by its keeper and by nothing beside it: whoever fetches without one could still be
         // applying when it is woken.
-        if self.room.is_full() || (self.votes && self.life.is_none()) {
+        if self.room.is_full() || self.is_store_behind() || (self.votes && self.life.is_none()) {
             self.fetch.due = Some(now + PAUSE);
             return;
         }
@@ -234,6 +237,11 @@ impl Member {
             self.start_election(now);
         }
         Ok(())
+    }
+
+    /// Whether more is applied than the store has taken in, by so much that nothing may be added.
+    pub(super) fn is_store_behind(&self) -> bool {
+        self.seat.replica.machine().overlay_bytes() >= OVERLAY_BYTES_MAX
     }
 
     /// Syncs the store in the background: rows first noted as chosen in a durable log (D10).

@@ -218,8 +218,8 @@ impl Member {
             self.submitter.fail_unproposed();
             return;
         }
-        if self.proposer.is_sealing() {
-            // What comes now goes out in the next epoch.
+        // What comes while this epoch is sealed goes out in the next one.
+        if self.proposer.is_sealing() || self.is_store_behind() {
             return;
         }
         loop {

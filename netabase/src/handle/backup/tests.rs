@@ -97,7 +97,69 @@ async fn a_restored_directory_is_a_cluster_of_its_own_with_the_same_records() {
     }
 }
 
-/// Who joins a restored cluster finds no log that begins at the beginning.
+/// The hash of the state up to the backup's round, without what a new cluster does not take over: of the log, applied anew.
+fn expected(log: &crate::consensus::Log, round: u64) -> crate::machine::StateHash {
+    let mut replayed = machine(Arc::new(MemoryEngine::default()));
+    for row in log.read_chosen(1, usize::MAX).expect("it reads").iter().take_while(|row| row.round <= round) {
+        replayed.apply(row.round, &row.entry).expect("it reads");
+    }
+    assert_eq!(replayed.applied(), round);
+    let done = replayed.begin_flush().expect("rows").run().expect("memory takes them");
+    drop(replayed.end_flush(done).expect("it was out"));
+    let (file, engine) = (crate::testing::ForgetfulDisk::new(), MemoryEngine::default());
+    replayed.durable_state().pack([0; 16], &file, &|| true).expect("memory takes it");
+    let rows = Unpacking::begin(&file).expect("a header");
+    let left_out = &[crate::storage::layout::SPACE_SESSION, crate::storage::layout::SPACE_ROSTER];
+    rows.leaving_out(left_out).into_engine(&engine, b"node", &|| true).expect("it is sound");
+    machine(Arc::new(engine)).state_hash().expect("it reads")
+}
+
+/// Everybody writes as fast as it goes, on all three nodes, while one of them is backed up.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_under_full_load_restores_to_the_state_of_its_round() {
+    /// The log keeps so many at least, from the first on.
+    const ROUNDS_MAX: u64 = 900;
+    let directory = TempDir::new().expect("a directory");
+    let (path, new) = (directory.path().join("a.backup"), directory.path().join("new"));
+    let mut cluster = Cluster::<Item>::start(3).await.expect("it starts");
+    let done = Arc::new(AtomicBool::new(false));
+    let mut writers = tokio::task::JoinSet::new();
+    for writer in 0..24_u64 {
+        let (db, done) = (cluster.node(writer as usize % 3), Arc::clone(&done));
+        writers.spawn(async move {
+            let mut count = 0_u64;
+            while !done.load(Ordering::Relaxed) {
+                let receipt = db.put_record(item((writer * 7 + count * 11) % 400)).await.expect("it is taken");
+                count += 1;
+                if receipt.round() > Some(ROUNDS_MAX) {
+                    break;
+                }
+            }
+            count
+        });
+    }
+    let mut applied = cluster.replica(0).follow();
+    applied.wait_for(|applied| *applied > 100).await.expect("rounds are applied");
+    let backup = cluster.node(1).backup(&path).await.expect("it is written");
+    done.store(true, Ordering::Relaxed);
+    let written: u64 = writers.join_all().await.into_iter().sum();
+    println!("{written} writes, the backup is of round {}", backup.round);
+    let expected = expected(&cluster.replica(0).log(), backup.round);
+
+    Netabase::<Item>::restore(&path, &new).await.expect("it is sound");
+    let store = crate::storage::RedbEngine::open_file(&new.join("store.redb")).expect("its store");
+    let restored = machine(Arc::new(store));
+    assert_eq!((restored.applied(), restored.state_hash().expect("it reads")), (backup.round, expected));
+    drop(restored);
+    cluster.crash(0).await;
+    // It goes on from there, as a cluster of its own.
+    let db = Netabase::<Item>::start().data_dir(&new).await.expect("it starts");
+    let receipt = db.put_record(item(1_000)).await.expect("it is taken");
+    assert!(receipt.round() > Some(backup.round));
+    db.shutdown().await.expect("it stops");
+    cluster.shutdown().await.expect("it stops");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_damaged_backup_is_not_restored() {
     let directory = TempDir::new().expect("a directory");
