@@ -1,15 +1,13 @@
 //! The harness of the tests: node processes that can be killed, a checker of histories, and random numbers that can be
 //! repeated.
 
-pub mod linearize;
 mod processes;
-mod random;
 pub mod words;
 
 use netabase::testing::Cluster;
+pub use netabase::testing::Random;
 use netabase::{Netabase, Schema};
 pub use processes::{Failed, Processes};
-pub use random::Random;
 use serde::{Deserialize, Serialize};
 
 /// On which side of the wire the handle of a test is.

@@ -44,7 +44,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// ```
 #[derive(Debug)]
 pub struct Cluster<S: Schema> {
-    catalog: Catalog,
+    pub(super) catalog: Catalog,
     fabric: Fabric,
     tuning: Tuning,
     store: StoreKind,
@@ -356,13 +356,32 @@ impl<S: Schema> Cluster<S> {
         let alone = (0..self.len()).map(|place| self.peer_id(place)).filter(|peer| !named.contains(peer));
         let groups: Vec<Vec<PeerId>> = groups.into_iter().chain(alone.map(|peer| vec![peer])).collect();
         let groups: Vec<&[PeerId]> = groups.iter().map(Vec::as_slice).collect();
-        self.fabric.set_separation(Separation::Silent);
         self.fabric.partition(&groups);
     }
 
-    /// Ends every partition.
+    /// Nothing that the one node sends reaches the other one from now on, while what the other one sends comes through.
+    pub fn cut(&mut self, from: usize, to: usize) {
+        self.fabric.block(self.peer_id(from), self.peer_id(to));
+    }
+
+    /// Whether partitions close connections from now on, as a firewall that refuses, rather than letting everything fall
+    /// silent, as a cable that is pulled.
+    pub fn refuse_in_partitions(&mut self, refuse: bool) {
+        self.fabric.set_separation(if refuse { Separation::Closed } else { Separation::Silent });
+    }
+
+    /// Ends every partition and every cut.
     pub fn heal(&mut self) {
         self.fabric.heal();
+    }
+
+    /// Everything that was asked of the network is over: partitions, cuts, loss, delay, doubles and overtaking.
+    pub fn calm(&mut self) {
+        self.heal();
+        self.lose_messages(0);
+        self.delay_messages(Duration::ZERO..Duration::ZERO);
+        self.double_messages(0);
+        self.reorder_messages(0);
     }
 
     /// Loses this many of a thousand messages.
@@ -373,6 +392,16 @@ impl<S: Schema> Cluster<S> {
     /// Delays every message by a time in this range.
     pub fn delay_messages(&self, delay: std::ops::Range<Duration>) {
         self.fabric.set_delay(delay);
+    }
+
+    /// Delivers this many of a thousand messages twice.
+    pub fn double_messages(&self, per_thousand: u64) {
+        self.fabric.set_doubles(per_thousand);
+    }
+
+    /// Lets this many of a thousand messages overtake those before them; only with a delay is there anything to overtake.
+    pub fn reorder_messages(&self, per_thousand: u64) {
+        self.fabric.set_overtaking(per_thousand);
     }
 
     /// The place of the node that leads, as a majority of the running nodes sees it. Waits until there is one.

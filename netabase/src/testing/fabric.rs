@@ -2,7 +2,8 @@
 //!
 //! One `Fabric` is one network; `join` puts a peer on it, everyone connected to everyone. Messages are
 //! delivered by one task a peer, through the same bounded queue as over sockets. Order is kept for each
-//! (sender, channel). Losses and delays are drawn from the seed. Lock order: there is one lock.
+//! (sender, channel), but for requests that are told to overtake. Losses, delays, doubles and overtaking are drawn from the
+//! seed. Lock order: there is one lock.
 
 mod port;
 
@@ -67,6 +68,8 @@ struct State {
     filter: Option<Filter>,
     delay: Range<Duration>,
     lost_per_thousand: u64,
+    doubled_per_thousand: u64,
+    overtaking_per_thousand: u64,
     random: u64,
     limits: NetworkLimits,
     /// Requests without an answer, those that were lost too: until their requester has given up.
@@ -103,6 +106,8 @@ impl Fabric {
                 filter: None,
                 delay: Duration::ZERO..Duration::ZERO,
                 lost_per_thousand: 0,
+                doubled_per_thousand: 0,
+                overtaking_per_thousand: 0,
                 random: seed,
                 limits: NetworkLimits::default(),
                 pending: HashMap::new(),
@@ -175,6 +180,16 @@ impl Fabric {
         self.lock().lost_per_thousand = per_thousand;
     }
 
+    /// Delivers this many of a thousand requests twice; the first answer counts.
+    pub(crate) fn set_doubles(&self, per_thousand: u64) {
+        self.lock().doubled_per_thousand = per_thousand;
+    }
+
+    /// Lets this many of a thousand requests overtake those before them, where delays leave room for it.
+    pub(crate) fn set_overtaking(&self, per_thousand: u64) {
+        self.lock().overtaking_per_thousand = per_thousand;
+    }
+
     /// Asks `filter` of every message; `None` lets all through.
     pub(crate) fn set_filter(&self, filter: Option<Filter>) {
         self.lock().filter = filter;
@@ -237,8 +252,13 @@ impl State {
     fn carries(&mut self, message: &Passing<'_>) -> bool {
         self.together(message.from, message.to)
             && !self.blocked.contains(&(message.from, message.to))
-            && (self.lost_per_thousand == 0 || self.draw() % 1000 >= self.lost_per_thousand)
+            && !self.happens(self.lost_per_thousand)
             && self.filter.as_mut().is_none_or(|filter| filter(message))
+    }
+
+    /// Whether the seed says that it happens, which it does so many times of a thousand.
+    fn happens(&mut self, per_thousand: u64) -> bool {
+        per_thousand > 0 && self.draw() % 1000 < per_thousand
     }
 
     /// The next of the seed's numbers (splitmix64, Steele et al. 2014).
@@ -315,10 +335,15 @@ impl Transport for FabricLink {
         let id = state.next_id;
         let (requester, response) = oneshot::channel();
         if through {
-            let due = Instant::now() + state.draw_delay();
-            let parcel = Parcel { id, from: self.peer, channel, payload, due };
-            let port = state.ports.get_mut(&to).ok_or(RequestError::NotConnected)?;
-            port.deliver(parcel)?;
+            let (doubled, overtaking) = (state.doubled_per_thousand, state.overtaking_per_thousand);
+            let copies = 1 + usize::from(state.happens(doubled));
+            for _ in 0..copies {
+                let due = Instant::now() + state.draw_delay();
+                let overtakes = state.happens(overtaking);
+                let parcel = Parcel { id, from: self.peer, channel, payload: payload.clone(), due };
+                let port = state.ports.get_mut(&to).ok_or(RequestError::NotConnected)?;
+                port.deliver(parcel, overtakes)?;
+            }
         }
         state.pending.insert(id, Pending { from: self.peer, to, channel, requester });
         Ok(response)

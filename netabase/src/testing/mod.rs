@@ -1,6 +1,8 @@
 //! Faults on demand, for tests of Netabase and of applications that embed it.
 
 #[cfg(feature = "paxos")]
+mod check;
+#[cfg(feature = "paxos")]
 mod cluster;
 mod disk;
 #[cfg(feature = "native")]
@@ -8,6 +10,7 @@ mod disk;
 mod fabric;
 #[cfg(all(test, feature = "paxos"))]
 pub(crate) mod fixture;
+pub mod linearize;
 mod random;
 #[cfg(feature = "paxos")]
 mod volume;
@@ -15,6 +18,7 @@ mod volume;
 #[cfg(feature = "paxos")]
 pub use cluster::Cluster;
 pub use disk::{ForgetfulDisk, Unsynced};
+pub use random::Random;
 #[cfg(all(test, feature = "paxos"))]
 pub(crate) use {
     disk::Fuse,

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use redb::Database;
 
+use super::Random;
 use super::disk::Fuse;
-use super::random::Random;
 use super::{ForgetfulDisk, Unsynced};
 #[cfg(feature = "sled")]
 use crate::error::Error;
@@ -73,7 +73,7 @@ impl Folder {
             Unsynced::Lost => self.names = self.synced.clone(),
             Unsynced::Kept => {}
             Unsynced::Torn { seed } => {
-                let chosen = Random::new(seed).below(self.between.len() + 1);
+                let chosen = Random::new(seed).index(self.between.len() + 1);
                 if let Some(names) = self.between.get(chosen) {
                     self.names = names.clone();
                 }

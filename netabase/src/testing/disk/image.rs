@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, io, sync::Arc};
 
 use super::Unsynced;
-use crate::testing::random::Random;
+use crate::testing::Random;
 
 /// What a disk writes as a whole or not at all.
 const SECTOR_BYTES: usize = 512;
@@ -128,11 +128,11 @@ impl Image {
             Unsynced::Torn { seed } => {
                 let mut random = Random::new(seed);
                 // 0 is what was synced; then each later version in turn.
-                if let Some(survivor) = random.below(lens.len() + 1).checked_sub(1) {
+                if let Some(survivor) = random.index(lens.len() + 1).checked_sub(1) {
                     self.platter_len = lens[survivor];
                 }
                 for (number, mut pending) in pending {
-                    if let Some(survivor) = random.below(pending.versions.len() + 1).checked_sub(1) {
+                    if let Some(survivor) = random.index(pending.versions.len() + 1).checked_sub(1) {
                         self.platter.insert(number, pending.versions.swap_remove(survivor));
                     }
                 }

@@ -1,7 +1,7 @@
 use redb::{Builder, Database, Durability, ReadableDatabase, StorageBackend, TableDefinition};
 
 use super::*;
-use crate::testing::random::Random;
+use crate::testing::Random;
 
 const TABLE: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rows");
 
@@ -69,10 +69,10 @@ fn torn_writes_leave_a_sound_database() {
         let (mut synced, mut started) = (0, 0);
         for cut in 0..4 {
             let database = open(&disk);
-            for _ in 0..1 + random.below(6) {
-                let durability = if random.below(2) == 0 { Durability::Immediate } else { Durability::None };
+            for _ in 0..1 + random.index(6) {
+                let durability = if random.index(2) == 0 { Durability::Immediate } else { Durability::None };
                 started += 1;
-                put(&database, started, &started.to_be_bytes().repeat(1 + random.below(400)), durability).unwrap();
+                put(&database, started, &started.to_be_bytes().repeat(1 + random.index(400)), durability).unwrap();
                 if matches!(durability, Durability::Immediate) {
                     synced = started;
                 }
@@ -80,7 +80,7 @@ fn torn_writes_leave_a_sound_database() {
             disk.fail_syncs(true);
             let _unsynced_on_purpose = put(&database, started + 1, b"in a commit that fails", Durability::Immediate);
             disk.fail_syncs(false);
-            disk = disk.power_cut(Unsynced::Torn { seed: random.next() });
+            disk = disk.power_cut(Unsynced::Torn { seed: random.next_number() });
             drop(database);
 
             let database = open(&disk);

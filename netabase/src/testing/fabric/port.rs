@@ -60,10 +60,12 @@ impl Port {
         Port { incarnation, parcels, connected, last_due: HashMap::new() }
     }
 
-    pub(super) fn deliver(&mut self, mut parcel: Parcel) -> Result<(), RequestError> {
+    pub(super) fn deliver(&mut self, mut parcel: Parcel, overtakes: bool) -> Result<(), RequestError> {
         let last = self.last_due.entry((parcel.from, parcel.channel)).or_insert(parcel.due);
         *last = parcel.due.max(*last);
-        parcel.due = *last;
+        if !overtakes {
+            parcel.due = *last;
+        }
         self.parcels.try_send(parcel).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => RequestError::QueueFull,
             mpsc::error::TrySendError::Closed(_) => RequestError::ConnectionLost,

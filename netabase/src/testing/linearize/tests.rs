@@ -1,7 +1,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Call, Model, Op, Outcome, Registers, check, parts};
-use crate::Random;
+use crate::testing::Random;
 
 type History = Vec<Call<Registers>>;
 

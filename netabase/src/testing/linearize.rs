@@ -8,6 +8,17 @@
 //!
 //! Calls on keys that no call joins are searched apart: a history is linearizable if each of its parts is (Herlihy and
 //! Wing 1990).
+//!
+//! ```
+//! use netabase::testing::linearize::{Call, Op, Outcome, Registers, check};
+//!
+//! let call = |called, returned, op, outcome| Call::<Registers> { client: 0, op, called, returned: Some((returned, outcome)) };
+//! let put = call(0, 10, Op::Put(1, 7), Outcome::Existed(false));
+//! let overlapping = call(5, 15, Op::Get(1), Outcome::Value(None));
+//! assert!(check(&[put.clone(), overlapping]).is_ok(), "the read may come first");
+//! let later = call(20, 30, Op::Get(1), Outcome::Value(None));
+//! assert!(check(&[put, later]).is_err(), "the put had returned");
+//! ```
 
 mod registers;
 #[cfg(test)]

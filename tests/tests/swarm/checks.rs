@@ -1,0 +1,81 @@
+//! What must hold once everything works again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use netabase::testing::Cluster;
+use netabase::testing::linearize;
+use netabase::{Change, Error, Netabase, Record as _};
+
+use super::load::{Cell, Done, Fate, Tally, Tick, Zoo};
+
+/// How long a change may take to be seen.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Written last.
+const MARK: u64 = u64::MAX;
+
+/// Holds a cluster in which everything works again against what its clients were told.
+pub(super) async fn check(cluster: &Cluster<Zoo>, done: &Done, what: &str) -> netabase::Result<()> {
+    if let Err(violation) = linearize::check(&done.calls) {
+        panic!("{what}: {violation}");
+    }
+    let leader = cluster.leader().await?;
+    let marked = cluster.node(leader).put_record(Cell { key: MARK, value: 0 }).await?;
+    cluster.converged().await?;
+    cluster.agreed()?;
+    cluster.verified()?;
+    for node in (0..cluster.len()).filter(|node| cluster.is_running(*node)) {
+        let db = cluster.node(node);
+        once(&db, done, what).await?;
+        assert_eq!(watched(&db, what).await?, marked.round(), "{what}: node {node} shows another last change");
+        assert_eq!(db.status().await?.keeper_restarts, 0, "{what}: node {node} woke its keeper again");
+    }
+    Ok(())
+}
+
+/// Every tick that was acknowledged is there, none that was refused, and each was counted once.
+async fn once(db: &Netabase<Zoo>, done: &Done, what: &str) -> netabase::Result<()> {
+    let ticks: BTreeSet<u64> = db.query(Tick::all()).await?.into_iter().map(|tick| tick.id).collect();
+    for (id, fate) in &done.ticks {
+        match fate {
+            Fate::Done => assert!(ticks.contains(id), "{what}: tick {id} was acknowledged and is lost"),
+            Fate::Refused => assert!(!ticks.contains(id), "{what}: tick {id} was refused and happened"),
+            Fate::Unknown => {}
+        }
+    }
+    let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
+    for tick in db.query(Tick::all()).await? {
+        *counts.entry(tick.tally).or_default() += 1;
+    }
+    for tally in db.query(Tally::all()).await? {
+        let ticks = counts.remove(&tally.id).unwrap_or_default();
+        assert_eq!(tally.count, ticks, "{what}: tally {} counted {} of {ticks} ticks", tally.id, tally.count);
+    }
+    assert!(counts.is_empty(), "{what}: ticks that nobody counted: {counts:?}");
+    Ok(())
+}
+
+/// Each change of a cell replaces what the one before it left, up to the mark; gives the round of that.
+async fn watched(db: &Netabase<Zoo>, what: &str) -> netabase::Result<Option<u64>> {
+    let mut changes = db.watch(Cell::all()).from_round(1).await?;
+    let mut state: BTreeMap<u64, u64> = BTreeMap::new();
+    let mut last = None;
+    loop {
+        let change = tokio::time::timeout(DEADLINE, changes.next()).await;
+        let change = change.map_err(|_| Error::Timeout)?.ok_or(Error::ShutDown)??;
+        let (cursor, key) = (change.cursor(), change.key().0);
+        assert!(last < Some(cursor), "{what}: changes out of order at {cursor}");
+        last = Some(cursor);
+        let (before, previous) = match change {
+            Change::Put { record, previous, .. } => (state.insert(key, record.value), previous),
+            Change::Remove { previous, .. } => (state.remove(&key), previous),
+        };
+        assert_eq!(before, previous.map(|cell| cell.value), "{what}: a change is missing before {cursor}");
+        if key == MARK {
+            let cells: BTreeMap<u64, u64> =
+                db.query(Cell::all()).await?.into_iter().map(|cell| (cell.key, cell.value)).collect();
+            assert_eq!(state, cells, "{what}: what was watched is not what is there");
+            return Ok(Some(cursor.round()));
+        }
+    }
+}
