@@ -7,6 +7,7 @@
 //! store.redb     the records; with sled a directory store.sled, or store.sled.<round> once a snapshot was installed
 //! lock           locked by the process that has the directory open
 //! ballast        nothing; it takes room that is let go of when the disk fills up
+//! store.redb.compact   a copy of store.redb that is shorter, until it takes its name
 //! snapshot.*, store.*.new, install: see `vault`, and `alone`
 //! ```
 //!
@@ -20,13 +21,17 @@ use std::sync::Arc;
 
 use redb::Database;
 
+use self::site::FileSite;
 use super::ballast;
 use crate::error::{Error, Result};
 use crate::machine::Keeper;
 #[cfg(feature = "sled")]
 use crate::storage::SledEngine;
 use crate::storage::archive::{ArchiveError, Blob, Unpacking};
-use crate::storage::{Engine, MemoryEngine, RedbEngine, StoreError, StoreKind, file_backend, open_database};
+use crate::storage::{
+    CompactLimits, Compacting, Engine, InUse, MemoryEngine, RedbEngine, StoreError, StoreKind, file_backend,
+    open_database,
+};
 
 /// What a node needs of its disk.
 pub(crate) trait Volume: Debug + Send + Sync {
@@ -96,6 +101,8 @@ pub(crate) struct Directory {
     path: PathBuf,
     /// Two processes in one directory would remove each other's files before either came to the store's lock.
     _lock: File,
+    store: InUse,
+    limits: CompactLimits,
 }
 
 const CARD: &str = "node";
@@ -104,6 +111,7 @@ const LOG: &str = "log.redb";
 const LOG_ASIDE: &str = "log.redb.damaged";
 const REDB: &str = "store.redb";
 const BALLAST: &str = "ballast";
+const REDB_COMPACT: &str = "store.redb.compact";
 const REDB_NEW: &str = "store.redb.new";
 const SLED: &str = "store.sled";
 const SLED_NEW: &str = "store.sled.new";
@@ -130,7 +138,13 @@ impl Directory {
             }
             other => other,
         })?;
-        Ok(Directory { path: path.to_owned(), _lock: lock })
+        Ok(Directory { path: path.to_owned(), _lock: lock, store: InUse::default(), limits: CompactLimits::default() })
+    }
+
+    /// With other limits of compaction than those of a store that is worth it.
+    #[cfg(test)]
+    pub(crate) fn compacting_at(self, limits: CompactLimits) -> Self {
+        Directory { limits, ..self }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -202,6 +216,13 @@ impl Directory {
         self.sled_stores().pop().unwrap_or_else(|| self.file(SLED))
     }
 
+    pub(crate) fn open_redb(&self) -> Result<Arc<Compacting>, StoreError> {
+        let engine = Arc::new(RedbEngine::open_file(&self.file(REDB))?);
+        let engine = Compacting::new(engine, Box::new(FileSite::new(&self.path, REDB, REDB_COMPACT)), self.limits);
+        self.store.set(&engine);
+        Ok(engine)
+    }
+
     fn open_memory(&self) -> Result<Arc<dyn Engine>, StoreError> {
         let engine = Arc::new(MemoryEngine::default());
         if self.file(MEMORY).try_exists()? {
@@ -265,7 +286,7 @@ impl Volume for Directory {
     fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>> {
         self.check_kind(kind)?;
         let engine: Result<Arc<dyn Engine>, StoreError> = match kind {
-            StoreKind::Redb => RedbEngine::open_file(&self.file(REDB)).map(|engine| Arc::new(engine) as _),
+            StoreKind::Redb => self.open_redb().map(|engine| engine as _),
             StoreKind::Memory => self.open_memory(),
             #[cfg(feature = "sled")]
             StoreKind::Sled => SledEngine::open_directory(&self.sled_in_use()).map(|engine| Arc::new(engine) as _),
@@ -322,6 +343,8 @@ impl Volume for Directory {
             StoreKind::Sled => (self.file(SLED_NEW), self.file(&format!("{SLED}.{round:020}"))),
         };
         let _ = round;
+        // A copy of the one in use must not take the new one's place.
+        self.store.close();
         if new.exists() {
             fs::rename(&new, &place)
                 .map_err(|error| Error::storage(format!("{} cannot be put in place", place.display()), error))?;
@@ -384,5 +407,6 @@ fn sync_directory(path: &Path) -> Result<()> {
     })
 }
 
+mod site;
 #[cfg(test)]
 mod tests;

@@ -10,6 +10,7 @@ pub(crate) mod archive;
 mod branch;
 mod change;
 mod changes;
+mod compact;
 mod engine;
 mod fence;
 mod flush;
@@ -30,6 +31,7 @@ mod conformance;
 pub(crate) use branch::Branch;
 pub(crate) use change::{Change, Place};
 pub(crate) use changes::Changes;
+pub(crate) use compact::{Compacting, InUse, Limits as CompactLimits, Site};
 pub(crate) use engine::{Engine, StoreError};
 #[cfg(test)]
 pub(crate) use engine::{Rows as EngineRows, Snapshot};

@@ -19,5 +19,6 @@ pub use disk::{ForgetfulDisk, Unsynced};
 pub(crate) use {
     disk::Fuse,
     fabric::{Fabric, Passing},
-    volume::Disks,
+    random::Random,
+    volume::{Disks, Mounted},
 };
