@@ -29,6 +29,11 @@ mod tests;
 
 /// What redb needs for a row beside its bytes.
 const ROW_OVERHEAD_BYTES: u64 = 8;
+/// A file is copied that takes more than so many times what lives in it. Rows at random keys leave pages a third empty, and
+/// each flush takes new pages for those that it changes: a copy would soon be as long again as what takes less.
+const WORTH: u64 = 2;
+/// What lives in a file is counted when the changes since the last time come to this part of it: little, beside what they cost.
+const CHANGED_PART: u64 = 4;
 /// After a copy that could not be made, there is none for so long.
 const PATIENCE: Duration = Duration::from_secs(600);
 /// Between two chunks it pauses for as long as one took: half of the disk is left to others.
@@ -90,8 +95,10 @@ struct State {
     /// Empty while `engine` is in use; its snapshots end with it.
     lease: Lease,
     copy: Option<Copy>,
-    /// Nothing is looked at before the file takes more than this.
-    look_at: u64,
+    /// Bytes of rows that were changed since it was counted what lives in the file.
+    changed: u64,
+    /// The length of a row, by that count: what the removal of one is taken for. `None`: nothing was counted yet.
+    row_bytes: Option<u64>,
     look_after: Option<Instant>,
     /// It is not known which file has the name.
     failed: bool,
@@ -118,9 +125,8 @@ impl Compacting {
     /// Over an engine whose file is at `site`. What is left there of an earlier copy is removed.
     pub(crate) fn new(engine: Arc<dyn Engine>, site: Box<dyn Site>, limits: Limits) -> Arc<Self> {
         site.remove();
-        let look_at = limits.file_bytes_min;
-        let (lease, copy, look_after) = (Lease::default(), None, None);
-        let state = State { engine, lease, copy, look_at, look_after, failed: false, closed: false };
+        let (lease, copy, row_bytes, look_after) = (Lease::default(), None, None, None);
+        let state = State { engine, lease, copy, changed: 0, row_bytes, look_after, failed: false, closed: false };
         let (closed, whole) = (AtomicBool::new(false), AtomicBool::new(false));
         let shared = Shared { site, limits, state: Mutex::new(state), closing: Condvar::new(), closed, whole };
         Arc::new(Compacting { shared: Arc::new(shared), copier: Mutex::new(None) })
@@ -208,11 +214,10 @@ impl Shared {
         if state.failed {
             return Err(StoreError::Failed("a copy of the store could not take its place".to_owned()));
         }
-        let Some(copy) = &mut state.copy else { return state.engine.write(rows, sync) };
-        let mut again = Vec::new();
+        let (removed, mut changed, mut again) = (state.row_bytes.unwrap_or_default(), 0, Vec::new());
         let mut rows = rows.inspect(|(key, value)| {
-            if copy.holds(key) {
-                copy.unsynced += (key.len() + value.as_ref().map_or(0, Bytes::len)) as u64;
+            changed += value.as_ref().map_or(removed, |value| row_bytes(key, value));
+            if state.copy.as_ref().is_some_and(|copy| copy.holds(key)) {
                 again.push((key.clone(), value.clone()));
             }
         });
@@ -220,8 +225,10 @@ impl Shared {
             self.abandon(state);
             return Err(error);
         }
+        state.changed += changed;
+        let Some(copy) = &state.copy else { return Ok(()) };
         let ends = copy.whole && sync;
-        if let Err(error) = copy.engine.write(&mut again.into_iter(), ends) {
+        if let Err(error) = copy.engine.write(&mut again.into_iter(), sync) {
             self.give_up(state, &error);
             return Ok(());
         }
@@ -239,9 +246,8 @@ impl Shared {
         let Some(copy) = state.copy.take() else { return Ok(()) };
         let engine = std::mem::replace(&mut state.engine, copy.engine);
         let _ = std::mem::take(&mut state.lease).set(engine);
+        state.changed = 0;
         let after = self.site.taken().unwrap_or_default();
-        // What a copy takes differs with the length of its rows: it must not be made again for what it cannot spare.
-        state.look_at = self.limits.file_bytes_min.max(worth_copying(copy.live)).max(after / 5 * 7);
         let (before, live, ms) = (before.unwrap_or_default(), copy.live, copy.begun.elapsed().as_millis());
         tracing::info!(before, after, live, ms, "the store's file is compacted");
         Ok(())
@@ -249,7 +255,11 @@ impl Shared {
 
     fn is_due(&self, state: &State) -> bool {
         let waits = state.look_after.is_some_and(|until| Instant::now() < until);
-        !(state.closed || state.copy.is_some() || waits) && self.site.taken().is_some_and(|taken| taken > state.look_at)
+        if state.closed || state.copy.is_some() || waits {
+            return false;
+        }
+        let Some(taken) = self.site.taken().filter(|taken| *taken >= self.limits.file_bytes_min) else { return false };
+        state.row_bytes.is_none() || state.changed >= taken / CHANGED_PART
     }
 
     fn abandon(&self, state: &mut State) {
@@ -267,7 +277,7 @@ impl Shared {
 
     /// The copier's thread.
     fn run(&self) {
-        let begun = self.weigh().and_then(|live| live.map_or(Ok(false), |live| self.begin_if_worth(live)));
+        let begun = self.weigh().and_then(|weight| weight.map_or(Ok(false), |weight| self.begin_if_worth(weight)));
         match begun {
             Ok(true) => while self.step().is_some_and(|took| self.pause(took)) {},
             Ok(false) => {}
@@ -276,18 +286,22 @@ impl Shared {
     }
 
     /// What is in the file; `None` at the end of the store.
-    fn weigh(&self) -> Result<Option<u64>, StoreError> {
-        let (mut cursor, mut live) = (None, 0);
+    fn weigh(&self) -> Result<Option<Weight>, StoreError> {
+        let (mut cursor, mut weight) = (None, Weight::default());
+        self.lock().changed = 0;
         loop {
             let began = Instant::now();
             // A snapshot that is held for long keeps the pages of before from being used again.
             let snapshot = self.snapshot()?;
-            let Some(ended) = self.read(&*snapshot, &mut cursor, |key, value| live += row_bytes(&key, &value))? else {
-                return Ok(None);
-            };
+            let read = self.read(&*snapshot, &mut cursor, |key, value| {
+                weight.rows += 1;
+                weight.bytes += row_bytes(&key, &value);
+            })?;
             drop(snapshot);
-            if ended {
-                return Ok(Some(live));
+            match read {
+                None => return Ok(None),
+                Some(true) => return Ok(Some(weight)),
+                Some(false) => {}
             }
             if !self.pause(began.elapsed()) {
                 return Ok(None);
@@ -295,19 +309,17 @@ impl Shared {
         }
     }
 
-    /// Begins a copy, if it would be much shorter than the file and there is room for it.
-    fn begin_if_worth(&self, live: u64) -> Result<bool, StoreError> {
+    /// Begins a copy, if the file takes more than it need to and there is room for it.
+    fn begin_if_worth(&self, live: Weight) -> Result<bool, StoreError> {
         let mut state = self.lock();
-        let Some(taken) = self.site.taken() else { return Ok(false) };
-        let worth = self.limits.file_bytes_min.max(worth_copying(live));
-        // Counted again after an eighth of growth, however little is missing: that bounds what counting costs.
-        state.look_at = worth.max(taken + taken / 8);
-        if state.closed || taken <= worth {
+        state.row_bytes = Some(live.bytes / live.rows.max(1));
+        let worth = |taken: &u64| *taken >= self.limits.file_bytes_min && *taken > WORTH * live.bytes;
+        let Some(taken) = self.site.taken().filter(worth) else { return Ok(false) };
+        if state.closed {
             return Ok(false);
         }
-        // As much as a copy takes.
-        if !self.site.has_room(live + live / 4) {
-            tracing::info!(taken, live, "the disk has no room to compact the store's file");
+        if !self.site.has_room(WORTH * live.bytes) {
+            tracing::info!(taken, live = live.bytes, "the disk has no room to compact the store's file");
             state.look_after = Some(Instant::now() + PATIENCE);
             return Ok(false);
         }
@@ -399,9 +411,11 @@ fn row_bytes(key: &Bytes, value: &Bytes) -> u64 {
     (key.len() + value.len()) as u64 + ROW_OVERHEAD_BYTES
 }
 
-/// From which size on a file of so many live bytes is copied.
-fn worth_copying(live: u64) -> u64 {
-    live / 4 * 7
+/// What lives in a file.
+#[derive(Clone, Copy, Default)]
+struct Weight {
+    rows: u64,
+    bytes: u64,
 }
 
 impl fmt::Debug for Compacting {

@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use redb::backends::FileBackend;
@@ -27,10 +28,15 @@ const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new(ROWS_T
 /// How much of the file redb may keep in memory. Its own default is four times that, a node's all.
 const CACHE_BYTES: usize = 256 << 20;
 
+/// A write that touches fewer pages than these rows may is not worth another two syncs.
+const ROWS_UNTIL_FREED: usize = 256;
+
 /// Rows in a redb database.
 #[derive(Debug)]
 pub(crate) struct RedbEngine {
     database: Database,
+    /// How many rows were written since pages were last given free.
+    written: AtomicUsize,
 }
 
 /// The backend on a file; no other process may have it open.
@@ -61,7 +67,7 @@ impl RedbEngine {
         fenced("opening it", || {
             let database =
                 Builder::new().set_cache_size(CACHE_BYTES).create_with_backend(backend).map_err(from_database)?;
-            let engine = RedbEngine { database };
+            let engine = RedbEngine { database, written: AtomicUsize::new(0) };
             engine.ensure_table()?;
             Ok(engine)
         })
@@ -93,7 +99,19 @@ impl Engine for RedbEngine {
     }
 
     fn write(&self, rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>, sync: bool) -> Result<(), StoreError> {
+        if sync && self.written.swap(0, Ordering::Relaxed) >= ROWS_UNTIL_FREED {
+            // The pages that the last write replaced, which the snapshot of before it still needed, are given free at the
+            // end of a commit: of one without rows, so that this write uses them again instead of as many new ones.
+            self.write_rows(&mut std::iter::empty(), true)?;
+        }
+        self.write_rows(rows, sync)
+    }
+}
+
+impl RedbEngine {
+    fn write_rows(&self, rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>, sync: bool) -> Result<(), StoreError> {
         fenced("writing it", || {
+            let mut written = 0;
             let mut writing = self.database.begin_write().map_err(from_redb)?;
             let durability = if sync { Durability::Immediate } else { Durability::None };
             writing.set_durability(durability).map_err(from_redb)?;
@@ -106,12 +124,14 @@ impl Engine for RedbEngine {
             {
                 let mut table = writing.open_table(ROWS).map_err(from_redb)?;
                 for (key, value) in rows {
+                    written += 1;
                     match value {
                         Some(value) => table.insert(&key[..], &value[..]).map_err(from_redb)?,
                         None => table.remove(&key[..]).map_err(from_redb)?,
                     };
                 }
             }
+            self.written.fetch_add(written, Ordering::Relaxed);
             writing.commit().map_err(from_redb)
         })
     }

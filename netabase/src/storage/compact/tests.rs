@@ -161,7 +161,9 @@ fn rounds(bench: &mut Bench) -> (Vec<(u64, Oracle)>, bool) {
         if round == 2 && bench.begin_copy().is_err() {
             return (states, false);
         }
-        (0..3).for_each(|_| drop(bench.step()));
+        for _ in 0..3 {
+            bench.step();
+        }
         bench.change(12);
         states.push((bench.store.applied(), bench.rows.clone()));
         if bench.flush().is_err() {
@@ -225,7 +227,9 @@ fn a_full_disk_ends_the_copy_and_no_flush() {
         (0..steps).take_while(|_| bench.step()).count();
         let copy = bench.disks.copy().expect("it is being made");
         copy.limit_bytes(Some(copy.bytes_used()));
-        (0..more).for_each(|_| drop(bench.step()));
+        for _ in 0..more {
+            bench.step();
+        }
         let mut flushes = 0;
         while bench.disks.copy().is_some() {
             bench.change(40);
