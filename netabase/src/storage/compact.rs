@@ -29,9 +29,6 @@ mod tests;
 
 /// What redb needs for a row beside its bytes.
 const ROW_OVERHEAD_BYTES: u64 = 8;
-/// A file is copied that takes more than so many times what lives in it. Rows at random keys leave pages a third empty, and
-/// each flush takes new pages for those that it changes: a copy would soon be as long again as what takes less.
-const WORTH: u64 = 2;
 /// What lives in a file is counted when the changes since the last time come to this part of it: little, beside what they cost.
 const CHANGED_PART: u64 = 4;
 /// After a copy that could not be made, there is none for so long.
@@ -59,6 +56,9 @@ pub(crate) trait Site: fmt::Debug + Send + Sync {
 pub(crate) struct Limits {
     /// A file that takes less is left alone.
     pub(crate) file_bytes_min: u64,
+    /// One is copied that takes more than so many times what lives in it. Rows at random keys leave pages a third empty, and
+    /// each flush takes new pages for those that it changes: a copy would soon be as long again as what takes less.
+    pub(crate) worth: u64,
     /// What is copied while flushes wait.
     pub(crate) chunk_bytes: u64,
     /// The copy is synced this often: redb uses pages that were freed again only then.
@@ -67,7 +67,7 @@ pub(crate) struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { file_bytes_min: 32 << 20, chunk_bytes: 4 << 20, sync_bytes: 32 << 20 }
+        Limits { file_bytes_min: 32 << 20, worth: 2, chunk_bytes: 4 << 20, sync_bytes: 32 << 20 }
     }
 }
 
@@ -313,12 +313,12 @@ impl Shared {
     fn begin_if_worth(&self, live: Weight) -> Result<bool, StoreError> {
         let mut state = self.lock();
         state.row_bytes = Some(live.bytes / live.rows.max(1));
-        let worth = |taken: &u64| *taken >= self.limits.file_bytes_min && *taken > WORTH * live.bytes;
+        let worth = |taken: &u64| *taken >= self.limits.file_bytes_min && *taken > self.limits.worth * live.bytes;
         let Some(taken) = self.site.taken().filter(worth) else { return Ok(false) };
         if state.closed {
             return Ok(false);
         }
-        if !self.site.has_room(WORTH * live.bytes) {
+        if !self.site.has_room(self.limits.worth * live.bytes) {
             tracing::info!(taken, live = live.bytes, "the disk has no room to compact the store's file");
             state.look_after = Some(Instant::now() + PATIENCE);
             return Ok(false);

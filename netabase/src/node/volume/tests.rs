@@ -1,13 +1,18 @@
 //! A node's directory keeps the kind of store that it was made with.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 use super::*;
 use crate::Netabase;
+use crate::network::Identity;
+use crate::node::{Assembly, Beginning, Limits, Node, Tuning, Wire};
+use crate::schema::Catalog;
 #[cfg(feature = "sled")]
 use crate::schema::Record as _;
+use crate::testing::Fabric;
 use crate::testing::fixture::Item;
 
 fn item(id: u64) -> Item {
@@ -57,6 +62,62 @@ async fn what_was_kept_in_memory_can_be_kept_on_disk_from_now_on() -> Result<()>
     node.shutdown().await?;
     let node = start(&directory, StoreKind::Redb).await?;
     assert_eq!(node.get_record::<Item>(1_u64).await?, Some(item(1)));
+    node.shutdown().await
+}
+
+async fn start_compacting(directory: &TempDir) -> Result<Netabase<Item>> {
+    // It is worth it whenever enough was changed.
+    let limits = CompactLimits { file_bytes_min: 1 << 20, worth: 0, chunk_bytes: 1 << 20, sync_bytes: 8 << 20 };
+    let identity = Identity::load_or_create(directory.path())?;
+    let (network, events) = Fabric::new(0).join(identity.peer_id());
+    let assembly = Assembly {
+        catalog: Catalog::of::<Item>()?,
+        identity,
+        beginning: Beginning::Alone,
+        volume: Arc::new(Directory::open(directory.path())?.compacting_at(limits)),
+        wire: Wire::Joined(network, events),
+        store: StoreKind::Redb,
+        limits: Limits::default(),
+        tuning: Tuning::default(),
+    };
+    Ok(Netabase::of(Node::start(assembly).await?))
+}
+
+/// The change table has what the records were before, too; in the log is what the store is said to hold.
+#[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_writes_on_while_its_store_is_compacted() -> Result<()> {
+    use std::os::unix::fs::MetadataExt;
+    const RECORDS: u64 = 100;
+    const COPIES: usize = 3;
+    let directory = TempDir::new().expect("a temporary directory");
+    let file = || fs::metadata(directory.path().join(REDB)).expect("it is there").ino();
+    let item = |id: u64, pass: u64| Item { id, name: format!("{id} {pass} {}", "n".repeat(2_000)) };
+    let deadline = Instant::now() + Duration::from_secs(120);
+    let mut pass = 0;
+    let mut node = start_compacting(&directory).await?;
+    for _ in 0..COPIES {
+        let before = file();
+        while file() == before {
+            pass += 1;
+            node.put_records((0..RECORDS).map(move |id| item(id, pass))).await?;
+            for id in [0, pass % RECORDS, RECORDS - 1] {
+                assert_eq!(node.get_record::<Item>(id).await?, Some(item(id, pass)));
+            }
+            assert!(Instant::now() < deadline, "its file is the same after {pass} passes");
+        }
+        node.shutdown().await?;
+        node = start_compacting(&directory).await?;
+        assert_eq!(node.get_record::<Item>(pass % RECORDS).await?, Some(item(pass % RECORDS, pass)));
+    }
+    node.shutdown().await?;
+    fs::write(directory.path().join(REDB_COMPACT), "half of a copy, as a kill leaves it").expect("a sound disk");
+    let node = start(&directory, StoreKind::Redb).await?;
+    assert!(!directory.path().join(REDB_COMPACT).exists());
+    assert_eq!(node.count(Item::all()).await?, RECORDS);
+    for id in 0..RECORDS {
+        assert_eq!(node.get_record::<Item>(id).await?, Some(item(id, pass)));
+    }
     node.shutdown().await
 }
 

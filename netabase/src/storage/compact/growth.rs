@@ -127,7 +127,7 @@ impl Bench {
 
 #[test]
 fn a_file_takes_no_more_than_twice_what_lives_in_it_once_it_is_compacted() {
-    let small = Limits { file_bytes_min: 1 << 20, chunk_bytes: 1 << 20, sync_bytes: 8 << 20 };
+    let small = Limits { file_bytes_min: 1 << 20, worth: 2, chunk_bytes: 1 << 20, sync_bytes: 8 << 20 };
     let [filled, steady, _, emptied] = Bench::run(small);
     let without = Bench::run(Limits { file_bytes_min: u64::MAX, ..small });
     assert!(filled <= 200 && steady <= 200 && emptied <= 200, "{filled} {steady} {emptied}");

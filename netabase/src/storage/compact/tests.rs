@@ -12,7 +12,7 @@ use crate::testing::{Disks, Fuse, Mounted, Random, Unsynced};
 type Oracle = BTreeMap<Bytes, Bytes>;
 
 /// Steps of a few rows, and none that nobody asked for.
-const BY_HAND: Limits = Limits { file_bytes_min: u64::MAX, chunk_bytes: 2_000, sync_bytes: 10_000 };
+const BY_HAND: Limits = Limits { file_bytes_min: u64::MAX, worth: 2, chunk_bytes: 2_000, sync_bytes: 10_000 };
 
 /// A store with what should be in it.
 struct Bench {
@@ -299,7 +299,7 @@ fn nothing_is_written_once_it_is_not_known_which_file_has_the_name() {
 fn it_ends_with_its_store() {
     let directory = tempfile::TempDir::new().expect("a temporary directory");
     for _ in 0..5 {
-        let limits = Limits { file_bytes_min: 1, chunk_bytes: 10_000, sync_bytes: 50_000 };
+        let limits = Limits { file_bytes_min: 1, worth: 2, chunk_bytes: 10_000, sync_bytes: 50_000 };
         let volume = Directory::open(directory.path()).expect("a directory").compacting_at(limits);
         let engine = volume.open_redb().expect("a store");
         let value = Bytes::from(vec![7; 1_000]);
@@ -319,7 +319,7 @@ fn it_ends_with_its_store() {
 #[test]
 fn a_file_that_is_longer_than_worth_is_copied_while_it_is_written() {
     let mut bench = Bench::new(11);
-    let limits = Limits { file_bytes_min: 200_000, chunk_bytes: 5_000, sync_bytes: 50_000 };
+    let limits = Limits { file_bytes_min: 200_000, worth: 2, chunk_bytes: 5_000, sync_bytes: 50_000 };
     bench.fill();
     bench.disks.compact_at(limits);
     let mut bench = bench.reopened();
