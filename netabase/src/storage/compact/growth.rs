@@ -82,7 +82,8 @@ impl Bench {
     /// Until nothing is counted or copied any more; what it takes then.
     fn settled(&mut self) -> u64 {
         let rests = |engine: &Compacting| {
-            let runs = engine.copier.lock().unwrap().as_ref().is_some_and(|copier| !copier.is_finished());
+            let runs =
+                engine.copier.lock().expect("nobody panicked").as_ref().is_some_and(|copier| !copier.is_finished());
             !runs && engine.shared.lock().copy.is_none()
         };
         while !rests(&self.engine) {
