@@ -220,6 +220,7 @@ impl Member {
         let mut housekeeping = tokio::time::interval(HOUSEKEEPING);
         housekeeping.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.weigh_log();
+        self.vault.wait_for_room(true);
         self.revive().await?;
         loop {
             self.follow_roster().await?;
@@ -397,7 +398,8 @@ impl Member {
     async fn stop(mut self) -> Result<()> {
         self.submitter.close(|| Error::ShutDown);
         self.life = None;
-        // One that is under way holds the store's file.
+        // One that is under way holds the store's file; what it cannot write is in the log.
+        self.vault.wait_for_room(false);
         self.end_flush().await?;
         if self.end_install().await {
             return Ok(());

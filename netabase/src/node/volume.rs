@@ -29,7 +29,7 @@ use crate::machine::Keeper;
 use crate::storage::SledEngine;
 use crate::storage::archive::{ArchiveError, Blob, Unpacking};
 use crate::storage::{
-    CompactLimits, Compacting, Engine, InUse, MemoryEngine, RedbEngine, StoreError, StoreKind, file_backend,
+    CompactLimits, Compacting, Engine, InUse, MemoryEngine, Patience, RedbEngine, StoreError, StoreKind, file_backend,
     open_database,
 };
 
@@ -66,6 +66,8 @@ pub(crate) trait Volume: Debug + Send + Sync {
     /// Removes a store that was made and is not wanted.
     fn drop_new_store(&self) -> Result<()>;
 
+    /// Whether a flush that finds the disk full waits for room, or fails.
+    fn wait_for_room(&self, waits: bool);
     /// Bytes that can still be written, where that is known.
     fn free_bytes(&self) -> Option<u64>;
     /// Takes room on the disk that can be let go of; `false` when there is none to take.
@@ -102,6 +104,7 @@ pub(crate) struct Directory {
     /// Two processes in one directory would remove each other's files before either came to the store's lock.
     _lock: File,
     store: InUse,
+    patience: Arc<Patience>,
     limits: CompactLimits,
 }
 
@@ -138,7 +141,13 @@ impl Directory {
             }
             other => other,
         })?;
-        Ok(Directory { path: path.to_owned(), _lock: lock, store: InUse::default(), limits: CompactLimits::default() })
+        Ok(Directory {
+            path: path.to_owned(),
+            _lock: lock,
+            store: InUse::default(),
+            patience: Arc::default(),
+            limits: CompactLimits::default(),
+        })
     }
 
     /// With other limits of compaction than those of a store that is worth it.
@@ -217,8 +226,12 @@ impl Directory {
     }
 
     pub(crate) fn open_redb(&self) -> Result<Arc<Compacting>, StoreError> {
-        let engine = Arc::new(RedbEngine::open_file(&self.file(REDB))?);
-        let engine = Compacting::new(engine, Box::new(FileSite::new(&self.path, REDB, REDB_COMPACT)), self.limits);
+        let engine = Arc::new(RedbEngine::open_patient_file(&self.file(REDB), &self.patience)?);
+        let engine = Compacting::new(
+            engine,
+            Box::new(FileSite::new(&self.path, REDB, REDB_COMPACT, &self.patience)),
+            self.limits,
+        );
         self.store.set(&engine);
         Ok(engine)
     }
@@ -364,6 +377,10 @@ impl Volume for Directory {
             }
         }
         Ok(())
+    }
+
+    fn wait_for_room(&self, waits: bool) {
+        self.patience.set(waits);
     }
 
     fn free_bytes(&self) -> Option<u64> {

@@ -17,6 +17,7 @@ mod flush;
 mod kind;
 pub(crate) mod layout;
 mod memory;
+mod patient;
 mod redb;
 mod scan;
 mod select;
@@ -38,6 +39,7 @@ pub(crate) use engine::{Rows as EngineRows, Snapshot};
 pub(crate) use flush::{Flush, FlushDone, Retired};
 pub use kind::StoreKind;
 pub(crate) use memory::MemoryEngine;
+pub(crate) use patient::{Patience, PatientFile};
 pub(crate) use redb::{RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;

@@ -22,6 +22,7 @@ use redb::{
 use super::engine::{Engine, Rows, Snapshot, StoreError, is_empty_range};
 use super::fence::fenced;
 use super::layout::ROWS_TABLE;
+use super::patient::{Patience, PatientFile};
 
 const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new(ROWS_TABLE);
 
@@ -52,14 +53,12 @@ pub(crate) fn open_database(backend: impl StorageBackend) -> Result<Database, St
 impl RedbEngine {
     /// Opens the database at `path`, or makes it there.
     pub(crate) fn open_file(path: &Path) -> Result<Self, StoreError> {
-        if path.is_dir() {
-            return Err(StoreError::Foreign("a directory, where a redb file is one file".to_owned()));
-        }
-        if !path.try_exists()? {
-            create_file(path)?;
-        }
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Self::open_backend(FileBackend::new(file).map_err(from_database)?)
+        Self::open_backend(open_or_make(path)?)
+    }
+
+    /// The same, with a full disk being waited for.
+    pub(crate) fn open_patient_file(path: &Path, patience: &Arc<Patience>) -> Result<Self, StoreError> {
+        Self::open_backend(PatientFile::new(open_or_make(path)?, Arc::clone(patience)))
     }
 
     /// Opens the database in `backend`, or makes it there if the backend is empty.
@@ -169,6 +168,17 @@ impl Snapshot for RedbSnapshot {
             row.transpose()
         })))
     }
+}
+
+fn open_or_make(path: &Path) -> Result<FileBackend, StoreError> {
+    if path.is_dir() {
+        return Err(StoreError::Foreign("a directory, where a redb file is one file".to_owned()));
+    }
+    if !path.try_exists()? {
+        create_file(path)?;
+    }
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    FileBackend::new(file).map_err(from_database)
 }
 
 /// Makes a complete database beside `path`, then renames it there, with file and directory synced

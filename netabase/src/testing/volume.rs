@@ -19,7 +19,8 @@ use crate::error::Result;
 use crate::node::{Side, Volume, fill_memory};
 use crate::storage::archive::Blob;
 use crate::storage::{
-    CompactLimits, Compacting, Engine, InUse, MemoryEngine, RedbEngine, Site, StoreError, StoreKind, open_database,
+    CompactLimits, Compacting, Engine, InUse, MemoryEngine, Patience, PatientFile, RedbEngine, Site, StoreError,
+    StoreKind, open_database,
 };
 
 /// The card and the marker, which are replaced atomically, the disk of the log, and a directory of other files.
@@ -193,12 +194,13 @@ pub(crate) struct Mounted {
     disks: Disks,
     cuts: u64,
     store: InUse,
+    patience: Arc<Patience>,
 }
 
 impl Disks {
     /// For the next start of the node.
     pub(crate) fn mount(&self) -> Mounted {
-        Mounted { disks: self.clone(), cuts: self.files().cuts, store: InUse::default() }
+        Mounted { disks: self.clone(), cuts: self.files().cuts, store: InUse::default(), patience: Arc::default() }
     }
 }
 
@@ -219,7 +221,8 @@ impl Mounted {
             (files.folder.names[STORE].clone(), files.compaction)
         };
         let site = DiskSite { disks: self.disks.clone(), cuts: self.cuts };
-        let engine = Compacting::new(Arc::new(RedbEngine::open_backend(disk)?), Box::new(site), limits);
+        let file = PatientFile::new(disk, Arc::clone(&self.patience));
+        let engine = Compacting::new(Arc::new(RedbEngine::open_backend(file)?), Box::new(site), limits);
         self.store.set(&engine);
         Ok(engine)
     }
@@ -234,7 +237,7 @@ struct DiskSite {
 
 impl DiskSite {
     fn mounted(&self) -> Mounted {
-        Mounted { disks: self.disks.clone(), cuts: self.cuts, store: InUse::default() }
+        Mounted { disks: self.disks.clone(), cuts: self.cuts, store: InUse::default(), patience: Arc::default() }
     }
 }
 
@@ -404,6 +407,10 @@ impl Volume for Mounted {
 
     fn drop_new_store(&self) -> Result<()> {
         Ok(self.powered()?.change(|names| drop(names.remove(STORE_NEW)))?)
+    }
+
+    fn wait_for_room(&self, waits: bool) {
+        self.patience.set(waits);
     }
 
     fn free_bytes(&self) -> Option<u64> {

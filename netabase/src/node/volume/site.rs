@@ -2,10 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::node::space::LOW_WATER_BYTES;
-use crate::storage::{Engine, RedbEngine, Site, StoreError, file_backend};
+use crate::storage::{Engine, Patience, PatientFile, RedbEngine, Site, StoreError, file_backend};
 
 /// The store's file in a directory that this process alone has open.
 #[derive(Debug)]
@@ -13,11 +14,24 @@ pub(super) struct FileSite {
     directory: PathBuf,
     file: PathBuf,
     copy: PathBuf,
+    patience: Arc<Patience>,
+    /// Of the copy that was made last.
+    in_use: Mutex<Arc<AtomicBool>>,
 }
 
 impl FileSite {
-    pub(super) fn new(directory: &Path, file: &str, copy: &str) -> Self {
-        FileSite { directory: directory.to_owned(), file: directory.join(file), copy: directory.join(copy) }
+    pub(super) fn new(directory: &Path, file: &str, copy: &str, patience: &Arc<Patience>) -> Self {
+        FileSite {
+            directory: directory.to_owned(),
+            file: directory.join(file),
+            copy: directory.join(copy),
+            patience: Arc::clone(patience),
+            in_use: Mutex::default(),
+        }
+    }
+
+    fn in_use(&self) -> MutexGuard<'_, Arc<AtomicBool>> {
+        self.in_use.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -43,13 +57,18 @@ impl Site for FileSite {
     fn make(&self) -> Result<Arc<dyn Engine>, StoreError> {
         self.remove();
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&self.copy)?;
-        Ok(Arc::new(RedbEngine::open_backend(file_backend(file)?)?))
+        let in_use = Arc::new(AtomicBool::new(false));
+        *self.in_use() = Arc::clone(&in_use);
+        let file = PatientFile::used_when(file_backend(file)?, Arc::clone(&self.patience), in_use);
+        Ok(Arc::new(RedbEngine::open_backend(file)?))
     }
 
     fn put_in_place(&self) -> Result<(), StoreError> {
         File::open(&self.copy)?.sync_all()?;
         fs::rename(&self.copy, &self.file)?;
-        Ok(File::open(&self.directory)?.sync_all()?)
+        File::open(&self.directory)?.sync_all()?;
+        self.in_use().store(true, Ordering::SeqCst);
+        Ok(())
     }
 
     fn remove(&self) {
