@@ -86,6 +86,9 @@ impl<B: StorageBackend> PatientFile<B> {
                 std::collections::btree_map::Entry::Occupied(there) => there.into_mut(),
                 std::collections::btree_map::Entry::Vacant(free) => free.insert(self.block(block)?),
             };
+            if within >= bytes.len() {
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, "a write behind the end of the file"));
+            }
             let now = (bytes.len() - within).min(data.len() - done);
             bytes[within..within + now].copy_from_slice(&data[done..done + now]);
             done += now;

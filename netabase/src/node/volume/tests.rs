@@ -12,8 +12,8 @@ use crate::node::{Assembly, Beginning, Limits, Node, Tuning, Wire};
 use crate::schema::Catalog;
 #[cfg(feature = "sled")]
 use crate::schema::Record as _;
-use crate::testing::Fabric;
 use crate::testing::fixture::Item;
+use crate::testing::{Disks, Fabric, Unsynced};
 
 fn item(id: u64) -> Item {
     Item { id, name: format!("name {id}") }
@@ -65,22 +65,64 @@ async fn what_was_kept_in_memory_can_be_kept_on_disk_from_now_on() -> Result<()>
     node.shutdown().await
 }
 
-async fn start_compacting(directory: &TempDir) -> Result<Netabase<Item>> {
-    // It is worth it whenever enough was changed.
-    let limits = CompactLimits { file_bytes_min: 1 << 20, worth: 0, chunk_bytes: 1 << 20, sync_bytes: 8 << 20 };
-    let identity = Identity::load_or_create(directory.path())?;
+async fn start_on(volume: impl Volume + 'static, identity: Identity) -> Result<Netabase<Item>> {
     let (network, events) = Fabric::new(0).join(identity.peer_id());
     let assembly = Assembly {
         catalog: Catalog::of::<Item>()?,
         identity,
         beginning: Beginning::Alone,
-        volume: Arc::new(Directory::open(directory.path())?.compacting_at(limits)),
+        volume: Arc::new(volume),
         wire: Wire::Joined(network, events),
         store: StoreKind::Redb,
         limits: Limits::default(),
         tuning: Tuning::default(),
     };
     Ok(Netabase::of(Node::start(assembly).await?))
+}
+
+async fn start_compacting(directory: &TempDir) -> Result<Netabase<Item>> {
+    // It is worth it whenever enough was changed.
+    let limits = CompactLimits { file_bytes_min: 1 << 20, worth: 0, chunk_bytes: 1 << 20, sync_bytes: 8 << 20 };
+    let volume = Directory::open(directory.path())?.compacting_at(limits);
+    start_on(volume, Identity::load_or_create(directory.path())?).await
+}
+
+/// Its log has room, so it goes on: reads, writes, and rounds that are durable there only.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_finds_no_room_waits_for_some() -> Result<()> {
+    let disks = Disks::new();
+    let keys = TempDir::new().expect("a temporary directory");
+    let identity = Identity::load_or_create(keys.path())?;
+    let mut records = 0;
+    for shut_down_meanwhile in [false, true] {
+        let node = start_on(disks.mount(), identity.clone()).await?;
+        disks.store().limit_bytes(Some(disks.store().bytes_used()));
+        let before = node.status().await?.durable_round;
+        // Longer than from one flush to the next.
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(3) {
+            node.put_records((records..records + 20).map(item)).await?;
+            records += 20;
+            assert_eq!(node.count(Item::all()).await?, records);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(node.status().await?.durable_round <= before + 1, "there is no room");
+        if shut_down_meanwhile {
+            let error = node.shutdown().await.expect_err("the store is behind");
+            assert!(error.to_string().contains("full"), "{error}");
+            disks.store().limit_bytes(None);
+        } else {
+            disks.store().limit_bytes(None);
+            while node.status().await?.durable_round < node.status().await?.applied_round {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            node.shutdown().await?;
+        }
+        disks.power_cut(Unsynced::Lost);
+    }
+    let node = start_on(disks.mount(), identity).await?;
+    assert_eq!(node.count(Item::all()).await?, records);
+    node.shutdown().await
 }
 
 /// The change table has what the records were before, too; in the log is what the store is said to hold.

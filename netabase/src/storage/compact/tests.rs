@@ -278,9 +278,11 @@ fn nothing_is_written_once_it_is_not_known_which_file_has_the_name() {
         bench.fill();
         bench.copy_all();
         bench.change(10);
+        let first = bench.disks.store();
         bench.disks.set_fuse(&Fuse::of(changes));
         let flushed = bench.flush();
         bench.disks.set_fuse(&Fuse::of(u64::MAX));
+        first.set_fuse(None);
         match (flushed, bench.disks.copy()) {
             (Ok(()), None) => break,
             (Err(_), None) => {
