@@ -30,6 +30,7 @@ mod weigh;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
@@ -121,6 +122,8 @@ pub(crate) struct Member {
     /// The flush of the store that is under way.
     flushing: Option<JoinHandle<Option<Result<FlushDone>>>>,
     flush_after: Instant,
+    /// Set when this node stops, for what would wait for room.
+    leaving: Arc<AtomicBool>,
     /// How far each node is, as it last said.
     progress: HashMap<PeerId, Progress>,
     /// Whether the log takes anything.
@@ -203,6 +206,7 @@ impl Member {
             fetch: fetch::Fetch::default(),
             flushing: None,
             flush_after: Instant::now(),
+            leaving: Arc::default(),
             progress: HashMap::new(),
             room: room::Room::default(),
             handover: None,
@@ -226,6 +230,7 @@ impl Member {
         let submitter = Arc::clone(&self.submitter);
         let mut applied = self.seat.replica.follow();
         self.weigh_log();
+        self.vault.wait_for_room(true);
         self.revive().await?;
         self.awaited = Instant::now();
         loop {
@@ -423,7 +428,9 @@ impl Member {
     async fn stop(mut self) -> Result<()> {
         self.submitter.close(|| Error::ShutDown);
         self.end_life();
-        // One that is under way holds the store's file.
+        // One that is under way holds the store's file; what it cannot write is in the log.
+        self.leaving.store(true, Ordering::Relaxed);
+        self.vault.wait_for_room(false);
         self.end_flush().await?;
         if self.end_install().await {
             return Ok(());

@@ -84,6 +84,9 @@ pub(crate) trait Vault: Debug + Send + Sync {
     /// The log has followed: nothing is left to be completed.
     fn finish(&self) -> Result<(), Error>;
 
+    /// Whether a flush that finds the disk full waits for room, or fails.
+    fn wait_for_room(&self, waits: bool);
+
     /// From now on, what runs long ends early: the node stops.
     fn close(&self);
 }

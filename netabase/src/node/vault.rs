@@ -164,7 +164,12 @@ impl Vault for Files {
         finish(&*self.volume)
     }
 
+    fn wait_for_room(&self, waits: bool) {
+        self.volume.wait_for_room(waits);
+    }
+
     fn close(&self) {
+        self.volume.wait_for_room(false);
         self.closed.store(true, Ordering::Relaxed);
     }
 }

@@ -7,6 +7,7 @@
 //! store.redb     the records; with sled a directory store.sled, or store.sled.<round> once a snapshot was installed
 //! lock           locked by the process that has the directory open
 //! ballast        nothing; it takes room that is let go of when the disk fills up
+//! store.redb.compact   a copy of store.redb that is shorter, until it takes its name
 //! snapshot.*, store.*.new, install: see `vault`, and `alone`
 //! ```
 //!
@@ -20,13 +21,17 @@ use std::sync::Arc;
 
 use redb::Database;
 
+use self::site::FileSite;
 use super::ballast;
 use crate::error::{Error, Result};
 use crate::machine::Keeper;
 #[cfg(feature = "sled")]
 use crate::storage::SledEngine;
 use crate::storage::archive::{ArchiveError, Blob, Unpacking};
-use crate::storage::{Engine, MemoryEngine, RedbEngine, StoreError, StoreKind, file_backend, open_database};
+use crate::storage::{
+    CompactLimits, Compacting, Engine, InUse, MemoryEngine, Patience, RedbEngine, StoreError, StoreKind, file_backend,
+    open_database,
+};
 
 /// What a node needs of its disk.
 pub(crate) trait Volume: Debug + Send + Sync {
@@ -61,6 +66,8 @@ pub(crate) trait Volume: Debug + Send + Sync {
     /// Removes a store that was made and is not wanted.
     fn drop_new_store(&self) -> Result<()>;
 
+    /// Whether a flush that finds the disk full waits for room, or fails.
+    fn wait_for_room(&self, waits: bool);
     /// Bytes that can still be written, where that is known.
     fn free_bytes(&self) -> Option<u64>;
     /// Takes room on the disk that can be let go of; `false` when there is none to take.
@@ -98,6 +105,9 @@ pub(crate) struct Directory {
     cache_bytes: usize,
     /// Two processes in one directory would remove each other's files before either came to the store's lock.
     _lock: File,
+    store: InUse,
+    patience: Arc<Patience>,
+    limits: CompactLimits,
 }
 
 const CARD: &str = "node";
@@ -106,6 +116,7 @@ const LOG: &str = "log.redb";
 const LOG_ASIDE: &str = "log.redb.damaged";
 const REDB: &str = "store.redb";
 const BALLAST: &str = "ballast";
+const REDB_COMPACT: &str = "store.redb.compact";
 const REDB_NEW: &str = "store.redb.new";
 const SLED: &str = "store.sled";
 const SLED_NEW: &str = "store.sled.new";
@@ -132,7 +143,20 @@ impl Directory {
             }
             other => other,
         })?;
-        Ok(Directory { path: path.to_owned(), cache_bytes, _lock: lock })
+        Ok(Directory {
+            path: path.to_owned(),
+            cache_bytes,
+            _lock: lock,
+            store: InUse::default(),
+            patience: Arc::default(),
+            limits: CompactLimits::default(),
+        })
+    }
+
+    /// With other limits of compaction than those of a store that is worth it.
+    #[cfg(test)]
+    pub(crate) fn compacting_at(self, limits: CompactLimits) -> Self {
+        Directory { limits, ..self }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -204,6 +228,17 @@ impl Directory {
         self.sled_stores().pop().unwrap_or_else(|| self.file(SLED))
     }
 
+    pub(crate) fn open_redb(&self) -> Result<Arc<Compacting>, StoreError> {
+        let engine = Arc::new(RedbEngine::open_patient_file(&self.file(REDB), &self.patience, self.cache_bytes)?);
+        let engine = Compacting::new(
+            engine,
+            Box::new(FileSite::new(&self.path, [REDB, REDB_COMPACT], &self.patience, self.cache_bytes)),
+            self.limits,
+        );
+        self.store.set(&engine);
+        Ok(engine)
+    }
+
     fn open_memory(&self) -> Result<Arc<dyn Engine>, StoreError> {
         let engine = Arc::new(MemoryEngine::default());
         if self.file(MEMORY).try_exists()? {
@@ -267,9 +302,7 @@ impl Volume for Directory {
     fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>> {
         self.check_kind(kind)?;
         let engine: Result<Arc<dyn Engine>, StoreError> = match kind {
-            StoreKind::Redb => {
-                RedbEngine::open_cached(&self.file(REDB), self.cache_bytes).map(|engine| Arc::new(engine) as _)
-            }
+            StoreKind::Redb => self.open_redb().map(|engine| engine as _),
             StoreKind::Memory => self.open_memory(),
             #[cfg(feature = "sled")]
             StoreKind::Sled => SledEngine::open_directory(&self.sled_in_use()).map(|engine| Arc::new(engine) as _),
@@ -309,9 +342,7 @@ impl Volume for Directory {
     fn make_store(&self, kind: StoreKind) -> Result<Option<Arc<dyn Engine>>> {
         self.drop_new_store()?;
         let engine: Result<Arc<dyn Engine>, StoreError> = match kind {
-            StoreKind::Redb => {
-                RedbEngine::open_cached(&self.file(REDB_NEW), self.cache_bytes).map(|engine| Arc::new(engine) as _)
-            }
+            StoreKind::Redb => RedbEngine::open_file(&self.file(REDB_NEW)).map(|engine| Arc::new(engine) as _),
             StoreKind::Memory => return Ok(None),
             #[cfg(feature = "sled")]
             StoreKind::Sled => SledEngine::open_directory(&self.file(SLED_NEW)).map(|engine| Arc::new(engine) as _),
@@ -328,6 +359,8 @@ impl Volume for Directory {
             StoreKind::Sled => (self.file(SLED_NEW), self.file(&format!("{SLED}.{round:020}"))),
         };
         let _ = round;
+        // A copy of the one in use must not take the new one's place.
+        self.store.close();
         if new.exists() {
             fs::rename(&new, &place)
                 .map_err(|error| Error::storage(format!("{} cannot be put in place", place.display()), error))?;
@@ -347,6 +380,10 @@ impl Volume for Directory {
             }
         }
         Ok(())
+    }
+
+    fn wait_for_room(&self, waits: bool) {
+        self.patience.set(waits);
     }
 
     fn free_bytes(&self) -> Option<u64> {
@@ -390,5 +427,6 @@ fn sync_directory(path: &Path) -> Result<()> {
     })
 }
 
+mod site;
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,11 @@ pub(crate) trait Engine: Send + Sync + Debug {
     /// Writes all rows or none (`None` removes). With `sync`, they are durable when it returns.
     /// Fastest when the rows come in key order.
     fn write(&self, rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>, sync: bool) -> Result<(), StoreError>;
+
+    /// Whether it waits for a synced write, though there may be no rows to be written.
+    fn awaits_write(&self) -> bool {
+        false
+    }
 }
 
 /// The rows of an engine at one moment.

@@ -76,10 +76,20 @@ impl fmt::Debug for FlushDone {
 #[must_use = "drop it on a thread that nobody waits for"]
 pub(crate) struct Retired {
     _rows: Overlay,
+    /// The last one of a file that is no longer in use closes it.
+    _base: Base,
+}
+
+struct Base(#[expect(dead_code, reason = "only dropped")] Arc<dyn Snapshot>);
+
+impl fmt::Debug for Base {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Base").finish_non_exhaustive()
+    }
 }
 
 impl Retired {
-    pub(super) fn new(rows: Overlay) -> Self {
-        Retired { _rows: rows }
+    pub(super) fn new(rows: Overlay, base: Arc<dyn Snapshot>) -> Self {
+        Retired { _rows: rows, _base: Base(base) }
     }
 }

@@ -10,6 +10,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use redb::backends::FileBackend;
@@ -21,6 +22,7 @@ use redb::{
 use super::engine::{Engine, Rows, Snapshot, StoreError, is_empty_range};
 use super::fence::fenced;
 use super::layout::ROWS_TABLE;
+use super::patient::{Patience, PatientFile};
 
 const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new(ROWS_TABLE);
 
@@ -30,10 +32,15 @@ const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new(ROWS_T
 pub(crate) const CACHE_BYTES: usize = 32 << 20;
 const LOG_CACHE_BYTES: usize = 16 << 20;
 
+/// A write that touches fewer pages than these rows may is not worth another two syncs.
+const ROWS_UNTIL_FREED: usize = 256;
+
 /// Rows in a redb database.
 #[derive(Debug)]
 pub(crate) struct RedbEngine {
     database: Database,
+    /// How many rows were written since pages were last given free.
+    written: AtomicUsize,
 }
 
 /// The backend on a file; no other process may have it open.
@@ -51,31 +58,29 @@ pub(crate) fn open_database(backend: impl StorageBackend) -> Result<Database, St
 impl RedbEngine {
     /// Opens the database at `path`, or makes it there.
     pub(crate) fn open_file(path: &Path) -> Result<Self, StoreError> {
-        Self::open_cached(path, CACHE_BYTES)
+        Self::open_backend(open_or_make(path)?)
     }
 
-    /// The same, with so many bytes of it in memory.
-    pub(crate) fn open_cached(path: &Path, cache_bytes: usize) -> Result<Self, StoreError> {
-        if path.is_dir() {
-            return Err(StoreError::Foreign("a directory, where a redb file is one file".to_owned()));
-        }
-        if !path.try_exists()? {
-            create_file(path)?;
-        }
-        let file = OpenOptions::new().read(true).write(true).open(path)?;
-        Self::open(FileBackend::new(file).map_err(from_database)?, cache_bytes)
+    /// The same, with so many bytes of it in memory, and with a full disk being waited for.
+    pub(crate) fn open_patient_file(
+        path: &Path,
+        patience: &Arc<Patience>,
+        cache_bytes: usize,
+    ) -> Result<Self, StoreError> {
+        Self::open_cached(PatientFile::new(open_or_make(path)?, Arc::clone(patience)), cache_bytes)
     }
 
     /// Opens the database in `backend`, or makes it there if the backend is empty.
     pub(crate) fn open_backend(backend: impl StorageBackend) -> Result<Self, StoreError> {
-        Self::open(backend, CACHE_BYTES)
+        Self::open_cached(backend, CACHE_BYTES)
     }
 
-    fn open(backend: impl StorageBackend, cache_bytes: usize) -> Result<Self, StoreError> {
+    /// The same, with so many bytes of it in memory.
+    pub(crate) fn open_cached(backend: impl StorageBackend, cache_bytes: usize) -> Result<Self, StoreError> {
         fenced("opening it", || {
             let database =
                 Builder::new().set_cache_size(cache_bytes).create_with_backend(backend).map_err(from_database)?;
-            let engine = RedbEngine { database };
+            let engine = RedbEngine { database, written: AtomicUsize::new(0) };
             engine.ensure_table()?;
             Ok(engine)
         })
@@ -107,7 +112,19 @@ impl Engine for RedbEngine {
     }
 
     fn write(&self, rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>, sync: bool) -> Result<(), StoreError> {
+        if sync && self.written.swap(0, Ordering::Relaxed) >= ROWS_UNTIL_FREED {
+            // The pages that the last write replaced, which the snapshot of before it still needed, are given free at the
+            // end of a commit: of one without rows, so that this write uses them again instead of as many new ones.
+            self.write_rows(&mut std::iter::empty(), true)?;
+        }
+        self.write_rows(rows, sync)
+    }
+}
+
+impl RedbEngine {
+    fn write_rows(&self, rows: &mut dyn Iterator<Item = (Bytes, Option<Bytes>)>, sync: bool) -> Result<(), StoreError> {
         fenced("writing it", || {
+            let mut written = 0;
             let mut writing = self.database.begin_write().map_err(from_redb)?;
             let durability = if sync { Durability::Immediate } else { Durability::None };
             writing.set_durability(durability).map_err(from_redb)?;
@@ -120,12 +137,14 @@ impl Engine for RedbEngine {
             {
                 let mut table = writing.open_table(ROWS).map_err(from_redb)?;
                 for (key, value) in rows {
+                    written += 1;
                     match value {
                         Some(value) => table.insert(&key[..], &value[..]).map_err(from_redb)?,
                         None => table.remove(&key[..]).map_err(from_redb)?,
                     };
                 }
             }
+            self.written.fetch_add(written, Ordering::Relaxed);
             writing.commit().map_err(from_redb)
         })
     }
@@ -163,6 +182,17 @@ impl Snapshot for RedbSnapshot {
             row.transpose()
         })))
     }
+}
+
+fn open_or_make(path: &Path) -> Result<FileBackend, StoreError> {
+    if path.is_dir() {
+        return Err(StoreError::Foreign("a directory, where a redb file is one file".to_owned()));
+    }
+    if !path.try_exists()? {
+        create_file(path)?;
+    }
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    FileBackend::new(file).map_err(from_database)
 }
 
 /// Makes a complete database beside `path`, then renames it there, with file and directory synced

@@ -116,10 +116,12 @@ impl Store {
         Draft { views: &self.views, below, pending: Pending::new(), changes, undo: None, table, active_bytes }
     }
 
-    /// Moves what is applied and not durable into a flush. `None`: there is nothing, or a flush is out.
+    /// Moves what is applied and not durable into a flush. `None`: there is nothing to be done, or a flush
+    /// is out. Without rows it is one that the engine waits for.
     pub(crate) fn begin_flush(&mut self) -> Option<Flush> {
         let mut newest = self.views.write();
-        if newest.applied == self.durable || newest.layers.flushing.is_some() {
+        let due = newest.applied != self.durable || self.engine.awaits_write();
+        if !due || newest.layers.flushing.is_some() {
             return None;
         }
         let rows = std::mem::take(&mut newest.layers.active);
@@ -136,10 +138,10 @@ impl Store {
         let Some(flushed) = newest.layers.flushing.take() else {
             return Err(StoreError::Failed("a flush ended that had not begun".to_owned()).into());
         };
-        newest.layers.base = base;
+        let before = std::mem::replace(&mut newest.layers.base, base);
         self.flushing_bytes = 0;
         self.durable = round;
-        Ok(Retired::new(flushed))
+        Ok(Retired::new(flushed, before))
     }
 
     /// The rows as a restart would find them.

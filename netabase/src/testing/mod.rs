@@ -23,5 +23,5 @@ pub use random::Random;
 pub(crate) use {
     disk::Fuse,
     fabric::{Fabric, Passing},
-    volume::Disks,
+    volume::{Disks, Mounted},
 };

@@ -18,7 +18,10 @@ use crate::error::Error;
 use crate::error::Result;
 use crate::node::{Side, Volume, fill_memory};
 use crate::storage::archive::Blob;
-use crate::storage::{Engine, MemoryEngine, RedbEngine, StoreError, StoreKind, open_database};
+use crate::storage::{
+    CompactLimits, Compacting, Engine, InUse, MemoryEngine, Patience, PatientFile, RedbEngine, Site, StoreError,
+    StoreKind, open_database,
+};
 
 /// The card and the marker, which are replaced atomically, the disk of the log, and a directory of other files.
 #[derive(Clone, Debug)]
@@ -35,6 +38,7 @@ struct Files {
     left: BTreeMap<String, ForgetfulDisk>,
     folder: Folder,
     fuse: Option<Fuse>,
+    compaction: CompactLimits,
 }
 
 type Names = BTreeMap<&'static str, ForgetfulDisk>;
@@ -48,6 +52,7 @@ struct Folder {
 }
 
 const STORE: &str = "store";
+const STORE_COMPACT: &str = "store.compact";
 const STORE_NEW: &str = "store.new";
 /// The snapshot that a store in memory begins with.
 const MEMORY: &str = "store.snapshot";
@@ -89,7 +94,16 @@ impl Folder {
 impl Disks {
     pub(crate) fn new() -> Self {
         let folder = Folder::new();
-        let files = Files { cuts: 0, card: None, marker: None, log: None, left: BTreeMap::new(), folder, fuse: None };
+        let files = Files {
+            cuts: 0,
+            card: None,
+            marker: None,
+            log: None,
+            left: BTreeMap::new(),
+            folder,
+            fuse: None,
+            compaction: CompactLimits::default(),
+        };
         Disks(Arc::new(Mutex::new(files)))
     }
 
@@ -122,6 +136,18 @@ impl Disks {
 
     pub(crate) fn lose_log(&self) {
         self.files().log = None;
+    }
+
+    /// With other limits of compaction, from the next time on that the store is opened.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests of this crate use it"))]
+    pub(crate) fn compact_at(&self, limits: CompactLimits) {
+        self.files().compaction = limits;
+    }
+
+    /// A copy of the store, while it is being made.
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests of this crate use it"))]
+    pub(crate) fn copy(&self) -> Option<ForgetfulDisk> {
+        self.files().folder.names.get(STORE_COMPACT).cloned()
     }
 
     /// Lets so many more changes happen on all of these disks, until the power is cut and restored.
@@ -167,12 +193,14 @@ impl Files {
 pub(crate) struct Mounted {
     disks: Disks,
     cuts: u64,
+    store: InUse,
+    patience: Arc<Patience>,
 }
 
 impl Disks {
     /// For the next start of the node.
     pub(crate) fn mount(&self) -> Mounted {
-        Mounted { disks: self.clone(), cuts: self.files().cuts }
+        Mounted { disks: self.clone(), cuts: self.files().cuts, store: InUse::default(), patience: Arc::default() }
     }
 }
 
@@ -183,6 +211,73 @@ impl Mounted {
             Ok(files)
         } else {
             Err(StoreError::Io(io::Error::other("the power of this disk was cut after it was opened")))
+        }
+    }
+
+    /// The store of redb, with its compaction.
+    pub(crate) fn open_redb(&self) -> Result<Arc<Compacting>, StoreError> {
+        let (disk, limits) = {
+            let files = self.powered()?;
+            (files.folder.names[STORE].clone(), files.compaction)
+        };
+        let site = DiskSite { disks: self.disks.clone(), cuts: self.cuts };
+        let file = PatientFile::new(disk, Arc::clone(&self.patience));
+        let engine = Compacting::new(Arc::new(RedbEngine::open_backend(file)?), Box::new(site), limits);
+        self.store.set(&engine);
+        Ok(engine)
+    }
+}
+
+/// The store's disk, and that of its copy.
+#[derive(Debug)]
+struct DiskSite {
+    disks: Disks,
+    cuts: u64,
+}
+
+impl DiskSite {
+    fn mounted(&self) -> Mounted {
+        Mounted { disks: self.disks.clone(), cuts: self.cuts, store: InUse::default(), patience: Arc::default() }
+    }
+}
+
+impl Site for DiskSite {
+    fn taken(&self) -> Option<u64> {
+        Some(self.disks.store().bytes_used())
+    }
+
+    fn has_room(&self, _bytes: u64) -> bool {
+        true
+    }
+
+    fn make(&self) -> Result<Arc<dyn Engine>, StoreError> {
+        let disk = {
+            let mounted = self.mounted();
+            let mut files = mounted.powered()?;
+            let disk = files.new_disk();
+            let named = disk.clone();
+            files.change(|names| drop(names.insert(STORE_COMPACT, named)))?;
+            disk
+        };
+        Ok(Arc::new(RedbEngine::open_backend(disk)?))
+    }
+
+    fn put_in_place(&self) -> Result<(), StoreError> {
+        let mounted = self.mounted();
+        let mut files = mounted.powered()?;
+        files.change(|names| {
+            if let Some(disk) = names.remove(STORE_COMPACT) {
+                names.insert(STORE, disk);
+            }
+        })?;
+        files.sync()
+    }
+
+    fn remove(&self) {
+        let mounted = self.mounted();
+        let Ok(mut files) = mounted.powered() else { return };
+        if files.folder.names.contains_key(STORE_COMPACT) {
+            let _ = files.change(|names| drop(names.remove(STORE_COMPACT)));
         }
     }
 }
@@ -227,12 +322,9 @@ impl Volume for Mounted {
     }
 
     fn open_store(&self, kind: StoreKind) -> Result<Arc<dyn Engine>> {
-        let (store, snapshot) = {
-            let files = self.powered()?;
-            (files.folder.names[STORE].clone(), files.folder.names.get(MEMORY).cloned())
-        };
+        let snapshot = self.powered()?.folder.names.get(MEMORY).cloned();
         match kind {
-            StoreKind::Redb => Ok(Arc::new(RedbEngine::open_backend(store)?)),
+            StoreKind::Redb => Ok(self.open_redb()?),
             StoreKind::Memory => {
                 let engine = MemoryEngine::default();
                 if let Some(snapshot) = snapshot {
@@ -299,6 +391,7 @@ impl Volume for Mounted {
     }
 
     fn swap_store(&self, kind: StoreKind, _round: u64) -> Result<()> {
+        self.store.close();
         let mut files = self.powered()?;
         let (new, place) = match kind {
             StoreKind::Memory => (Side::Incoming.name(), MEMORY),
@@ -314,6 +407,10 @@ impl Volume for Mounted {
 
     fn drop_new_store(&self) -> Result<()> {
         Ok(self.powered()?.change(|names| drop(names.remove(STORE_NEW)))?)
+    }
+
+    fn wait_for_room(&self, waits: bool) {
+        self.patience.set(waits);
     }
 
     fn free_bytes(&self) -> Option<u64> {

@@ -6,6 +6,7 @@
 //! What a voter says was chosen is trusted (SAFETY.md).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
@@ -17,6 +18,7 @@ use crate::command::Entry;
 use crate::consensus::acceptor::Acceptor;
 use crate::consensus::id::{Epoch, Round};
 use crate::consensus::leadership::Role;
+use crate::consensus::log::Log;
 use crate::consensus::message::{AcceptedRow, Envelope, SyncAnswer, SyncRequest};
 use crate::consensus::replica::ReplicaFailed;
 use crate::consensus::seat::Seat;
@@ -251,14 +253,14 @@ impl Member {
         if self.flushing.is_some() || self.is_installing() || !(rows_wait || self.flush_after <= now) {
             return;
         }
-        self.flush_after = now + FLUSH_EVERY;
+        // Not all nodes at the same time: on one disk, their logs would wait together.
+        self.flush_after = now + FLUSH_EVERY.mul_f64(0.8 + 0.4 * crate::entropy::fraction());
         let Some(flush) = self.seat.replica.machine().begin_flush() else { return };
-        let durable = self.seat.log.barrier();
+        let (log, leaving) = (self.seat.log.clone(), Arc::clone(&self.leaving));
         let reports = self.reports.clone();
         self.flushing = Some(tokio::task::spawn_local(async move {
-            // Without the log's word nothing is written; the log's failure ends the node.
-            durable.await.ok()?;
-            let done = tokio::task::spawn_blocking(move || flush.run()).await.ok();
+            let durable = is_durable(&log, &leaving).await;
+            let done = if durable { tokio::task::spawn_blocking(move || flush.run()).await.ok() } else { None };
             let _ = reports.send(Report::Flushed).await;
             done
         }));
@@ -308,6 +310,19 @@ impl Member {
             self.pruned = through;
         }
     }
+}
+
+/// Whether the log has everything that it was given so far. A log that waits for room is waited for, since the rows of a
+/// flush can be given back to nobody; its failure ends the node.
+async fn is_durable(log: &Log, leaving: &AtomicBool) -> bool {
+    while log.barrier().await.is_err() {
+        let fails = log.failure().is_some() && !log.is_paused();
+        if fails || leaving.load(Ordering::Relaxed) {
+            return false;
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+    true
 }
 
 /// A page of chosen rows of `peer`, from the first missing round on, without a gap.
