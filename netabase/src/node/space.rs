@@ -31,17 +31,8 @@ pub(super) async fn watch(volume: Arc<dyn Volume>, submitter: Arc<Submitter>, bo
     let mut held = false;
     loop {
         look.tick().await;
-        // Beside the node's thread: a file system that is busy would hold up its beats.
-        let looked = Arc::clone(&volume);
-        let Ok(Some((free, keeps))) = tokio::task::spawn_blocking(move || {
-            let free = looked.free_bytes()?;
-            Some((free, keep_ballast(&looked, free, held)))
-        })
-        .await
-        else {
-            continue;
-        };
-        held = keeps;
+        let Some(free) = volume.free_bytes() else { continue };
+        held = keep_ballast(&volume, free, held);
         if (free < LOW_WATER_BYTES) == low {
             continue;
         }
