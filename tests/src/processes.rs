@@ -20,6 +20,8 @@ use crate::words;
 
 /// How long a node may take to say what it was asked for.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long it may take to start: whoever joins receives everything first.
+const START_PATIENCE: Duration = Duration::from_secs(240);
 /// What a node says on its standard error.
 const COMPLAINTS: &str = "complaints";
 /// Lines of a node that may wait.
@@ -253,7 +255,7 @@ impl Processes {
     /// What the node says when it fails, or that it says nothing.
     pub fn hear(&mut self, node: usize, word: &str) -> Result<String, Failed> {
         let running = self.places[node].running.as_mut().ok_or_else(|| failed("the node does not run"))?;
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + if word == "started" { START_PATIENCE } else { PATIENCE };
         loop {
             match running.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(line) => match words::split(&line) {
