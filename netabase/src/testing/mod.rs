@@ -15,9 +15,10 @@ mod volume;
 #[cfg(feature = "paxos")]
 pub use cluster::Cluster;
 pub use disk::{ForgetfulDisk, Unsynced};
+#[cfg(any(all(test, feature = "paxos"), feature = "fuzzing"))]
+pub(crate) use volume::Disks;
 #[cfg(all(test, feature = "paxos"))]
 pub(crate) use {
     disk::Fuse,
     fabric::{Fabric, Passing},
-    volume::Disks,
 };

@@ -295,6 +295,20 @@ async fn a_damaged_row_is_not_skipped() {
     assert!(refusal(&disk, OWNER).contains("damaged"));
 }
 
+/// Found by fuzzing: counting on from it overflowed.
+#[tokio::test]
+async fn a_round_greater_than_any_is_damage() {
+    let disk = ForgetfulDisk::new();
+    drop(open_log(&disk));
+    let disk = disk.power_cut(Unsynced::Kept);
+    let database = open_database(disk.clone()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(CHOSEN).unwrap().insert(0, u64::MAX).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
+    assert!(refusal(&disk, OWNER).contains("damaged"));
+}
+
 fn overwrite<'k, K: redb::Key + 'static>(
     disk: &ForgetfulDisk,
     table: TableDefinition<'static, K, &[u8]>,
