@@ -29,8 +29,11 @@ pub use self::operations::operations;
 pub use self::peer_bytes::peer_bytes;
 pub use self::seeds::{Seed, seeds};
 
+/// A target: it panics if something is wrong.
+pub type Target = fn(&[u8]);
+
 /// Every target, by the name of its file in `fuzz/fuzz_targets` and of its folder in `fuzz/corpus`.
-pub const TARGETS: &[(&str, fn(&[u8]))] = &[
+pub const TARGETS: &[(&str, Target)] = &[
     ("archive", archive),
     ("chunks", chunks),
     ("disk_bytes", disk_bytes),

@@ -157,7 +157,7 @@ fn watch(plan: &Plan, start: Start) {
         for _ in 0..60 {
             if let Poll::Ready(Some(Ok(event))) = watcher.poll_next(&mut context) {
                 // Records that are there come in their own order, changes behind them in that of the log.
-                is_current &= event.place == Place::of_current(event.round);
+                is_current &= event.place == Place::of_current(event.place.round);
                 assert!(is_current || last < Some(event.place));
                 last = Some(event.place);
                 let _ = watcher.behind(&event);

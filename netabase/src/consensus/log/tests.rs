@@ -3,7 +3,7 @@
 use futures::poll;
 use redb::TableDefinition;
 
-use super::layout::{ENTRIES, FORMAT, META, META_FORMAT};
+use super::layout::{CHOSEN, ENTRIES, FORMAT, META, META_FORMAT};
 use super::*;
 use crate::consensus::fixture::{OWNER, accepted, entry, entry_of, open_log};
 use crate::schema::codec;
