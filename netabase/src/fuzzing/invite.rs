@@ -1,5 +1,7 @@
 //! Invites: any text; and any body, with the signature of whoever it names as signer.
 
+use std::time::Duration;
+
 use crate::Invite;
 use crate::node::fuzz;
 
@@ -23,8 +25,9 @@ fn check(text: &str) -> bool {
     let _ = (invite.role(), invite.expires_at(), invite.cluster(), invite.members().len());
     assert!(invite.hash().is_ok() && invite.knocker().is_ok());
     assert!(!format!("{invite:?}").contains(&text[text.len() / 2..]), "the secret is not shown");
-    let epoch = std::time::SystemTime::UNIX_EPOCH;
-    let _ = invite.check_expiry(epoch + std::time::Duration::from_secs(1 << 30));
+    let (end, moment) = (invite.expires_at(), Duration::from_millis(1));
+    assert!(invite.check_expiry(end).is_err() && invite.check_expiry(end + moment * 1_000_000_000).is_err());
+    assert!(invite.expires_at_ms() == 0 || invite.check_expiry(end - moment).is_ok());
     true
 }
 
