@@ -69,13 +69,16 @@ fn archives() -> Vec<Vec<u8>> {
 }
 
 fn chunks() -> Vec<Vec<u8>> {
+    // 0, 7: what the peer has; 1: the next piece; 4: a wrong one; 6: a pause; 7: thrown away; 8: a power cut; 9: built.
     vec![
-        vec![0, 0, 9, 1, 9],
-        vec![0, 0, 9, 1, 6, 0, 9, 1, 9],
-        vec![7, 0, 9, 1, 1, 8, 0, 0, 9, 1, 1, 1, 9],
-        vec![7, 0, 9, 1, 6, 0, 9, 1, 7, 0, 9, 1, 1, 1, 9],
-        vec![0, 0, 9, 4, 0, 5, 8, 9, 7, 0, 9, 1, 9],
+        vec![0, 0, 7, 1, 9],
+        vec![0, 0, 7, 1, 6, 0, 7, 1, 9],
+        vec![7, 0, 7, 1, 1, 8, 0, 0, 7, 1, 1, 1, 9],
+        vec![7, 0, 7, 1, 6, 0, 7, 1, 7, 0, 7, 1, 1, 1, 9],
+        vec![0, 0, 7, 4, 0, 5, 8, 9, 7, 0, 7, 1, 9],
         vec![0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 9, 5, 0, 3, 1, 7, 9],
+        // All of one, a wrong piece of another, and the first again.
+        vec![7, 0, 7, 1, 1, 1, 0, 1, 5, 4, 0, 3, 1, 0, 7, 1, 1, 1, 9],
     ]
 }
 
