@@ -20,6 +20,9 @@ mod entropy;
 mod error;
 #[cfg(feature = "paxos")]
 mod event;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(feature = "paxos")]
 mod handle;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]

@@ -37,6 +37,8 @@ mod election;
 mod entries;
 #[cfg(test)]
 mod fixture;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod guard;
 mod id;
 mod keeper;

@@ -29,6 +29,12 @@ pub(crate) struct Export {
     pub(crate) file: Arc<dyn StorageBackend>,
 }
 
+/// Whether these bytes are the piece of the snapshot that follows on `here`, with the hash that was sent with them.
+pub(crate) fn is_piece(id: SnapshotId, here: u64, bytes: &[u8], hash: &[u8; 32]) -> bool {
+    let expected = id.bytes.saturating_sub(here).min(CHUNK_BYTES as u64);
+    bytes.len() as u64 == expected && blake3::hash(bytes).as_bytes() == hash
+}
+
 /// A snapshot that is being received, piece after piece.
 pub(crate) trait Incoming: Debug + Send {
     /// How much of it is here.

@@ -25,6 +25,8 @@ mod replay;
 
 #[cfg(test)]
 pub(crate) use hash::StateHash;
+#[cfg(feature = "fuzzing")]
+pub(crate) use machine::Flush;
 pub(crate) use machine::{Answer, FlushDone, Machine};
 pub(crate) use roster::{Roster, Voter};
 pub(crate) use rule::Rule;
@@ -36,4 +38,4 @@ pub(crate) use verify::verify;
 
 pub(crate) use crate::storage::Retired;
 /// The form in which a state leaves a node and comes to one: see `storage::archive`.
-pub(crate) use crate::storage::archive::{ArchiveId as SnapshotId, CHUNK_BYTES, DurableState};
+pub(crate) use crate::storage::archive::{ArchiveId as SnapshotId, CHUNK_BYTES, DurableState, ROUND_MAX};

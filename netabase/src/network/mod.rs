@@ -13,6 +13,8 @@ mod codec;
 mod dialer;
 mod directory;
 mod driver;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod gate;
 mod handle;
 mod handler;

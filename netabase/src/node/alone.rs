@@ -29,7 +29,7 @@ use crate::storage::archive::ArchiveError;
 use crate::storage::{Engine, Store, StoreError, StoreKind, layout};
 
 /// What sets the marker apart from that of a snapshot's installation.
-const MAGIC: &[u8; 8] = b"netalone";
+pub(super) const MAGIC: &[u8; 8] = b"netalone";
 /// Sessions, since nobody can go on with one, and who took part.
 const LEFT_BEHIND: [u8; 2] = [layout::SPACE_SESSION, layout::SPACE_ROSTER];
 /// Rows read from the log at once, or copied in one write.

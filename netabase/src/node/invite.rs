@@ -131,14 +131,16 @@ impl Invite {
     }
 
     fn signed(identity: &Identity, body: Body) -> Result<Self> {
-        let unsigned = |what: &dyn fmt::Display| invalid(format!("none can be made: {what}"));
         let encoded = codec::encode(&body).map_err(|error| unsigned(&error))?;
-        let length = HEADER_BYTES + encoded.len() + SIGNATURE_BYTES;
-        let length = u16::try_from(length).map_err(|_| unsigned(&"the members' addresses are too long"))?;
-        let mut bytes = [&[VERSION], length.to_be_bytes().as_slice(), &encoded].concat();
-        let signature = identity.keypair().sign(&to_sign(&bytes)).map_err(|error| unsigned(&error))?;
-        bytes.extend(signature);
+        let bytes = sign(identity, &encoded)?;
         Ok(Invite { body, bytes })
+    }
+
+    /// The text of an invite with these bytes for its body.
+    #[cfg(feature = "fuzzing")]
+    pub(super) fn text_of(identity: &Identity, body: &[u8]) -> Option<String> {
+        let bytes = sign(identity, body).ok()?;
+        Some(format!("{PREFIX}{}", BASE64URL_NOPAD.encode(&bytes)))
     }
 
     pub(crate) fn cluster(&self) -> ClusterId {
@@ -227,6 +229,20 @@ fn shown(span: Duration) -> String {
 fn unix_ms(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn unsigned(what: &dyn fmt::Display) -> Error {
+    invalid(format!("none can be made: {what}"))
+}
+
+/// The whole token of an encoded body.
+fn sign(identity: &Identity, encoded: &[u8]) -> Result<Vec<u8>> {
+    let length = HEADER_BYTES + encoded.len() + SIGNATURE_BYTES;
+    let length = u16::try_from(length).map_err(|_| unsigned(&"the members' addresses are too long"))?;
+    let mut bytes = [&[VERSION], length.to_be_bytes().as_slice(), encoded].concat();
+    let signature = identity.keypair().sign(&to_sign(&bytes)).map_err(|error| unsigned(&error))?;
+    bytes.extend(signature);
+    Ok(bytes)
 }
 
 fn to_sign(bytes: &[u8]) -> Vec<u8> {

@@ -12,6 +12,8 @@ mod assemble;
 pub(crate) mod backup;
 mod ballast;
 mod card;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod invite;
 mod join;
 mod lapse;

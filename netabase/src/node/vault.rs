@@ -107,16 +107,19 @@ impl Vault for Files {
     fn receive(&self, id: SnapshotId) -> Result<Box<dyn Incoming>> {
         let mark = self.volume.open_side(Side::Mark)?;
         let received = read_mark(&mark).filter(|(of, _)| *of == id).map(|(_, received)| received);
-        let (file, received) = match received.filter(|_| self.volume.has_side(Side::Incoming)) {
+        let (file, mark, received) = match received.filter(|_| self.volume.has_side(Side::Incoming)) {
             Some(received) => {
                 let file = self.volume.open_side(Side::Incoming)?;
                 let here = file.len().map_err(disk_error)?.min(received);
                 let whole = if here == id.bytes { here } else { here - here % CHUNK_BYTES as u64 };
-                (file, whole)
+                (file, mark, whole)
             }
             None => {
+                // The mark first: what is written now is not what it speaks of.
+                self.volume.remove_side(Side::Mark)?;
+                let mark = self.volume.open_side(Side::Mark)?;
                 self.volume.remove_side(Side::Incoming)?;
-                (self.volume.open_side(Side::Incoming)?, 0)
+                (self.volume.open_side(Side::Incoming)?, mark, 0)
             }
         };
         // As much again for the store that is made of it.

@@ -21,12 +21,14 @@ pub struct Query<R: Record> {
     limit: Option<usize>,
     reverse: bool,
     after: Option<After>,
+    /// It goes on behind a record that is not in its index: nothing is there.
+    ended: bool,
     record: PhantomData<fn() -> R>,
 }
 
 impl<R: Record> Query<R> {
     fn new(index: Option<&'static str>, bounds: Bounds) -> Self {
-        Query { index, bounds, limit: None, reverse: false, after: None, record: PhantomData }
+        Query { index, bounds, limit: None, reverse: false, after: None, ended: false, record: PhantomData }
     }
 
     pub(crate) fn all() -> Self {
@@ -64,24 +66,19 @@ impl<R: Record> Query<R> {
     /// Over an index it goes on behind the row of the record that has this key when the query runs;
     /// [`after_record`](Query::after_record) does not depend on it being there still.
     pub fn after(mut self, key: impl IntoKey<R::Key>) -> Self {
-        self.after = Some(After::Key(key.into_key().to_bytes()));
+        (self.after, self.ended) = (Some(After::Key(key.into_key().to_bytes())), false);
         self
     }
 
     /// Only what comes behind this record, in the order and direction of the query: the next page after its last one.
     pub fn after_record(mut self, record: &R) -> Self {
         let key = record.key().to_bytes();
-        self.after = Some(match self.index {
-            None => After::Key(key),
-            Some(name) => match index_key(record, name) {
-                Some(index_key) => After::Row { index_key, key },
-                // It is not in the index, so nothing comes behind it.
-                None => {
-                    self.limit = Some(0);
-                    After::Key(key)
-                }
-            },
-        });
+        self.after = match self.index {
+            None => Some(After::Key(key)),
+            Some(name) => index_key(record, name).map(|index_key| After::Row { index_key, key }),
+        };
+        // It is not in the index, so nothing comes behind it.
+        self.ended = self.after.is_none();
         self
     }
 
@@ -100,7 +97,7 @@ impl<R: Record> Query<R> {
             index: self.index.map(IndexId::named),
             lower: self.bounds.lower.clone(),
             upper: self.bounds.upper.clone(),
-            limit: self.limit,
+            limit: if self.ended { Some(0) } else { self.limit },
             reverse: self.reverse,
             after: self.after.clone(),
         }
@@ -120,6 +117,7 @@ impl<R: Record> Clone for Query<R> {
             limit: self.limit,
             reverse: self.reverse,
             after: self.after.clone(),
+            ended: self.ended,
             record: PhantomData,
         }
     }

@@ -193,7 +193,25 @@ fn pages_go_on_behind_a_key_or_a_record() {
     let by_city = plan::<Bank, _>(&Account::by_city(..).after_record(&last));
     assert_eq!(by_city.after, Some(After::Row { index_key: text("Paris"), key }));
     // It has no e-mail address, so it is nowhere in that index.
-    assert_eq!(plan::<Bank, _>(&Account::by_email(..).after_record(&last)).limit, Some(0));
+    let nothing = plan::<Bank, _>(&Account::by_email(..).after_record(&last));
+    assert_eq!((nothing.limit, nothing.after), (Some(0), None));
+}
+
+/// Found by fuzzing: it was an error, since the place was looked for all the same; and a limit given later brought it back.
+#[test]
+fn behind_a_record_that_is_not_in_the_index_is_nothing() {
+    let store = crate::store::Store::<Bank>::open("", crate::StoreKind::Memory).expect("a store");
+    store.put_record(account(1, Some("a@x.org"), "Paris", 1)).expect("it is stored");
+    let last = account(7, None, "Paris", 1);
+    for query in [
+        Account::by_email(..).after_record(&last),
+        Account::by_email(..).after_record(&last).limit(5),
+        Account::by_email(..).limit(5).after_record(&last).reverse(),
+    ] {
+        assert_eq!(store.query(query.clone()).expect("it reads").len(), 0);
+        assert_eq!(store.count(query.clone()).expect("it reads"), 0);
+    }
+    assert_eq!(store.count(Account::by_email(..)).expect("it reads"), 1);
 }
 
 #[test]

@@ -36,6 +36,9 @@ const MAGIC: &[u8; 8] = b"netasnap";
 const FORMAT: u32 = 1;
 const HEAD_BYTES: usize = 16;
 const HEADER_BYTES_MAX: usize = 16 << 20;
+/// No round is greater: of a node that takes a million a second, this is reached after a hundred thousand years. What says
+/// otherwise is damaged, or lies, so that counting on from it never overflows.
+pub(crate) const ROUND_MAX: u64 = 1 << 62;
 /// In the place of a key's length.
 const END: u32 = u32::MAX;
 const HASH_BYTES: usize = 32;
@@ -256,6 +259,9 @@ impl<'f> Unpacking<'f> {
         if reader.header.rows != layout::FORMAT {
             let (theirs, ours) = (reader.header.rows, layout::FORMAT);
             return Err(ArchiveError::Foreign(format!("its rows have format {theirs}, this version reads {ours}")));
+        }
+        if reader.header.round > ROUND_MAX {
+            return Err(ArchiveError::Damaged("its round is greater than any"));
         }
         Ok(reader)
     }

@@ -21,6 +21,9 @@ pub(super) const CHANGE_BYTES_MAX: u64 = 64 << 20;
 /// Where a round's changes are split into another row.
 const ROW_BYTES: usize = 64 << 10;
 
+/// More than any table ever had: what counts on from less never overflows.
+const BYTES_EVER_MAX: u64 = 1 << 62;
+
 /// Pruning takes this part of the bound at once, so that not every round reads what it prunes.
 const PRUNE_PARTS: u64 = 256;
 
@@ -55,15 +58,21 @@ impl Floor {
 }
 
 impl ChangeTable {
-    /// Reads the floor and the last row, whatever the table's size.
-    pub(super) fn open(base: &dyn Snapshot, bytes_max: u64) -> Result<ChangeTable, Error> {
+    /// Reads the floor and the last row, whatever the table's size, of a store at round `applied`.
+    pub(super) fn open(base: &dyn Snapshot, applied: u64, bytes_max: u64) -> Result<ChangeTable, Error> {
         let floor = Floor::read(base.get(&layout::change_floor_key())?)?;
         let (lower, upper) = layout::change_bounds();
         let last = base.scan(Bound::Included(&lower), Bound::Excluded(&upper), true)?.next().transpose()?;
-        let written = match last {
-            Some((_, row)) => written_before(&row)?,
-            None => floor.dropped,
+        let (round, written) = match last {
+            Some((key, row)) => (place_of(&key)?.round, written_before(&row)?),
+            None => (0, floor.dropped),
         };
+        if round > applied || floor.round > applied + 1 {
+            return Err(damaged("a row is of a round that the store does not hold"));
+        }
+        if written < floor.dropped || written > BYTES_EVER_MAX {
+            return Err(damaged("its rows do not count up"));
+        }
         Ok(ChangeTable { bytes_max, floor, written })
     }
 
@@ -121,16 +130,24 @@ impl ChangeTable {
         let mut last = None;
         for row in Scan::over(None, below, Bound::Included(&lower), Bound::Excluded(&upper), false)? {
             let (key, value) = row?;
-            let place = layout::split_change_key(&key).ok_or_else(|| damaged("a row has another key"))?;
+            let place = place_of(&key)?;
             if self.floor.dropped >= goal && last != Some(place.round) {
                 break;
             }
             last = Some(place.round);
-            self.floor = Floor { round: place.round + 1, dropped: written_before(&value)? };
+            let dropped = written_before(&value)?;
+            if dropped < self.floor.dropped || dropped > self.written {
+                return Err(damaged("its rows do not count up"));
+            }
+            self.floor = Floor { round: place.round + 1, dropped };
             rows.insert(key, None);
         }
         Ok(self.floor.dropped)
     }
+}
+
+fn place_of(key: &[u8]) -> Result<Place, Error> {
+    layout::split_change_key(key).ok_or_else(|| damaged("a row has another key"))
 }
 
 /// How many bytes had been written when this row was.
@@ -218,7 +235,7 @@ impl View {
         let mut next = end;
         for row in self.scan(Bound::Included(&lower), Bound::Excluded(&upper), false)? {
             let (key, mut row) = row?;
-            let first = layout::split_change_key(&key).ok_or_else(|| damaged("a row has another key"))?;
+            let first = place_of(&key)?;
             if bytes > 0 && bytes >= bytes_max {
                 next = first.max(from);
                 break;

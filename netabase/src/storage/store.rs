@@ -9,7 +9,7 @@ use std::sync::{Arc, RwLockReadGuard};
 
 use bytes::Bytes;
 
-use super::archive::DurableState;
+use super::archive::{DurableState, ROUND_MAX};
 use super::change::Change;
 use super::changes::{CHANGE_BYTES_MAX, ChangeTable, Mark, RoundChanges};
 use super::engine::{Engine, StoreError};
@@ -77,9 +77,10 @@ impl Store {
         let applied = base
             .get(&layout::meta_key(layout::META_APPLIED))?
             .and_then(|row| Some(u64::from_be_bytes(row[..].try_into().ok()?)))
+            .filter(|round| *round <= ROUND_MAX)
             .ok_or_else(|| StoreError::Damaged("it does not say which round it holds".to_owned()))?;
 
-        let changes = ChangeTable::open(&*base, change_bytes_max)?;
+        let changes = ChangeTable::open(&*base, applied, change_bytes_max)?;
         let layers = Layers { active: Overlay::new(), flushing: None, base, lease: Lease::default() };
         let views = Views::new(View { layers, applied });
         Ok(Store { engine, views, changes, active_bytes: 0, flushing_bytes: 0, durable: applied })

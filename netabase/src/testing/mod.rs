@@ -19,9 +19,11 @@ mod volume;
 pub use cluster::Cluster;
 pub use disk::{ForgetfulDisk, Unsynced};
 pub use random::Random;
+#[cfg(any(all(test, feature = "paxos"), feature = "fuzzing"))]
+pub(crate) use volume::Disks;
 #[cfg(all(test, feature = "paxos"))]
 pub(crate) use {
     disk::Fuse,
     fabric::{Fabric, Passing},
-    volume::{Disks, Mounted},
+    volume::Mounted,
 };

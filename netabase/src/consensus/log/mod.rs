@@ -9,6 +9,8 @@
 //! which they were made; the mirror never runs ahead of the file (D4); after a failed commit nothing is ever answered
 //! again (D13); a chosen row never changes (D10); nothing of an epoch is logged once a later one is entered. Used by the acceptor, the communicator, catch-up and the node's start.
 
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 #[cfg(all(test, unix))]
 mod growth;
 mod home;

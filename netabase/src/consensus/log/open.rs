@@ -15,6 +15,7 @@ use super::mirror::Mirror;
 use super::{Owner, read};
 use crate::consensus::id::{ClusterId, Incarnation, Round};
 use crate::error::{Error, Result};
+use crate::machine::ROUND_MAX;
 use crate::schema::codec;
 
 /// Creates the tables of a new log, checks those of an old one, and loads the mirror.
@@ -96,6 +97,9 @@ pub(super) fn load(database: &Database, epoch: u64) -> Result<Mirror> {
     };
     for row in transaction.open_table(CHOSEN).map_err(damaged)?.range(..=epoch).map_err(damaged)? {
         let (of, through) = row.map_err(damaged)?;
+        if through.value() > ROUND_MAX {
+            return Err(damaged(format!("its round {} is greater than any", through.value())));
+        }
         if of.value() == epoch {
             mirror.chosen = through.value();
         } else {

@@ -3,7 +3,7 @@
 use futures::poll;
 use redb::TableDefinition;
 
-use super::layout::{ENTRIES, FORMAT, META, META_FORMAT};
+use super::layout::{CHOSEN, ENTRIES, FORMAT, META, META_FORMAT};
 use super::*;
 use crate::consensus::fixture::{OWNER, accepted, entry, entry_of, open_log};
 use crate::schema::codec;
@@ -292,6 +292,20 @@ async fn a_damaged_row_is_not_skipped() {
     let disk = disk.power_cut(Unsynced::Kept);
     overwrite(&disk, ENTRIES, (0, 2), b"short");
     let disk = disk.power_cut(Unsynced::Kept);
+    assert!(refusal(&disk, OWNER).contains("damaged"));
+}
+
+/// Found by fuzzing: counting on from it overflowed.
+#[tokio::test]
+async fn a_round_greater_than_any_is_damage() {
+    let disk = ForgetfulDisk::new();
+    drop(open_log(&disk));
+    let disk = disk.power_cut(Unsynced::Kept);
+    let database = open_database(disk.clone()).unwrap();
+    let transaction = database.begin_write().unwrap();
+    transaction.open_table(CHOSEN).unwrap().insert(0, u64::MAX).unwrap();
+    transaction.commit().unwrap();
+    drop(database);
     assert!(refusal(&disk, OWNER).contains("damaged"));
 }
 

@@ -17,7 +17,7 @@ use libp2p::PeerId;
 use crate::consensus::id::Round;
 use crate::consensus::message::{Envelope, SyncAnswer, SyncRequest};
 use crate::consensus::seat::Seat;
-use crate::consensus::vault::{CHUNK_BYTES, Incoming, Unusable, Vault};
+use crate::consensus::vault::{CHUNK_BYTES, Incoming, Unusable, Vault, is_piece};
 use crate::error::Error;
 use crate::machine::SnapshotId;
 use crate::network::Channel;
@@ -155,9 +155,8 @@ impl Source<'_> {
                 Ok(_) => return Err((Ended::Peer("it no longer has it".into()), here)),
                 Err(reason) => return Err((Ended::Peer(reason), here)),
             };
-            let expected = (id.bytes - here).min(CHUNK_BYTES as u64);
             let taken = blocking(move || {
-                if bytes.len() as u64 != expected || *blake3::hash(&bytes).as_bytes() != hash {
+                if !is_piece(id, here, &bytes, &hash) {
                     return Err(Ended::Peer("a piece is not what it says".into()));
                 }
                 incoming.append(&bytes).map_err(Ended::Disk)?;

@@ -248,3 +248,20 @@ fn what_was_received_is_gone_on_with_as_far_as_it_is_synced() {
     let other = SnapshotId { round: 6, ..id };
     assert_eq!(files(&disks).receive(other).expect("a sound disk").received(), 0, "another snapshot begins anew");
 }
+
+/// Found by fuzzing: the mark of the one stayed beside the bytes of the other, which were then gone on with, and the whole
+/// thrown away in the end.
+#[test]
+fn what_is_received_of_one_snapshot_is_never_gone_on_with_as_another() {
+    let id = SnapshotId { round: SNAPSHOT, hash: [1; 32], bytes: 2 * CHUNK_BYTES as u64 };
+    let other = SnapshotId { hash: [2; 32], ..id };
+    let files = Files::new(Arc::new(Disks::new().mount()), StoreKind::Redb, catalog(), CLUSTER, founders());
+    let append = |id: SnapshotId, pieces: u8| {
+        let mut incoming = files.receive(id).expect("a sound disk");
+        (0..pieces).for_each(|_| incoming.append(&vec![id.hash[0]; CHUNK_BYTES]).expect("a sound disk"));
+    };
+    append(id, 2);
+    assert_eq!(files.receive(id).expect("a sound disk").received(), id.bytes, "it is all there");
+    append(other, 1);
+    assert_eq!(files.receive(id).expect("a sound disk").received(), 0, "nothing of it is there any more");
+}

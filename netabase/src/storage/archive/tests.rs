@@ -128,6 +128,21 @@ fn a_file_that_lies_under_a_right_hash_is_refused() {
     }
 }
 
+/// Whoever takes it over counts on from its round.
+#[test]
+fn a_round_greater_than_any_is_refused() {
+    let of_round = |round| {
+        let engine = engine_of(&few());
+        let state = DurableState::new(engine.snapshot().expect("a snapshot"), round, Lease::default());
+        let file = ForgetfulDisk::new();
+        state.pack(CLUSTER, &file, &ON).expect("it is written");
+        check(&file, &ON)
+    };
+    assert_eq!(of_round(ROUND_MAX).expect("it is the greatest").round, ROUND_MAX);
+    assert!(matches!(of_round(ROUND_MAX + 1), Err(ArchiveError::Damaged(_))));
+    assert!(matches!(of_round(u64::MAX), Err(ArchiveError::Damaged(_))));
+}
+
 #[test]
 fn the_same_rows_are_the_same_bytes_and_every_piece_has_its_hash() {
     let rows: Rows = (0..700_u32)

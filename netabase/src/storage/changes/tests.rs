@@ -118,6 +118,44 @@ fn damaged_rows_are_errors() {
     }
 }
 
+/// Found by fuzzing: counting on from what such rows say overflowed.
+#[test]
+fn rows_that_do_not_count_up_are_damage() {
+    let row = |round: u64, written: u64| {
+        let mut row = BytesMut::new();
+        row.put_u64(written);
+        put(1, 3).encode_into(&mut row);
+        (layout::change_key(Place::start_of(round)), Some(row.freeze()))
+    };
+    let with = |rows: Vec<(Bytes, Option<Bytes>)>| {
+        let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+        let mut store = open(&engine, BYTES_MAX);
+        apply(&mut store, &[put(1, 3)]);
+        apply(&mut store, &[put(2, 3)]);
+        flush(&mut store);
+        engine.write(&mut rows.into_iter(), true).expect("memory takes it");
+        Store::open_with(engine, BYTES_MAX)
+    };
+    assert!(with(Vec::new()).is_ok());
+    for rows in [
+        vec![row(2, u64::MAX)],
+        vec![row(2, 50), Floor { round: 2, dropped: 51 }.row()],
+        vec![Floor { round: 4, dropped: 0 }.row()],
+        vec![Floor { round: u64::MAX, dropped: 0 }.row()],
+        vec![row(3, 500)],
+        vec![row(u64::MAX, 500)],
+        vec![crate::storage::store::applied_row(u64::MAX)],
+    ] {
+        let opened = with(rows.clone());
+        assert!(matches!(opened, Err(Error::DataDirectory { .. })), "{rows:?}: {opened:?}");
+    }
+    // In the middle it is met when the table is pruned.
+    let mut store = with(vec![row(1, u64::MAX - 9)]).expect("its last row is sound");
+    let mut draft = store.draft();
+    draft.write(WriteSet { change: Some(put(3, 990 - 21 - 13)), ..WriteSet::default() });
+    assert!(matches!(draft.install(3), Err(Error::DataDirectory { .. })));
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Round(Vec<Change>),

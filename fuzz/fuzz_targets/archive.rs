@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../bounded.rs"]
+mod bounded;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| netabase::fuzzing::archive(data));
