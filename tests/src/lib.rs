@@ -1,11 +1,15 @@
 //! The harness of the tests: node processes that can be killed, a checker of histories, and random numbers that can be
 //! repeated.
 
+mod host;
 pub mod linearize;
+#[cfg(target_os = "linux")]
+pub mod net;
 mod processes;
 mod random;
 pub mod words;
 
+pub use host::{Host, settle_in};
 use netabase::testing::Cluster;
 use netabase::{Netabase, Schema};
 pub use processes::{Failed, Processes};

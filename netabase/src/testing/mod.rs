@@ -15,6 +15,9 @@ mod volume;
 #[cfg(feature = "paxos")]
 pub use cluster::Cluster;
 pub use disk::{ForgetfulDisk, Unsynced};
+
+#[doc(hidden)]
+pub use crate::clock::skew_clock;
 #[cfg(all(test, feature = "paxos"))]
 pub(crate) use {
     disk::Fuse,
