@@ -75,7 +75,8 @@ fn packets_are_under_way_for_as_long_as_the_weather_says() -> Result<(), Failed>
     let mut fair: Vec<Duration> = (0..20).map(|_| hosts.round_trip()).collect::<Result<_, _>>()?;
     hosts.net.weather(Weather { loss: 0, ..Weather::FOUL });
     let mut foul: Vec<Duration> = (0..20).map(|_| hosts.round_trip()).collect::<Result<_, _>>()?;
-    (fair.sort_unstable(), foul.sort_unstable());
+    fair.sort_unstable();
+    foul.sort_unstable();
     println!("there and back: {:?} in fair weather, {:?} in foul", fair[10], foul[10]);
     // A busy machine makes them later, not earlier.
     assert!(foul[0] >= Weather::FOUL.delay * 2, "{:?}", foul[0]);
