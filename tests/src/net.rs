@@ -25,6 +25,15 @@ use crate::{Failed, Host};
 /// Where a node listens in its namespace.
 const PORT: u16 = 4001;
 
+/// By what nodes talk to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// The kernel's TCP.
+    Tcp,
+    /// QUIC, on UDP.
+    Quic,
+}
+
 /// The hosts and what joins them. They are numbered in the order in which they were added.
 pub struct Net {
     relay: Relay,
@@ -65,10 +74,15 @@ impl Net {
         Ok(host)
     }
 
-    /// Where a node process runs on this host.
+    /// Where a node process runs on this host, and by which transport others reach it.
     #[must_use]
-    pub fn host(&self, host: usize) -> Host {
-        Host::new(self.spaces[host].through(), format!("/ip4/{}/tcp/{PORT}", address(host)))
+    pub fn host(&self, host: usize, transport: Transport) -> Host {
+        let address = address(host);
+        let listen = match transport {
+            Transport::Tcp => format!("/ip4/{address}/tcp/{PORT}"),
+            Transport::Quic => format!("/ip4/{address}/udp/{PORT}/quic-v1"),
+        };
+        Host::new(self.spaces[host].through(), listen)
     }
 
     /// A socket on this host, on a port that the system chose.
