@@ -8,6 +8,8 @@
 pub mod __private;
 #[cfg(feature = "paxos")]
 mod client;
+#[cfg_attr(not(feature = "paxos"), allow(dead_code, reason = "consensus uses it"))]
+mod clock;
 #[cfg_attr(not(feature = "paxos"), allow(dead_code, unused_imports, reason = "consensus uses it"))]
 mod command;
 #[cfg(feature = "paxos")]

@@ -1,9 +1,13 @@
 //! The harness of the tests: node processes that can be killed, a checker of histories, and random numbers that can be
 //! repeated.
 
+mod host;
+#[cfg(target_os = "linux")]
+pub mod net;
 mod processes;
 pub mod words;
 
+pub use host::{Host, settle_in};
 use netabase::testing::Cluster;
 pub use netabase::testing::Random;
 use netabase::{Netabase, Schema};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use netabase::{Event, Invite, Netabase, Role};
-use netabase_tests::{Note, words};
+use netabase_tests::{Note, settle_in, words};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -19,7 +19,7 @@ const FILLERS: usize = 32;
 async fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (Some(dir), Some(listen)) = (arguments.next(), arguments.next()) else { return ExitCode::FAILURE };
-    let start = Netabase::<Note>::start().data_dir(dir).listen(listen);
+    let start = Netabase::<Note>::start().data_dir(dir).listen(listen).tuning(settle_in());
     let mut arguments = arguments.peekable();
     let start = match arguments.peek().map(|first| first.parse::<Invite>()) {
         None => start,

@@ -1,4 +1,4 @@
-//! A cluster of node processes on loopback, each with a directory of its own, that can be killed with SIGKILL.
+//! A cluster of node processes, on loopback or wherever a [`Host`] is, each with a directory of its own, that can be killed with SIGKILL.
 //!
 //! What a node acknowledged is what its `ack` lines said; they are read while the node runs. Dropping the cluster kills
 //! every process that is left.
@@ -6,9 +6,8 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -16,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use netabase::Identity;
 
-use crate::words;
+use crate::{Host, words};
 
 /// How long a node may take to say what it was asked for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -72,11 +71,19 @@ impl Acknowledged {
 #[derive(Debug)]
 struct Place {
     dir: PathBuf,
-    listen: String,
+    host: Host,
     peer: String,
     /// What it is started with: the founders, the invite, or nothing.
     told: Vec<String>,
     running: Option<Running>,
+}
+
+impl Place {
+    fn new(dir: PathBuf, host: Host) -> Result<Self, Failed> {
+        std::fs::create_dir_all(&dir).map_err(failed)?;
+        let peer = Identity::load_or_create(&dir).map_err(failed)?.peer_id().to_string();
+        Ok(Place { dir, host, peer, told: Vec::new(), running: None })
+    }
 }
 
 #[derive(Debug)]
@@ -88,30 +95,29 @@ struct Running {
 }
 
 impl Processes {
-    /// Makes the directories of `nodes` nodes below `dir` and starts them all. `binary`: `netabase-test-node`.
+    /// Makes the directories of `nodes` nodes below `dir` and starts them all on loopback. `binary`:
+    /// `netabase-test-node`.
     ///
     /// # Errors
     /// When a node does not start.
     pub fn start(binary: &Path, dir: &Path, nodes: usize) -> Result<Self, Failed> {
-        let mut places = Vec::new();
-        let mut founders = Vec::new();
-        // The ports are held together, so that they differ, and let go for the nodes to take.
-        let ports: Vec<TcpListener> =
-            (0..nodes).map(|_| TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>().map_err(failed)?;
-        for (node, port) in ports.iter().enumerate() {
-            let dir = dir.join(format!("node-{node}"));
-            std::fs::create_dir_all(&dir).map_err(failed)?;
-            let peer = Identity::load_or_create(&dir).map_err(failed)?.peer_id().to_string();
-            let listen = format!("/ip4/127.0.0.1/tcp/{}", port.local_addr().map_err(failed)?.port());
-            founders.push(format!("{listen}/p2p/{peer}"));
-            places.push(Place { dir, listen, peer, told: Vec::new(), running: None });
-        }
-        drop(ports);
+        Self::start_on(binary, dir, Host::on_loopback(nodes)?)
+    }
+
+    /// The same, with a node on each of these hosts.
+    ///
+    /// # Errors
+    /// When a node does not start.
+    pub fn start_on(binary: &Path, dir: &Path, hosts: Vec<Host>) -> Result<Self, Failed> {
+        let place = |(node, host)| Place::new(dir.join(format!("node-{node}")), host);
+        let mut places = hosts.into_iter().enumerate().map(place).collect::<Result<Vec<_>, _>>()?;
+        let founders: Vec<String> =
+            places.iter().map(|place| format!("{}/p2p/{}", place.host.listen(), place.peer)).collect();
         for place in &mut places {
             place.told.clone_from(&founders);
         }
         let mut cluster = Processes { binary: binary.to_owned(), places, acknowledged: Arc::default() };
-        for node in 0..nodes {
+        for node in 0..cluster.len() {
             cluster.restart(node)?;
         }
         Ok(cluster)
@@ -151,9 +157,11 @@ impl Processes {
         }
         let place = &self.places[node];
         let complaints = File::options().create(true).append(true).open(place.dir.join(COMPLAINTS)).map_err(failed)?;
-        let mut child = Command::new(&self.binary)
+        let mut child = place
+            .host
+            .command(&self.binary)
             .arg(&place.dir)
-            .arg(&place.listen)
+            .arg(place.host.listen())
             .args(&place.told)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -320,25 +328,43 @@ impl Processes {
         Err(failed("the nodes do not agree on a leader"))
     }
 
-    /// Adds a node that joins on an invite of another one, and waits until it has started. Its place is that of the last
-    /// node from then on, also when it fails.
+    /// Adds a node on loopback that joins on an invite of another one, and waits until it has started. Its place is that
+    /// of the last node from then on, also when it fails.
     ///
     /// # Errors
     /// What the node that invites, or the one that joins, says.
     pub fn join(&mut self, inviter: usize) -> Result<usize, Failed> {
-        let invite = self.ask(inviter, "invite")?;
-        if invite.starts_with('-') {
-            return Err(failed(invite));
-        }
-        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).map_err(failed)?.port();
+        let host = Host::on_loopback(1)?.pop().ok_or_else(|| failed("no host"))?;
+        self.join_on(inviter, host)
+    }
+
+    /// The same, with the new node on this host.
+    ///
+    /// # Errors
+    /// What the node that invites, or the one that joins, says.
+    pub fn join_on(&mut self, inviter: usize, host: Host) -> Result<usize, Failed> {
+        let invite = self.invite(inviter)?;
         let node = self.places.len();
         let dir = self.places[0].dir.with_file_name(format!("node-{node}"));
-        std::fs::create_dir_all(&dir).map_err(failed)?;
-        let peer = Identity::load_or_create(&dir).map_err(failed)?.peer_id().to_string();
-        let listen = format!("/ip4/127.0.0.1/tcp/{port}");
-        self.places.push(Place { dir, listen, peer, told: vec![invite], running: None });
+        self.places.push(Place { told: vec![invite], ..Place::new(dir, host)? });
         self.restart(node)?;
         Ok(node)
+    }
+
+    /// Gives a node whose invite was refused another one, and waits until it has started.
+    ///
+    /// # Errors
+    /// As [`Processes::join`].
+    pub fn join_again(&mut self, node: usize, inviter: usize) -> Result<(), Failed> {
+        self.places[node].told = vec![self.invite(inviter)?];
+        self.restart(node)
+    }
+
+    fn invite(&mut self, inviter: usize) -> Result<String, Failed> {
+        match self.ask(inviter, "invite")? {
+            why if why.starts_with('-') => Err(failed(why)),
+            invite => Ok(invite),
+        }
     }
 
     /// The id of a node.

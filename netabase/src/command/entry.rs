@@ -6,6 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+use crate::clock;
+
 /// Names one entry among all that were ever proposed: 8 bytes of Unix nanoseconds, big-endian, and 16 of
 /// blake3 over who proposed it, its count there, and its body. Unique by the hash alone; the time is for
 /// people who read logs.
@@ -64,7 +66,7 @@ impl EntryIds {
 
     /// An id that was never given before.
     pub(crate) fn next(&mut self, body: &[u8]) -> EntryId {
-        self.next_at(SystemTime::now(), body)
+        self.next_at(clock::now(), body)
     }
 
     fn next_at(&mut self, now: SystemTime, body: &[u8]) -> EntryId {

@@ -18,6 +18,7 @@ use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::role::Role;
+use crate::clock;
 use crate::command::InviteHash;
 use crate::consensus::ClusterId;
 use crate::entropy;
@@ -122,12 +123,12 @@ impl Invite {
         role: Role,
         members: impl IntoIterator<Item = (PeerId, Vec<Multiaddr>)>,
     ) -> Result<Self> {
-        Self::issue(identity, cluster, role, members, SystemTime::now(), Self::LASTS)
+        Self::issue(identity, cluster, role, members, clock::now(), Self::LASTS)
     }
 
     /// Refuses an invite that has expired, by this machine's clock.
     pub(crate) fn check_now(&self) -> Result<()> {
-        self.check_expiry(SystemTime::now())
+        self.check_expiry(clock::now())
     }
 
     fn signed(identity: &Identity, body: Body) -> Result<Self> {

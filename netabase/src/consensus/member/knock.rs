@@ -5,12 +5,13 @@
 //! answer that lets in leaves only when the admission is applied here.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use libp2p::PeerId;
 
 use super::Member;
+use crate::clock;
 use crate::command::{Action, InviteHash, MemberId, Reform, ReformRefusal};
 use crate::consensus::acquaintance::schema_difference;
 use crate::consensus::addresses::knocker;
@@ -85,7 +86,7 @@ const UNKNOWN: &str = "this member does not know it: it was revoked, or never gi
 /// How long ago that was, by this machine's clock.
 fn since(unix_ms: u64) -> Option<Duration> {
     let then = UNIX_EPOCH.checked_add(Duration::from_millis(unix_ms))?;
-    SystemTime::now().duration_since(then).ok()
+    clock::now().duration_since(then).ok()
 }
 
 fn reason_of(refusal: ReformRefusal) -> String {
