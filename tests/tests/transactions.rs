@@ -429,3 +429,20 @@ async fn a_named_call_is_done_once_on_whichever_node_and_after_a_restart() -> ne
     assert!(opened.round().is_some());
     cluster.shutdown().await
 }
+
+/// A node that is behind must not take for gone what it has not got yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_update_at_a_node_that_is_behind_finds_what_was_written() -> netabase::Result<()> {
+    let mut cluster = Cluster::<Bank>::start(3).await?;
+    let leader = cluster.leader().await?;
+    let (behind, other) = ((leader + 1) % 3, (leader + 2) % 3);
+    cluster.partition([&[leader, other], &[behind]]);
+    cluster.node(leader).put_record(account(1, 10)).await?;
+    assert_eq!(cluster.node(behind).get_record::<Account>(1).await?, None);
+    cluster.heal();
+    let updated = cluster.node(behind).update_record::<Account>(1, |account| account.balance = 20).await?;
+    assert!(updated.is_some(), "it was there all the time");
+    let none = cluster.node(behind).update_record::<Account>(2, |account| account.balance = 20).await?;
+    assert_eq!(none.map(|receipt| receipt.existed()), None);
+    cluster.shutdown().await
+}

@@ -70,12 +70,13 @@ impl<S: Schema> Netabase<S> {
         transact(&self.origin, None, run).await
     }
 
-    /// Changes the record under this key, if there is one: read, changed and written at one moment.
+    /// Changes the record under this key, if there is one: read, changed and written at one moment. `None`: there is none,
+    /// nor was there one that anybody had been told of before the call, also where this node is behind.
     ///
     /// The closure may run several times, each time on a fresh copy.
     ///
     /// # Errors
-    /// [`Error::Conflict`], and as [`Netabase::put_record`]; [`Error::Configuration`] when the closure changes the key.
+    /// [`Error::Conflict`], [`Error::NoQuorum`] when nobody confirms that there is none, and as [`Netabase::put_record`]; [`Error::Configuration`] when the closure changes the key.
     pub fn update_record<R: Member<S> + Agreed>(
         &self,
         key: impl IntoKey<R::Key>,
@@ -85,6 +86,11 @@ impl<S: Schema> Netabase<S> {
     }
 }
 
+/// There is no such record here, as far as this node is.
+#[derive(Debug, thiserror::Error)]
+#[error("there is no such record here")]
+struct NotHere;
+
 pub(super) fn update<S: Schema, R: Member<S> + Agreed>(
     origin: Origin,
     request: Option<RequestId>,
@@ -93,8 +99,10 @@ pub(super) fn update<S: Schema, R: Member<S> + Agreed>(
 ) -> Answer<Option<Receipt>> {
     Answer::pending(async move {
         let (key, change) = (&key, &change);
-        let run = move |tx: Tx<S>| async move {
-            let Some(mut record) = tx.get_record::<R>(key.clone()).await? else { return Ok(false) };
+        let run = move |confirmed: bool, tx: Tx<S>| async move {
+            let Some(mut record) = tx.get_record::<R>(key.clone()).await? else {
+                return if confirmed { Ok(false) } else { Err(Error::abort(NotHere)) };
+            };
             change(&mut record);
             if record.key() != *key {
                 return Err(Error::Configuration {
@@ -108,7 +116,13 @@ pub(super) fn update<S: Schema, R: Member<S> + Agreed>(
             tx.put_record(record)?;
             Ok(true)
         };
-        let (receipt, found) = transact(&origin, request, run).await?;
+        let mut done = transact(&origin, request, |tx| run(false, tx)).await;
+        if done.as_ref().is_err_and(|error| error.aborted::<NotHere>().is_some()) {
+            // It may have been written a moment ago, and not have come here yet.
+            origin.confirm_reads().await?;
+            done = transact(&origin, request, |tx| run(true, tx)).await;
+        }
+        let (receipt, found) = done?;
         Ok(found.then_some(receipt))
     })
 }
