@@ -269,7 +269,7 @@ impl Hosts {
             self.bring_back(|at| at <= Instant::now())?;
             let node = self.random.below(self.cluster.len() as u64) as usize;
             let other = (node + 1 + self.random.below(self.cluster.len() as u64 - 1) as usize) % self.cluster.len();
-            match self.random.below(8) {
+            match self.random.below(9) {
                 0 => self.isolate(node),
                 1 => self.cut_between(node, other),
                 // Nobody hears it, and it hears everybody; or the other way round.
@@ -278,10 +278,12 @@ impl Hosts {
                 4 => self.one_way([(node, other)]),
                 5 => self.kill(node)?,
                 6 => self.kill_and_cut(node, other)?,
-                _ => {
+                7 => {
                     self.kill(node)?;
                     self.kill(other)?;
                 }
+                // Whoever comes back first goes on without the last.
+                _ => (0..self.cluster.len()).try_for_each(|node| self.kill(node))?,
             }
             self.pause(100, 900);
             // What is cut mostly heals before the next thing goes wrong: two at once can stop all writes.
