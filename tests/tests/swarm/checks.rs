@@ -1,11 +1,11 @@
 //! What must hold once everything works again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use netabase::testing::Cluster;
 use netabase::testing::linearize;
-use netabase::{Change, Error, Netabase, Record as _};
+use netabase::{Change, Error, Netabase, Receipt, Record as _};
 
 use super::load::{Cell, Done, Fate, Tally, Tick, Zoo};
 
@@ -20,17 +20,28 @@ pub(super) async fn check(cluster: &Cluster<Zoo>, done: &Done, what: &str) -> ne
         panic!("{what}: {violation}");
     }
     let leader = cluster.leader().await?;
-    let marked = cluster.node(leader).put_record(Cell { key: MARK, value: 0 }).await?;
+    let marked = mark(&cluster.node(leader)).await?;
     cluster.converged().await?;
     cluster.agreed()?;
     cluster.verified()?;
     for node in (0..cluster.len()).filter(|node| cluster.is_running(*node)) {
         let db = cluster.node(node);
         once(&db, done, what).await?;
-        assert_eq!(watched(&db, what).await?, marked.round(), "{what}: node {node} shows another last change");
+        watched(&db, marked.round(), what).await?;
         assert_eq!(db.status().await?.keeper_restarts, 0, "{what}: node {node} woke its keeper again");
     }
     Ok(())
+}
+
+/// Writes the mark, whoever leads by now.
+async fn mark(db: &Netabase<Zoo>) -> netabase::Result<Receipt> {
+    let deadline = Instant::now() + DEADLINE;
+    loop {
+        match db.put_record(Cell { key: MARK, value: 0 }).await {
+            Err(Error::NoQuorum | Error::Timeout) if Instant::now() < deadline => {}
+            marked => return marked,
+        }
+    }
 }
 
 /// Every tick that was acknowledged is there, none that was refused, and each was counted once.
@@ -55,8 +66,8 @@ async fn once(db: &Netabase<Zoo>, done: &Done, what: &str) -> netabase::Result<(
     Ok(())
 }
 
-/// Each change of a cell replaces what the one before it left, up to the mark; gives the round of that.
-async fn watched(db: &Netabase<Zoo>, what: &str) -> netabase::Result<Option<u64>> {
+/// Each change of a cell replaces what the one before it left, up to the mark, which is of this round.
+async fn watched(db: &Netabase<Zoo>, marked: Option<u64>, what: &str) -> netabase::Result<()> {
     let mut changes = db.watch(Cell::all()).from_round(1).await?;
     let mut state: BTreeMap<u64, u64> = BTreeMap::new();
     let mut last = None;
@@ -71,11 +82,11 @@ async fn watched(db: &Netabase<Zoo>, what: &str) -> netabase::Result<Option<u64>
             Change::Remove { previous, .. } => (state.remove(&key), previous),
         };
         assert_eq!(before, previous.map(|cell| cell.value), "{what}: a change is missing before {cursor}");
-        if key == MARK {
+        if key == MARK && Some(cursor.round()) >= marked {
             let cells: BTreeMap<u64, u64> =
                 db.query(Cell::all()).await?.into_iter().map(|cell| (cell.key, cell.value)).collect();
             assert_eq!(state, cells, "{what}: what was watched is not what is there");
-            return Ok(Some(cursor.round()));
+            return Ok(());
         }
     }
 }
