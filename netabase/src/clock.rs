@@ -18,7 +18,8 @@ fn skewed(time: SystemTime, seconds: i64) -> SystemTime {
     moved.unwrap_or(time)
 }
 
-/// Sets the clock wrong by so many seconds, as this process sees it.
+/// Sets the clock wrong by so many seconds, as all nodes of this process see it. Nothing that is agreed on depends on a clock:
+/// only invites expire by it, where they are honoured.
 #[cfg(any(test, feature = "testing"))]
 pub fn skew_clock(seconds: i64) {
     SKEW_S.store(seconds, Ordering::Relaxed);

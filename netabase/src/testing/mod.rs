@@ -22,7 +22,6 @@ pub use random::Random;
 #[cfg(any(all(test, feature = "paxos"), feature = "fuzzing"))]
 pub(crate) use volume::Disks;
 
-#[doc(hidden)]
 pub use crate::clock::skew_clock;
 #[cfg(all(test, feature = "paxos"))]
 pub(crate) use {
