@@ -2,7 +2,7 @@
 //! nodes that went through many rounds write again.
 //!
 //! Memory is a bound and asserted; how fast is printed. `NETABASE_JOINER_MIB` (96) sets how much a joiner receives, and
-//! `NETABASE_RESTART_ROUNDS` (20,000) after how many rounds the nodes start again.
+//! `NETABASE_RESTART_ROUNDS` (20,000) after how many rounds the nodes start again, of which there are `NETABASE_RESTART_NODES` (3).
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -89,7 +89,7 @@ fn a_joiner_receives_a_large_store_while_writes_go_on() -> Result<(), Failed> {
 fn nodes_that_went_through_many_rounds_start_at_once() -> Result<(), Failed> {
     let rounds = setting("NETABASE_RESTART_ROUNDS", 20_000);
     let dir = directory()?;
-    let mut cluster = started(dir.path(), 3)?;
+    let mut cluster = started(dir.path(), setting("NETABASE_RESTART_NODES", 3) as usize)?;
     let mut first = Vec::new();
     for node in 0..cluster.len() {
         first.push(cluster.memory_peak(node)?);
@@ -118,7 +118,7 @@ fn nodes_that_went_through_many_rounds_start_at_once() -> Result<(), Failed> {
         cluster.hear(node, "started")?;
     }
     let up = since.elapsed();
-    let put = cluster.ask(1, "put 0")?;
+    let put = cluster.ask(cluster.len() - 1, "put 0")?;
     let wrote = since.elapsed();
     assert_eq!(put, "ok");
     let mut after = Vec::new();
