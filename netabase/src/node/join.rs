@@ -4,8 +4,8 @@
 //! ```text
 //! invite ─▶ the key that it stands for ─▶ connections to the members it names ─▶ Knock ─▶ Admission
 //! ```
-//! Must hold: nothing is left behind when it fails; a member that cannot answer now does not keep others from being asked;
-//! one that says no for good ends it. Used by `join` and `connect`.
+//! Must hold: nothing is left behind when it fails; a member that cannot answer now, or says no, does not keep others from
+//! being asked: its clock may be wrong. Used by `join` and `connect`.
 
 use std::time::Duration;
 
@@ -96,21 +96,25 @@ async fn ask_around(
     let mut pause = tokio::time::interval(PAUSE);
     let mut heard = false;
     while Instant::now() < deadline {
+        let (mut no, mut later) = (None, false);
         for (peer, _) in invite.members().iter().filter(|(peer, _)| network.is_connected(*peer)) {
             let answer = network.request(*peer, Channel::Heartbeat, payload.clone(), ANSWER_TIMEOUT).await;
             heard |= answer.is_ok();
             match answer.ok().and_then(|bytes| codec::decode::<Pulse<()>>(&bytes).ok()) {
                 Some(Pulse::Answered(answer)) => match *answer {
                     KnockAnswer::Admitted(admission) => return checked(admission, invite),
-                    KnockAnswer::Invalid(reason) => return Err(Error::InvalidInvite { reason }),
+                    KnockAnswer::Invalid(reason) => no = Some(reason),
                     KnockAnswer::SchemaMismatch { ours, theirs } => {
                         // What is theirs there is ours here.
                         return Err(Error::SchemaMismatch { ours: theirs, theirs: ours });
                     }
-                    KnockAnswer::Later => {}
+                    KnockAnswer::Later => later = true,
                 },
                 _ => continue,
             }
+        }
+        if let Some(reason) = no.filter(|_| !later) {
+            return Err(Error::InvalidInvite { reason });
         }
         tokio::select! {
             _ = pause.tick() => {}
