@@ -45,19 +45,19 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Cluster<S: Schema> {
     pub(super) catalog: Catalog,
-    fabric: Fabric,
+    pub(super) fabric: Fabric,
     tuning: Tuning,
     store: StoreKind,
-    places: Vec<Place>,
+    pub(super) places: Vec<Place>,
     schema: std::marker::PhantomData<fn() -> S>,
 }
 
 /// A node's identity and disks, and the node while it runs.
 #[derive(Debug)]
-struct Place {
+pub(super) struct Place {
     identity: Identity,
     /// The invite that it came with, if it is not a founder.
-    invite: Option<Invite>,
+    pub(super) invite: Option<Invite>,
     /// Whether it is a cluster of its own now.
     alone: bool,
     disks: Disks,

@@ -7,6 +7,7 @@ use netabase::testing::Cluster;
 use netabase::testing::linearize;
 use netabase::{Change, Error, Netabase, Receipt, Record as _};
 
+use super::NODES;
 use super::load::{Cell, Done, Fate, Tally, Tick, Zoo};
 
 /// How long a change may take to be seen.
@@ -24,6 +25,10 @@ pub(super) async fn check(cluster: &Cluster<Zoo>, done: &Done, what: &str) -> ne
     cluster.converged().await?;
     cluster.agreed()?;
     cluster.verified()?;
+    for node in (NODES..cluster.len()).filter(|node| cluster.is_running(*node)) {
+        let again = cluster.present_again(node).await;
+        assert!(matches!(again, Err(Error::InvalidInvite { .. })), "{what}: an invite lets in twice: {again:?}");
+    }
     for node in (0..cluster.len()).filter(|node| cluster.is_running(*node)) {
         let db = cluster.node(node);
         once(&db, done, what).await?;
