@@ -21,7 +21,7 @@ use crate::consensus::{Addresses, ClusterId, ReadQueue, Replica, Round, Standing
 use crate::error::{Error, Result};
 use crate::event::Hub;
 use crate::machine::Rule;
-use crate::network::{Inbound, Network, NetworkEvent, Reply};
+use crate::network::{Inbound, Network, NetworkEvent, Reason, Reply};
 use crate::schema::{Catalog, codec};
 use crate::storage::{View, Views};
 
@@ -166,10 +166,12 @@ impl Counter {
             return;
         };
         let Ok(request) = codec::decode::<Request>(&payload) else {
+            self.network.refusals().count(Reason::Malformed);
             reply.refuse("not a request");
             return;
         };
         let Some(under_way) = self.load(from, Load { requests: 1, commands: 0 }) else {
+            self.network.refusals().count(Reason::TooFast);
             reply.refuse("too many requests at a time");
             return;
         };

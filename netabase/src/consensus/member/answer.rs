@@ -21,7 +21,7 @@ use crate::consensus::message::{
 };
 use crate::consensus::seat::Seat;
 use crate::error::Result;
-use crate::network::{Channel, Inbound, NetworkEvent, Reply};
+use crate::network::{Channel, Inbound, NetworkEvent, Reason, Reply};
 use crate::schema::codec;
 
 /// How long a greeting may take.
@@ -74,10 +74,12 @@ impl Member {
             },
             Channel::Sync => {
                 // Of any epoch: whoever is behind reads its way into this one.
-                if let Ok(envelope) = Envelope::<SyncRequest>::decode(&payload)
-                    && envelope.cluster == self.seat.terms.cluster
-                {
-                    self.on_sync(from, envelope.body, reply);
+                match Envelope::<SyncRequest>::decode(&payload) {
+                    Ok(envelope) if envelope.cluster == self.seat.terms.cluster => {
+                        self.on_sync(from, envelope.body, reply);
+                    }
+                    Ok(_) => self.count(Reason::Foreign),
+                    Err(_) => self.count(Reason::Malformed),
                 }
             }
             // Before the desk is open; and a member asks nothing as a client.
@@ -95,7 +97,19 @@ impl Member {
 
     /// The body of a message of this cluster and epoch; nothing for any other, and for what cannot be read.
     fn open<T: DeserializeOwned>(&self, payload: &[u8]) -> Option<T> {
-        Envelope::decode(payload).ok().filter(|envelope| self.seat.belongs(envelope)).map(|envelope| envelope.body)
+        let Ok(envelope) = Envelope::decode(payload) else {
+            self.count(Reason::Malformed);
+            return None;
+        };
+        if !self.seat.belongs(&envelope) {
+            self.count(Reason::Foreign);
+            return None;
+        }
+        Some(envelope.body)
+    }
+
+    fn count(&self, reason: Reason) {
+        self.seat.network.refusals().count(reason);
     }
 
     fn on_paxos(&self, from: PeerId, payload: &[u8], reply: Reply) {
@@ -103,7 +117,10 @@ impl Member {
             reply.refuse("this node does not vote");
             return;
         };
-        let Ok(request) = Envelope::<PaxosRequest>::decode(payload) else { return };
+        let Ok(request) = Envelope::<PaxosRequest>::decode(payload) else {
+            self.count(Reason::Malformed);
+            return;
+        };
         let acceptor = Arc::clone(&life.acceptor);
         tokio::task::spawn_local(async move {
             if let Some(answer) = acceptor.answer(from, request).await
@@ -132,10 +149,16 @@ impl Member {
             }
             Ok(Pulse::Within(envelope)) if self.seat.belongs(&envelope) && self.acquaintances.knows(&from) => envelope,
             Ok(Pulse::Within(envelope)) => {
+                if !self.seat.belongs(&envelope) {
+                    self.count(Reason::Foreign);
+                }
                 self.on_other_epoch(from, &envelope);
                 return Ok(());
             }
-            _ => return Ok(()),
+            Ok(Pulse::Answered(_)) | Err(_) => {
+                self.count(Reason::Malformed);
+                return Ok(());
+            }
         };
         self.on_started(from);
         let now = Instant::now();

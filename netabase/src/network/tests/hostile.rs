@@ -58,7 +58,7 @@ async fn a_stranger_is_closed_after_the_handshake_and_reaches_nothing() {
                 RawEvent::Accepted(_) => panic!("the node opened a substream to a stranger"),
             }
         }
-        assert_eq!(node.network.refusals(), count);
+        assert_eq!(node.network.refusals().all().strangers, count);
         assert!(!node.network.is_connected(raw.peer_id));
         assert_eq!(node.ask(raw.peer_id, Bytes::new()).await, Err(RequestError::NotConnected));
     }
