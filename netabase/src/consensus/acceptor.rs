@@ -53,7 +53,7 @@ impl Acceptor {
     /// Answers a request of `from`, or says nothing.
     pub(crate) async fn answer(&self, from: PeerId, request: Envelope<PaxosRequest>) -> Option<PaxosAnswer> {
         if !self.seat.belongs(&request) || self.seat.is_other_life(&from, request.incarnation) {
-            self.seat.network.refusals().count(Reason::Foreign);
+            self.seat.network.blame(&from, Reason::Foreign);
             return None;
         }
         match request.body {

@@ -166,7 +166,7 @@ impl Counter {
             return;
         };
         let Ok(request) = codec::decode::<Request>(&payload) else {
-            self.network.refusals().count(Reason::Malformed);
+            self.network.blame(&from, Reason::Malformed);
             reply.refuse("not a request");
             return;
         };
@@ -183,6 +183,8 @@ impl Counter {
     }
 
     async fn answer(&self, from: PeerId, right: Right, request: Request, reply: Reply) {
+        // Rows are read for who has taken those that it asked for before; one at a time, since all is on one thread.
+        reply.room().await;
         match request {
             Request::Hello(hello) => send(reply, self.hello(right, &hello)),
             Request::Read { seen, view, read } => match read {

@@ -14,7 +14,10 @@ use super::{
     bucket::Bucket,
     directory::PerChannel,
     gate::Gate,
-    limits::{NetworkLimits, STREAMS_ANEW_PER_SECOND, UNANSWERED_BYTES_MAX, UNANSWERED_MAX},
+    limits::{
+        CONNECTIONS_ANEW_PER_SECOND, NetworkLimits, OFFENCES_BURST, OFFENCES_PER_SECOND, STREAMS_ANEW_PER_SECOND,
+        UNANSWERED_BYTES_MAX, UNANSWERED_MAX,
+    },
     protocol::Channel,
 };
 
@@ -35,7 +38,9 @@ pub(super) struct Allowance {
     access: Mutex<Access>,
     pub(super) gates: PerChannel<Arc<Gate>>,
     requests: Mutex<Bucket>,
+    connections: Mutex<Bucket>,
     streams: Mutex<Bucket>,
+    offences: Mutex<Bucket>,
 }
 
 impl Allowance {
@@ -49,7 +54,13 @@ impl Allowance {
             access: Mutex::new(access),
             gates: array::from_fn(|channel| Gate::new(UNANSWERED_MAX, bytes_max(Channel::ALL[channel]))),
             requests: Mutex::new(Bucket::new(rate, rate, now)),
+            connections: Mutex::new(Bucket::new(
+                limits.connections_per_peer_max.saturating_mul(2),
+                CONNECTIONS_ANEW_PER_SECOND,
+                now,
+            )),
             streams: Mutex::new(Bucket::new(limits.streams_max, STREAMS_ANEW_PER_SECOND, now)),
+            offences: Mutex::new(Bucket::new(OFFENCES_BURST, OFFENCES_PER_SECOND, now)),
         })
     }
 
@@ -70,7 +81,20 @@ impl Allowance {
 
     /// Whether another request may be taken now, or when it may.
     pub(super) fn take_request(&self, now: Instant) -> Result<(), Instant> {
+        if let Some(due) = locked(&self.offences).due(now) {
+            return Err(due);
+        }
         if self.is_node() { Ok(()) } else { locked(&self.requests).take(now) }
+    }
+
+    /// A message of it was of no use.
+    pub(super) fn note_offence(&self, now: Instant) {
+        locked(&self.offences).owe(now);
+    }
+
+    /// Whether it may connect once more: a node always, since that is how it comes back.
+    pub(super) fn take_connection(&self, now: Instant) -> bool {
+        self.is_node() || locked(&self.connections).take(now).is_ok()
     }
 
     /// Whether another stream may be opened.

@@ -76,8 +76,13 @@ impl PaxosBehaviour {
         let limits = self.directory.limits();
         let own = self.established.values().filter(|other| **other == peer).count();
         let crowded = || self.directory.count_guests(self.established.values()) >= limits.connections_max as usize;
-        if own >= limits.connections_per_peer_max as usize || !allowance.is_node() && crowded() {
+        let own_max = limits.connections_per_peer_max as usize;
+        if own >= own_max || !allowance.take_connection(Instant::now()) || !allowance.is_node() && crowded() {
             self.directory.refusals().count(Reason::Connections);
+            if let Some(from) = from.filter(|_| !allowance.is_node()) {
+                // A handshake costs as much, whoever it is.
+                self.directory.strangers.note(from, Instant::now());
+            }
             return Err(ConnectionDenied::new(Refusal::Connections(peer)));
         }
         let (line, queues) = Line::open();

@@ -20,17 +20,30 @@ impl Bucket {
 
     /// Takes one, or says when there will be one.
     pub(super) fn take(&mut self, now: Instant) -> Result<(), Instant> {
-        self.fill(now);
-        if self.tokens >= 1.0 {
-            self.tokens -= 1.0;
-            return Ok(());
+        match self.due(now) {
+            Some(due) => Err(due),
+            None => {
+                self.tokens -= 1.0;
+                Ok(())
+            }
         }
-        Err(now + Duration::from_secs_f64((1.0 - self.tokens) / self.per_second))
+    }
+
+    /// Takes one, whether it is there or not: what is owed has to come in before the next is.
+    pub(super) fn owe(&mut self, now: Instant) {
+        self.fill(now);
+        self.tokens -= 1.0;
+    }
+
+    /// Nothing while one is there, or when it will be.
+    pub(super) fn due(&mut self, now: Instant) -> Option<Instant> {
+        self.fill(now);
+        let missing = 1.0 - self.tokens;
+        (missing > 0.0).then(|| now + Duration::from_secs_f64(missing / self.per_second))
     }
 
     pub(super) fn is_empty(&mut self, now: Instant) -> bool {
-        self.fill(now);
-        self.tokens < 1.0
+        self.due(now).is_some()
     }
 
     pub(super) fn is_full(&mut self, now: Instant) -> bool {
@@ -59,6 +72,9 @@ mod tests {
         assert_eq!(bucket.take(due), Ok(()));
         let taken = (0..1_000).filter(|tick| bucket.take(due + Duration::from_millis(*tick)).is_ok()).count();
         assert!((9..=10).contains(&taken), "{taken}");
+        (0..20).for_each(|_| bucket.owe(due + Duration::from_secs(10)));
+        let owed = bucket.due(due + Duration::from_secs(10)).expect("more was taken than it holds");
+        assert!(owed > due + Duration::from_millis(11_500));
         let later = start + Duration::from_secs(3_600);
         assert!(bucket.is_full(later));
         assert_eq!((0..10).filter(|_| bucket.take(later).is_ok()).count(), 3, "it holds no more than a burst");

@@ -23,7 +23,7 @@ use super::{
     inbound::{Door, NetworkEvent},
     limits::{NetworkLimits, OUTBOUND_QUEUE_BYTES_MAX, OUTBOUND_QUEUE_MAX},
     protocol::Channel,
-    refused::Refusals,
+    refused::{Reason, Refusals},
     strangers::Strangers,
 };
 
@@ -197,6 +197,13 @@ impl Transport for Directory {
 
     fn refusals(&self) -> &Refusals {
         &self.refusals
+    }
+
+    fn blame(&self, peer: &PeerId, reason: Reason) {
+        self.refusals.count(reason);
+        if let Some(allowance) = self.allowance(*peer) {
+            allowance.note_offence(Instant::now());
+        }
     }
 
     /// The lines of who is no member any more go at once, with everything that waits on them.

@@ -17,7 +17,7 @@ use super::{
     inbound::NetworkEvent,
     limits::CLIENT_QUEUE_MAX,
     protocol::Channel,
-    refused::Refusals,
+    refused::{Reason, Refusals},
 };
 
 /// Why there is no answer. Only `NotConnected`, `TooLarge` and `QueueFull` say that the peer has not
@@ -55,6 +55,8 @@ pub(crate) trait Transport: Send + Sync {
     fn is_connected(&self, peer: PeerId) -> bool;
     /// What was refused, for whoever refuses something to count it.
     fn refusals(&self) -> &Refusals;
+    /// Counts a message of this peer that was of no use; with too many of them, it is read slowly.
+    fn blame(&self, peer: &PeerId, reason: Reason);
     /// Requests of clients go there from now on; before, they come with all others.
     fn open_door(&self, desk: mpsc::Sender<NetworkEvent>);
     /// From now on, these are let in, and no others; those with addresses are connected to. All are nodes but the guests.
@@ -118,6 +120,11 @@ impl Network {
     pub(crate) fn set_members(&self, mut members: Members, guests: &Guests) {
         members.retain(|(peer, _)| *peer != self.peer_id);
         self.transport.set_members(members, guests);
+    }
+
+    /// Counts a message of this peer that was of no use; with too many of them, it is read slowly.
+    pub(crate) fn blame(&self, peer: &PeerId, reason: Reason) {
+        self.transport.blame(peer, reason);
     }
 
     /// What was refused since the start.

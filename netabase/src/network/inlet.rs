@@ -246,6 +246,10 @@ struct Return {
 }
 
 impl ReplyPath for Return {
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        self.pass.poll_room(cx)
+    }
+
     fn leave(self: Box<Self>, answer: Answer) {
         let Return { id, payload_bytes_max, mut pass, answers } = *self;
         let (kind, payload) = match answer {

@@ -29,6 +29,12 @@ pub(crate) const WRITE_DIRECT_BYTES: usize = 16 << 10;
 /// Streams that a peer may open anew a second, once it has opened as many as it may have: one a channel is enough, and
 /// another one takes its place only after a failure.
 pub(crate) const STREAMS_ANEW_PER_SECOND: u32 = 4;
+/// Connections that a peer that is no node may open anew a second, once it has opened twice as many as it may have.
+pub(crate) const CONNECTIONS_ANEW_PER_SECOND: u32 = 2;
+/// Messages of one peer, also of a member, that nobody can read or that belong to another epoch: so many at once, as when the
+/// epoch changes under a busy leader, and so many a second; with more of them, the peer is read that slowly.
+pub(crate) const OFFENCES_BURST: u32 = 2048;
+pub(crate) const OFFENCES_PER_SECOND: u32 = 256;
 /// Addresses of strangers that are told apart; what comes from others beyond it counts as of one.
 pub(crate) const STRANGE_ADDRESSES_MAX: usize = 1024;
 /// Frames handled before other substreams and connections get their turn.
@@ -157,8 +163,8 @@ impl NetworkLimits {
         self
     }
 
-    /// How many strangers from one address have a handshake a second, which is what shows that they are strangers; 32 unless
-    /// set. While there are more, connections from there are refused before it, those of members too, which this node goes
+    /// How many strangers, and clients that connect over and over, have a handshake a second from one address; 32 unless set.
+    /// Only a handshake shows who they are. While there are more, connections from there are refused before it, those of members too, which this node goes
     /// on to dial by itself.
     #[must_use]
     pub fn strangers_per_second_max(mut self, strangers: u32) -> Self {

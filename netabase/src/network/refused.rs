@@ -10,9 +10,11 @@ pub struct Refused {
     pub strangers: u64,
     /// Connections from an address of which too many strangers come, before any handshake.
     pub barred: u64,
-    /// Connections beyond what one peer, or all that are no members, may have, or while too many shake hands.
+    /// Connections beyond what one peer, or all that are no nodes, may have, those of who connects over and over, and those
+    /// that come while too many shake hands.
     pub connections: u64,
-    /// Connections closed because their peer opened too many streams.
+    /// Connections closed because their peer opened streams over and over. Where it has too many at a time, the multiplexer
+    /// closes the connection by itself, which is not counted.
     pub streams: u64,
     /// Connections closed because a message was announced that is larger than may be.
     pub too_large: u64,

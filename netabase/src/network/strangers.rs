@@ -28,7 +28,7 @@ struct Known {
 
 impl Strangers {
     pub(super) fn new(per_second: u32, now: Instant) -> Self {
-        let others = Bucket::new(2 * per_second, per_second, now);
+        let others = Bucket::new(per_second.saturating_mul(2), per_second, now);
         Strangers { per_second, known: Mutex::new(Known { of: HashMap::new(), others }) }
     }
 
@@ -41,7 +41,10 @@ impl Strangers {
         }
         let is_room = known.of.contains_key(&place) || known.of.len() < STRANGE_ADDRESSES_MAX;
         let bucket = if is_room {
-            known.of.entry(place).or_insert_with(|| Bucket::new(2 * self.per_second, self.per_second, now))
+            known
+                .of
+                .entry(place)
+                .or_insert_with(|| Bucket::new(self.per_second.saturating_mul(2), self.per_second, now))
         } else {
             &mut known.others
         };

@@ -1,6 +1,7 @@
 //! The network over real loopback sockets: every port is 0, every wait is for an event.
 
 mod hostile;
+mod limits;
 mod raw;
 mod recovery;
 mod round_trip;

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use crate::network::{
-    Answer, Channel, Door, EVENT_QUEUE_MAX, Guests, Members, Network, NetworkEvent, NetworkLimits, Refusals,
+    Answer, Channel, Door, EVENT_QUEUE_MAX, Guests, Members, Network, NetworkEvent, NetworkLimits, Reason, Refusals,
     RequestError, RequestResult, Transport,
 };
 use port::{Parcel, Port};
@@ -360,6 +360,10 @@ impl Transport for FabricLink {
 
     fn refusals(&self) -> &Refusals {
         &self.refusals
+    }
+
+    fn blame(&self, _peer: &PeerId, reason: Reason) {
+        self.refusals.count(reason);
     }
 
     fn open_door(&self, desk: mpsc::Sender<NetworkEvent>) {

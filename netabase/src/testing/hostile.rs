@@ -236,6 +236,12 @@ impl Papers {
         })
     }
 
+    /// Whether a node introduces itself with it.
+    #[must_use]
+    pub fn is_greeting(payload: &[u8]) -> bool {
+        matches!(codec::decode::<Pulse<PulseRequest>>(payload), Ok(Pulse::Greeting(_)))
+    }
+
     /// The epoch in which that node is.
     #[must_use]
     pub fn epoch(&self) -> u64 {

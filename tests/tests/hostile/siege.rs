@@ -60,6 +60,8 @@ impl Siege {
     pub(crate) fn fill(&mut self, bytes: u64) -> Result<(), Failed> {
         let filled =
             self.cluster.ask(self.node, &format!("fill {} {} {FILL_BYTES}", 1_u64 << 40, bytes / FILL_BYTES))?;
+        // Read once, so that what the node keeps of it in memory is there before anybody means harm.
+        self.cluster.ask(self.node, "hash")?;
         if filled == "ok" { Ok(()) } else { Err(failed(filled)) }
     }
 

@@ -60,7 +60,7 @@ impl Member {
         match channel {
             Channel::Paxos => self.on_paxos(from, &payload, reply),
             Channel::Forward if !self.takes_part_in_log(&from) => reply.refuse("only members propose"),
-            Channel::Forward => match self.open::<ForwardRequest>(&payload) {
+            Channel::Forward => match self.open::<ForwardRequest>(from, &payload) {
                 Some(ForwardRequest::Commands(commands)) => {
                     let answer = self.on_forward(commands);
                     answer_with(&self.seat, reply, answer);
@@ -78,8 +78,8 @@ impl Member {
                     Ok(envelope) if envelope.cluster == self.seat.terms.cluster => {
                         self.on_sync(from, envelope.body, reply);
                     }
-                    Ok(_) => self.count(Reason::Foreign),
-                    Err(_) => self.count(Reason::Malformed),
+                    Ok(_) => self.blame(&from, Reason::Foreign),
+                    Err(_) => self.blame(&from, Reason::Malformed),
                 }
             }
             // Before the desk is open; and a member asks nothing as a client.
@@ -96,20 +96,20 @@ impl Member {
     }
 
     /// The body of a message of this cluster and epoch; nothing for any other, and for what cannot be read.
-    fn open<T: DeserializeOwned>(&self, payload: &[u8]) -> Option<T> {
+    fn open<T: DeserializeOwned>(&self, from: PeerId, payload: &[u8]) -> Option<T> {
         let Ok(envelope) = Envelope::decode(payload) else {
-            self.count(Reason::Malformed);
+            self.blame(&from, Reason::Malformed);
             return None;
         };
         if !self.seat.belongs(&envelope) {
-            self.count(Reason::Foreign);
+            self.blame(&from, Reason::Foreign);
             return None;
         }
         Some(envelope.body)
     }
 
-    fn count(&self, reason: Reason) {
-        self.seat.network.refusals().count(reason);
+    fn blame(&self, peer: &PeerId, reason: Reason) {
+        self.seat.network.blame(peer, reason);
     }
 
     fn on_paxos(&self, from: PeerId, payload: &[u8], reply: Reply) {
@@ -118,7 +118,7 @@ impl Member {
             return;
         };
         let Ok(request) = Envelope::<PaxosRequest>::decode(payload) else {
-            self.count(Reason::Malformed);
+            self.blame(&from, Reason::Malformed);
             return;
         };
         let acceptor = Arc::clone(&life.acceptor);
@@ -150,13 +150,13 @@ impl Member {
             Ok(Pulse::Within(envelope)) if self.seat.belongs(&envelope) && self.acquaintances.knows(&from) => envelope,
             Ok(Pulse::Within(envelope)) => {
                 if !self.seat.belongs(&envelope) {
-                    self.count(Reason::Foreign);
+                    self.blame(&from, Reason::Foreign);
                 }
                 self.on_other_epoch(from, &envelope);
                 return Ok(());
             }
             Ok(Pulse::Answered(_)) | Err(_) => {
-                self.count(Reason::Malformed);
+                self.blame(&from, Reason::Malformed);
                 return Ok(());
             }
         };

@@ -21,7 +21,7 @@ async fn besieged() -> (Node, Raw, Keypair) {
     (node, raw, voter)
 }
 
-fn frame(kind: u8, id: u64, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, id: u64, payload: &[u8]) -> Vec<u8> {
     let counted = (payload.len() + COUNTED_BYTES) as u32;
     [&counted.to_be_bytes()[..], &id.to_be_bytes(), &[kind], payload].concat()
 }
