@@ -372,7 +372,15 @@ impl Processes {
     /// # Errors
     /// What the node says.
     pub fn invite_client(&mut self, inviter: usize) -> Result<netabase::Invite, Failed> {
-        self.ask(inviter, "invite-client")?.parse().map_err(failed)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.ask(inviter, "invite-client")? {
+                // Nobody leads yet, or not any more.
+                why if why.starts_with('-') && Instant::now() > deadline => return Err(failed(why)),
+                why if why.starts_with('-') => {}
+                invite => return invite.parse().map_err(failed),
+            }
+        }
     }
 
     /// Where a node listens.

@@ -32,7 +32,7 @@ pub(super) struct Behaviour {
 
 impl Behaviour {
     fn new(keypair: &Keypair, directory: Arc<Directory>, events: mpsc::Sender<NetworkEvent>) -> Self {
-        let limits = directory.limits().clone();
+        let limits = *directory.limits();
         let connections = ConnectionLimits::default()
             .with_max_pending_incoming(Some(limits.pending_incoming_max))
             .with_max_pending_outgoing(Some(limits.pending_outgoing_max));

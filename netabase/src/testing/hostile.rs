@@ -208,10 +208,12 @@ async fn listen(mut wire: Wire, heard: Arc<Mutex<Vec<Heard>>>) -> io::Result<()>
         return Ok(());
     }
     wire.send(&line(&protocol)).await?;
-    while protocol == PING {
-        let mut ping = [0; 32];
-        wire.0.read_exact(&mut ping).await?;
-        wire.send(&ping).await?;
+    if protocol == PING {
+        loop {
+            let mut ping = [0; 32];
+            wire.0.read_exact(&mut ping).await?;
+            wire.send(&ping).await?;
+        }
     }
     loop {
         let payload = wire.hear().await?;
