@@ -67,6 +67,7 @@ pub use crate::{
         Answer, Backup, Change, Changes, Connect, Cursor, Events, Explain, Linearizable, MemberStatus, Netabase,
         Records, Requested, Start, StateHash, Status, Tx, Watch,
     },
+    network::{NetworkLimits, Refused},
     node::{Event, Invite, Limits, Recovery, Role, Tuning},
 };
 

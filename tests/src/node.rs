@@ -63,6 +63,14 @@ async fn main() -> ExitCode {
                 Ok(invite) => say(&format!("invite {invite}")),
                 Err(error) => say(&format!("invite - {error}")),
             },
+            "invite-client" => match db.invite(Role::Client).await {
+                Ok(invite) => say(&format!("invite-client {invite}")),
+                Err(error) => say(&format!("invite-client - {error}")),
+            },
+            "refused" => match db.status().await {
+                Ok(status) => say(&format!("refused {:?}", status.refused)),
+                Err(error) => say(&format!("refused - {error}")),
+            },
             "remove" => match rest.parse() {
                 Ok(peer) => match db.remove_member(peer).await {
                     Ok(()) => say("remove ok"),

@@ -367,6 +367,39 @@ impl Processes {
         }
     }
 
+    /// An invite for a client, of this node.
+    ///
+    /// # Errors
+    /// What the node says.
+    pub fn invite_client(&mut self, inviter: usize) -> Result<netabase::Invite, Failed> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.ask(inviter, "invite-client")? {
+                // Nobody leads yet, or not any more.
+                why if why.starts_with('-') && Instant::now() > deadline => return Err(failed(why)),
+                why if why.starts_with('-') => {}
+                invite => return invite.parse().map_err(failed),
+            }
+        }
+    }
+
+    /// Where a node listens.
+    #[must_use]
+    pub fn address(&self, node: usize) -> &str {
+        self.places[node].host.listen()
+    }
+
+    /// How often a node refused something for this reason, a field of `netabase::Refused`.
+    ///
+    /// # Errors
+    /// As [`Processes::ask`].
+    pub fn refused(&mut self, node: usize, reason: &str) -> Result<u64, Failed> {
+        let told = self.ask(node, "refused")?;
+        let field = format!(" {reason}: ");
+        let count = told.split_once(&field).and_then(|(_, rest)| rest.split([',', ' ']).next()?.parse().ok());
+        count.ok_or_else(|| failed(format!("nothing is counted as {reason}: {told}")))
+    }
+
     /// The id of a node.
     #[must_use]
     pub fn peer(&self, node: usize) -> &str {

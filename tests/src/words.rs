@@ -11,7 +11,8 @@
 //! | `put <id>` | `put ok` or `put <error>` |
 //! | `fill <first id> <how many> <bytes of text>` | `fill ok` or `fill <error>` |
 //! | `applied` | `applied <the last round applied here>` |
-//! | `invite`, `members`, `remove <peer id>`, `changes`, `stop` | see `node.rs` |
+//! | `refused` | `refused <how many, by reason>` |
+//! | `invite`, `invite-client`, `members`, `remove <peer id>`, `changes`, `stop` | see `node.rs` |
 
 /// The first word of a line and the rest.
 #[must_use]

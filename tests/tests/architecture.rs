@@ -326,6 +326,11 @@ fn is_target(path: &Path) -> bool {
             ["lib.rs", "main.rs"].contains(&name(path).as_str()) || named_in_manifest(folder, path)
         }
         "bin" => true,
+        _ if name(path) == "main.rs"
+            && folder.parent().is_some_and(|tests| name(tests) == "tests" && in_package(tests)) =>
+        {
+            true
+        }
         _ => folder.ancestors().find(|folder| name(folder) == "src").is_some_and(|src| named_in_manifest(src, path)),
     }
 }

@@ -126,7 +126,7 @@ async fn strangers_are_counted() -> netabase::Result<()> {
     let other = Netabase::<Note>::start().data_dir(dirs[1].path()).identity(stranger).founders(founders).await?;
     let read = until(&mut events, |event| matches!(event, Event::StrangersRefused { .. })).await;
     let Some(Event::StrangersRefused { total }) = read.last() else { unreachable!("it was waited for") };
-    assert!(*total >= 1 && db.status().await?.strangers_refused >= *total);
+    assert!(*total >= 1 && db.status().await?.refused.strangers >= *total);
     other.shutdown().await?;
     db.shutdown().await
 }

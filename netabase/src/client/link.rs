@@ -13,7 +13,7 @@ use super::ask::{Failure, lasting};
 use super::shared::{Member, Shared, Where};
 use crate::desk::message::{Trouble, Welcome};
 use crate::entropy;
-use crate::network::NetworkEvent;
+use crate::network::{Guests, NetworkEvent};
 use crate::node::Event;
 
 /// How often the member is greeted, and how long it may take to answer.
@@ -147,7 +147,8 @@ impl Link {
         }
         if !welcome.members.is_empty() && welcome.members != self.told {
             self.told.clone_from(&welcome.members);
-            self.shared.network.set_members(self.told.iter().map(|member| self.known(member)).collect());
+            let members = self.told.iter().map(|member| self.known(member)).collect();
+            self.shared.network.set_members(members, &Guests::default());
         }
         let named = |peer: &PeerId| welcome.members.iter().any(|(member, _)| member == peer);
         if !welcome.members.is_empty() {

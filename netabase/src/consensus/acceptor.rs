@@ -23,6 +23,7 @@ use super::message::{AcceptedRow, Envelope, PaxosAnswer, PaxosRequest};
 use super::paxakos_types::{Base, Types};
 use super::seat::Seat;
 use crate::command::{Entry, EntryId};
+use crate::network::Reason;
 
 /// One life of the keeper, as its acceptor needs it.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl Acceptor {
     /// Answers a request of `from`, or says nothing.
     pub(crate) async fn answer(&self, from: PeerId, request: Envelope<PaxosRequest>) -> Option<PaxosAnswer> {
         if !self.seat.belongs(&request) || self.seat.is_other_life(&from, request.incarnation) {
+            self.seat.network.blame(&from, Reason::Foreign);
             return None;
         }
         match request.body {

@@ -10,7 +10,7 @@ use libp2p::{Multiaddr, PeerId};
 use super::member::peer_of;
 use crate::command::{InviteHash, MemberId};
 use crate::machine::Roster;
-use crate::network::Network;
+use crate::network::{Access, Channel, Guests, Network};
 
 /// What this node was told of its peers when it started.
 #[derive(Clone, Debug, Default)]
@@ -68,6 +68,21 @@ impl Addresses {
             peers.insert(gone, Vec::new());
         }
         peers.into_iter().collect()
+    }
+
+    /// Those of [`Addresses::members`] that are no nodes: clients have the desk, who knocks says so where greetings are said,
+    /// and who left hears that it has.
+    pub(crate) fn guests(&self, roster: &Roster) -> Guests {
+        let clients = roster.members().filter(|(_, membership)| !membership.role.is_node());
+        let clients =
+            clients.filter_map(|(member, _)| peer_of(member)).map(|peer| (peer, Access::Only(Channel::Client)));
+        let knocking = roster.invites().filter_map(knocker).map(|peer| (peer, Access::Only(Channel::Heartbeat)));
+        let gone = roster.departed().filter_map(peer_of).map(|peer| (peer, Access::Former));
+        let mut guests: Guests = clients.chain(knocking).chain(gone).collect();
+        for voter in roster.voters.iter().filter_map(|voter| peer_of(&voter.id)) {
+            guests.remove(&voter);
+        }
+        guests
     }
 }
 

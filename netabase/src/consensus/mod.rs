@@ -70,6 +70,8 @@ pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};
 pub(crate) use self::leadership::Timing;
 pub(crate) use self::log::{Log, Owner, Reopen};
 pub(crate) use self::member::{Control, Keepsake, Member, Parts, Report, Standing, named_in, voters_of};
+#[cfg(feature = "testing")]
+pub(crate) use self::message::{Envelope, Greeting, PaxosRequest, PulseRequest};
 pub(crate) use self::message::{Knock, KnockAnswer, Pulse};
 pub(crate) use self::reads::ReadQueue;
 pub(crate) use self::relay::{Fate, Name, Outlook};

@@ -21,7 +21,7 @@ use crate::consensus::{Addresses, ClusterId, ReadQueue, Replica, Round, Standing
 use crate::error::{Error, Result};
 use crate::event::Hub;
 use crate::machine::Rule;
-use crate::network::{Inbound, Network, NetworkEvent, Reply};
+use crate::network::{Inbound, Network, NetworkEvent, Reason, Reply};
 use crate::schema::{Catalog, codec};
 use crate::storage::{View, Views};
 
@@ -166,10 +166,12 @@ impl Counter {
             return;
         };
         let Ok(request) = codec::decode::<Request>(&payload) else {
+            self.network.blame(&from, Reason::Malformed);
             reply.refuse("not a request");
             return;
         };
         let Some(under_way) = self.load(from, Load { requests: 1, commands: 0 }) else {
+            self.network.refusals().count(Reason::TooFast);
             reply.refuse("too many requests at a time");
             return;
         };
@@ -181,6 +183,8 @@ impl Counter {
     }
 
     async fn answer(&self, from: PeerId, right: Right, request: Request, reply: Reply) {
+        // Rows are read for who has taken those that it asked for before; one at a time, since all is on one thread.
+        reply.room().await;
         match request {
             Request::Hello(hello) => send(reply, self.hello(right, &hello)),
             Request::Read { seen, view, read } => match read {

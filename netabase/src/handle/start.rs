@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Netabase;
 use crate::error::{Error, Result};
-use crate::network::Identity;
+use crate::network::{Identity, NetworkLimits};
 use crate::node::{
     Assembly, Directory, Door, Invite, Limits, Node, Options, Tuning, Volume, Wire, beginning_of, recover, used,
 };
@@ -135,6 +135,12 @@ impl<S: Schema> Start<S> {
         self
     }
 
+    /// How much of the node its peers may take: connections, streams, bytes, requests.
+    pub fn network_limits(mut self, limits: NetworkLimits) -> Self {
+        self.options.network_limits = limits;
+        self
+    }
+
     /// How fast the node notices failures, and how long it waits.
     pub fn tuning(mut self, tuning: Tuning) -> Self {
         self.options.tuning = tuning;
@@ -180,6 +186,7 @@ impl<S: Schema> Start<S> {
             wire,
             store: options.store,
             limits: options.limits,
+            network_limits: options.network_limits,
             tuning: options.tuning,
         };
         let node = Node::start(assembly).await.map_err(in_directory)?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::Shared;
 use crate::desk::Right;
 use crate::error::Result;
+use crate::network::Refused;
 use crate::node::{Node, Recovery, Role};
 
 /// What a node knows of itself and its cluster, now.
@@ -32,8 +33,8 @@ pub struct Status {
     pub lag: u64,
     /// The last round that is in this node's synced store; later ones are in its log.
     pub durable_round: u64,
-    /// How many times a stranger was refused since the node started.
-    pub strangers_refused: u64,
+    /// What the node refused since it started, by reason; of a client nothing, it serves nobody.
+    pub refused: Refused,
     /// How often the consensus engine was restarted from its log since the node started. More than a few is a fault.
     pub keeper_restarts: u64,
     /// That this node made its cluster of what it had of another one, with [`Start::recover_alone`](crate::Start::recover_alone),
@@ -82,7 +83,7 @@ pub(super) fn of(node: &Node) -> Result<Status> {
         applied_round,
         lag: standing.known.saturating_sub(applied_round),
         durable_round: standing.durable,
-        strangers_refused: node.network.refusals(),
+        refused: node.network.refusals().all(),
         keeper_restarts: standing.revived,
         recovery: node.recovery.clone(),
     })
@@ -110,7 +111,7 @@ pub(super) async fn of_client(client: &Shared) -> Result<Status> {
         applied_round: welcome.applied,
         lag: welcome.known.saturating_sub(welcome.applied),
         durable_round: welcome.durable,
-        strangers_refused: 0,
+        refused: Refused::default(),
         keeper_restarts: 0,
         recovery: None,
     })

@@ -6,10 +6,7 @@
 use std::{
     array,
     collections::HashMap,
-    sync::{
-        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
 
 use bytes::Bytes;
@@ -20,11 +17,14 @@ use tokio::{
 };
 
 use super::{
+    allowance::{Access, Allowance},
     gate::{Gate, Pass},
     handle::{RequestError, RequestResult, Transport},
     inbound::{Door, NetworkEvent},
-    limits::{NetworkLimits, OUTBOUND_QUEUE_BYTES_MAX, OUTBOUND_QUEUE_MAX, UNANSWERED_BYTES_MAX, UNANSWERED_MAX},
+    limits::{NetworkLimits, OUTBOUND_QUEUE_BYTES_MAX, OUTBOUND_QUEUE_MAX},
     protocol::Channel,
+    refused::{Reason, Refusals},
+    strangers::Strangers,
 };
 
 /// One value a channel.
@@ -72,17 +72,19 @@ struct Peer {
     /// Oldest first. The newest carries our requests: that a peer connects anew says that it is there,
     /// while an older connection may have died without a word.
     lines: Vec<(ConnectionId, Line)>,
-    gates: PerChannel<Arc<Gate>>,
+    allowance: Arc<Allowance>,
 }
 
 impl Peer {
-    fn new() -> Self {
-        Peer { lines: Vec::new(), gates: array::from_fn(|_| Gate::new(UNANSWERED_MAX, UNANSWERED_BYTES_MAX)) }
+    fn new(limits: &NetworkLimits, access: Access) -> Self {
+        Peer { lines: Vec::new(), allowance: Allowance::new(limits, access, Instant::now()) }
     }
 }
 
 /// Who is let in, with where to find those that are to be connected to.
-pub(super) type Members = Vec<(PeerId, Vec<Multiaddr>)>;
+pub(crate) type Members = Vec<(PeerId, Vec<Multiaddr>)>;
+/// Those among them that are no nodes.
+pub(crate) type Guests = HashMap<PeerId, Access>;
 
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -92,18 +94,21 @@ pub(super) struct Directory {
     /// The members as they were set last, for the driver, which sees only the newest list.
     members: watch::Sender<Members>,
     listen_addresses: RwLock<Vec<Multiaddr>>,
-    refused: AtomicU64,
+    refusals: Refusals,
+    pub(super) strangers: Strangers,
     door: Arc<Door>,
 }
 
 impl Directory {
     pub(super) fn new(limits: NetworkLimits, allowed: impl IntoIterator<Item = PeerId>) -> Arc<Self> {
+        let peers = allowed.into_iter().map(|id| (id, Peer::new(&limits, Access::Node))).collect();
         Arc::new(Directory {
             limits,
-            peers: RwLock::new(allowed.into_iter().map(|id| (id, Peer::new())).collect()),
+            peers: RwLock::new(peers),
             members: watch::Sender::new(Vec::new()),
             listen_addresses: RwLock::default(),
-            refused: AtomicU64::new(0),
+            refusals: Refusals::default(),
+            strangers: Strangers::new(limits.strangers_per_second_max, Instant::now()),
             door: Arc::default(),
         })
     }
@@ -121,9 +126,15 @@ impl Directory {
         &self.door
     }
 
-    /// The gates that bound what the peer may ask of us at a time; `None` for a stranger.
-    pub(super) fn gates(&self, peer: PeerId) -> Option<PerChannel<Arc<Gate>>> {
-        self.peers().get(&peer).map(|peer| peer.gates.clone())
+    /// What the peer may do; `None` for a stranger.
+    pub(super) fn allowance(&self, peer: PeerId) -> Option<Arc<Allowance>> {
+        self.peers().get(&peer).map(|peer| Arc::clone(&peer.allowance))
+    }
+
+    /// How many of these are of peers that are no nodes.
+    pub(super) fn count_guests<'a>(&self, peers: impl Iterator<Item = &'a PeerId>) -> usize {
+        let known = self.peers();
+        peers.filter(|peer| known.get(peer).is_none_or(|peer| !peer.allowance.is_node())).count()
     }
 
     pub(super) fn add_line(&self, peer: PeerId, connection: ConnectionId, line: Line) {
@@ -136,11 +147,6 @@ impl Directory {
         if let Some(peer) = self.peers_mut().get_mut(&peer) {
             peer.lines.retain(|(id, _)| *id != connection);
         }
-    }
-
-    /// Counts a connection that was refused; returns how many have been.
-    pub(super) fn count_refusal(&self) -> u64 {
-        self.refused.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(super) fn set_listen_addresses(&self, addresses: Vec<Multiaddr>) {
@@ -189,15 +195,28 @@ impl Transport for Directory {
         self.peers().get(&peer).is_some_and(|peer| peer.lines.iter().any(|(_, line)| line.is_open()))
     }
 
-    fn refusals(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+    fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    fn blame(&self, peer: &PeerId, reason: Reason) {
+        self.refusals.count(reason);
+        if let Some(allowance) = self.allowance(*peer) {
+            allowance.note_offence(Instant::now());
+        }
     }
 
     /// The lines of who is no member any more go at once, with everything that waits on them.
-    fn set_members(&self, members: Members) {
+    fn set_members(&self, members: Members, guests: &Guests) {
         let mut peers = self.peers_mut();
         let mut known = std::mem::take(&mut *peers);
-        *peers = members.iter().map(|(id, _)| (*id, known.remove(id).unwrap_or_else(Peer::new))).collect();
+        let peer = |(id, _): &(PeerId, Vec<Multiaddr>)| {
+            let access = guests.get(id).copied().unwrap_or_default();
+            let peer = known.remove(id).unwrap_or_else(|| Peer::new(&self.limits, access));
+            peer.allowance.set_access(access);
+            (*id, peer)
+        };
+        *peers = members.iter().map(peer).collect();
         drop(peers);
         self.members.send_replace(members);
     }

@@ -12,11 +12,11 @@ use std::{
 
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, PeerId, Swarm,
+    Multiaddr, PeerId, Swarm, connection_limits,
     core::transport::ListenerId,
     ping,
     swarm::{
-        SwarmEvent,
+        ListenError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -29,6 +29,7 @@ use super::{
     handle::Transport,
     inbound::NetworkEvent,
     listen,
+    refused::Reason,
     swarm::{Behaviour, BehaviourEvent},
 };
 use crate::Error;
@@ -177,6 +178,11 @@ impl Driver {
             }
             SwarmEvent::IncomingConnectionError { error, .. } => {
                 tracing::debug!(%error, "an incoming connection failed");
+                if let ListenError::Denied { cause } = error
+                    && cause.downcast::<connection_limits::Exceeded>().is_ok()
+                {
+                    self.directory.refusals().count(Reason::Connections);
+                }
             }
             SwarmEvent::NewListenAddr { .. } | SwarmEvent::ExpiredListenAddr { .. } => self.note_listeners(),
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {

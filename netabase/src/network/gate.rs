@@ -8,8 +8,8 @@ use std::{
     task::{Context, Poll, Waker},
 };
 
-/// Far more tasks than a peer may have connections.
-const WAITING_MAX: usize = 64;
+/// Far more tasks than a peer may have connections and requests.
+const WAITING_MAX: usize = 1024;
 
 #[derive(Debug)]
 pub(super) struct Gate {
@@ -22,8 +22,20 @@ pub(super) struct Gate {
 struct Inside {
     count: usize,
     bytes: usize,
-    /// One a substream at most: substreams of one task share a waker.
+    /// One a substream or request at most: substreams of one task share a waker.
     waiting: Vec<Waker>,
+}
+
+impl Inside {
+    fn wait(&mut self, cx: &Context<'_>) {
+        if !self.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
+            if self.waiting.len() >= WAITING_MAX {
+                // Most are of connections long gone; the others will come again.
+                self.waiting.drain(..).for_each(Waker::wake);
+            }
+            self.waiting.push(cx.waker().clone());
+        }
+    }
 }
 
 impl Gate {
@@ -41,13 +53,7 @@ impl Gate {
         match self.admit(&mut inside, bytes) {
             Some(pass) => Poll::Ready(pass),
             None => {
-                if !inside.waiting.iter().any(|waker| waker.will_wake(cx.waker())) {
-                    if inside.waiting.len() >= WAITING_MAX {
-                        // Most are of connections long gone; the others will come again.
-                        inside.waiting.drain(..).for_each(Waker::wake);
-                    }
-                    inside.waiting.push(cx.waker().clone());
-                }
+                inside.wait(cx);
                 Poll::Pending
             }
         }
@@ -76,6 +82,16 @@ pub(super) struct Pass {
 }
 
 impl Pass {
+    /// Ready while the bytes inside are within the bound, or nobody else is: then it is no use to wait.
+    pub(super) fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        let mut inside = self.gate.lock();
+        if inside.bytes < self.gate.bytes_max || inside.bytes <= self.bytes {
+            return Poll::Ready(());
+        }
+        inside.wait(cx);
+        Poll::Pending
+    }
+
     /// Now takes that many bytes, also if that is more than the gate would admit: it is there already.
     pub(super) fn resize(&mut self, bytes: usize) {
         let mut inside = self.gate.lock();

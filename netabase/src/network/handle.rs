@@ -12,7 +12,13 @@ use tokio::{
     time::Instant,
 };
 
-use super::{inbound::NetworkEvent, limits::CLIENT_QUEUE_MAX, protocol::Channel};
+use super::{
+    directory::{Guests, Members},
+    inbound::NetworkEvent,
+    limits::CLIENT_QUEUE_MAX,
+    protocol::Channel,
+    refused::{Reason, Refusals},
+};
 
 /// Why there is no answer. Only `NotConnected`, `TooLarge` and `QueueFull` say that the peer has not
 /// seen the request; after all others it may have been carried out.
@@ -47,12 +53,14 @@ pub(crate) trait Transport: Send + Sync {
     ) -> Result<oneshot::Receiver<RequestResult>, RequestError>;
     fn listen_addresses(&self) -> Vec<Multiaddr>;
     fn is_connected(&self, peer: PeerId) -> bool;
-    /// Connections that were refused because the peer is not a member.
-    fn refusals(&self) -> u64;
+    /// What was refused, for whoever refuses something to count it.
+    fn refusals(&self) -> &Refusals;
+    /// Counts a message of this peer that was of no use; with too many of them, it is read slowly.
+    fn blame(&self, peer: &PeerId, reason: Reason);
     /// Requests of clients go there from now on; before, they come with all others.
     fn open_door(&self, desk: mpsc::Sender<NetworkEvent>);
-    /// From now on, these are let in, and no others; those with addresses are connected to.
-    fn set_members(&self, members: Vec<(PeerId, Vec<Multiaddr>)>);
+    /// From now on, these are let in, and no others; those with addresses are connected to. All are nodes but the guests.
+    fn set_members(&self, members: Members, guests: &Guests);
 }
 
 /// Sends requests to peers. Cheap to clone; usable from any thread of a tokio runtime.
@@ -107,14 +115,20 @@ impl Network {
         requests
     }
 
-    /// From now on, these are let in, and no others; those with addresses are connected to. May name this node itself.
-    pub(crate) fn set_members(&self, mut members: Vec<(PeerId, Vec<Multiaddr>)>) {
+    /// From now on, these are let in, and no others; those with addresses are connected to. May name this node itself. All are
+    /// nodes but the guests.
+    pub(crate) fn set_members(&self, mut members: Members, guests: &Guests) {
         members.retain(|(peer, _)| *peer != self.peer_id);
-        self.transport.set_members(members);
+        self.transport.set_members(members, guests);
     }
 
-    /// How many connections of strangers were refused since the start.
-    pub(crate) fn refusals(&self) -> u64 {
+    /// Counts a message of this peer that was of no use; with too many of them, it is read slowly.
+    pub(crate) fn blame(&self, peer: &PeerId, reason: Reason) {
+        self.transport.blame(peer, reason);
+    }
+
+    /// What was refused since the start.
+    pub(crate) fn refusals(&self) -> &Refusals {
         self.transport.refusals()
     }
 }

@@ -18,18 +18,18 @@ use libp2p::{
         handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
     },
 };
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use super::{
+    allowance::Allowance,
     codec::FrameError,
-    directory::{PerChannel, Queues},
-    gate::Gate,
+    directory::{Directory, PerChannel, Queues},
     handle::RequestError,
-    inbound::{Door, NetworkEvent},
+    inbound::NetworkEvent,
     inlet::{Inlet, Source},
-    limits::NetworkLimits,
     outlet::{Demand, Outlet},
     protocol::Channel,
+    refused::Reason,
     substream::SubstreamError,
 };
 
@@ -37,14 +37,42 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Violation {
     pub(super) channel: Channel,
-    pub(super) error: FrameError,
+    pub(super) error: Offence,
+}
+
+/// What it did.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Offence {
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    #[error("it reads none of its answers")]
+    Unread,
+    #[error("only nodes may speak there")]
+    NotAllowed,
+    #[error("it opens too many streams")]
+    Streams,
+}
+
+impl Offence {
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Offence::Frame(FrameError::TooLarge { .. }) => Reason::TooLarge,
+            Offence::Frame(_) => Reason::Malformed,
+            Offence::Unread => Reason::SlowReader,
+            Offence::NotAllowed => Reason::NotAllowed,
+            Offence::Streams => Reason::Streams,
+        }
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Handler {
+    allowance: Arc<Allowance>,
     sources: PerChannel<Source>,
     inlets: PerChannel<Option<Inlet<Stream>>>,
     outlets: PerChannel<Outlet<Stream>>,
+    /// What is still to be reported, with its channel.
+    caught: Option<(Channel, Offence)>,
     /// Set once; nothing is read or written any more.
     violated: bool,
 }
@@ -52,27 +80,26 @@ pub(super) struct Handler {
 impl Handler {
     pub(super) fn new(
         peer: PeerId,
-        limits: &NetworkLimits,
-        gates: PerChannel<Arc<Gate>>,
+        directory: &Arc<Directory>,
+        allowance: Arc<Allowance>,
         queues: Queues,
         events: &mpsc::Sender<NetworkEvent>,
-        door: &Arc<Door>,
     ) -> Self {
-        let mut gates = gates.into_iter();
+        let limits = directory.limits();
         let sources = Channel::ALL.map(|channel| Source {
             peer,
             channel,
             payload_bytes_max: limits.payload_bytes_max(channel),
-            gate: gates.next().expect("a gate for every channel"),
+            allowance: Arc::clone(&allowance),
+            directory: Arc::clone(directory),
             events: events.clone(),
-            door: Arc::clone(door),
         });
         let mut queues = queues.into_iter();
         let outlets = Channel::ALL.map(|channel| {
             let queue = queues.next().expect("a queue for every channel");
             Outlet::new(channel, limits.payload_bytes_max(channel), queue)
         });
-        Handler { sources, inlets: array::from_fn(|_| None), outlets, violated: false }
+        Handler { allowance, sources, inlets: array::from_fn(|_| None), outlets, caught: None, violated: false }
     }
 
     /// Ends all that goes on over this connection.
@@ -81,7 +108,7 @@ impl Handler {
         self.outlets.iter_mut().for_each(Outlet::shut);
     }
 
-    fn violation(&mut self, channel: Channel, error: FrameError) -> Poll<Event> {
+    fn violation(&mut self, channel: Channel, error: Offence) -> Poll<Event> {
         self.violated = true;
         self.shut();
         Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(Violation { channel, error }))
@@ -111,14 +138,19 @@ impl ConnectionHandler for Handler {
         if self.violated {
             return Poll::Pending;
         }
+        if let Some((channel, offence)) = self.caught.take() {
+            return self.violation(channel, offence);
+        }
         for channel in Channel::ALL {
             if let Some(inlet) = &mut self.inlets[channel.index()]
                 && let Poll::Ready(error) = inlet.poll(cx)
             {
                 tracing::debug!(?channel, %error, "a substream of requests ended");
                 self.inlets[channel.index()] = None;
-                if let SubstreamError::Violation(error) = error {
-                    return self.violation(channel, error);
+                match error {
+                    SubstreamError::Violation(error) => return self.violation(channel, error.into()),
+                    SubstreamError::Unread => return self.violation(channel, Offence::Unread),
+                    SubstreamError::Io(_) | SubstreamError::Closed => {}
                 }
             }
             match self.outlets[channel.index()].poll(cx) {
@@ -128,7 +160,7 @@ impl ConnectionHandler for Handler {
                         protocol: SubstreamProtocol::new(protocol, channel),
                     });
                 }
-                Poll::Ready(Demand::Close(error)) => return self.violation(channel, error),
+                Poll::Ready(Demand::Close(error)) => return self.violation(channel, error.into()),
                 Poll::Pending => {}
             }
         }
@@ -152,6 +184,14 @@ impl ConnectionHandler for Handler {
                 protocol: Some((channel, stream)),
                 ..
             }) if !self.violated => {
+                if !self.allowance.may_speak_on(channel) {
+                    self.caught = Some((channel, Offence::NotAllowed));
+                    return;
+                }
+                if !self.allowance.take_stream(Instant::now()) {
+                    self.caught = Some((channel, Offence::Streams));
+                    return;
+                }
                 let source = self.sources[channel.index()].clone();
                 self.inlets[channel.index()] = Some(Inlet::new(stream, source));
             }

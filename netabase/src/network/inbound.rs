@@ -1,6 +1,10 @@
 //! What the network hands to the node: requests to answer, and peers that come and go.
 
-use std::sync::OnceLock;
+use std::{
+    future::poll_fn,
+    sync::OnceLock,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use libp2p::PeerId;
@@ -53,6 +57,11 @@ pub(crate) struct Inbound {
 /// How an answer leaves: given by the transport, called once at most, must not block.
 pub(crate) trait ReplyPath: Send {
     fn leave(self: Box<Self>, answer: Answer);
+
+    /// Ready while what waits to be taken by the requester is within its bounds.
+    fn poll_room(&self, _cx: &Context<'_>) -> Poll<()> {
+        Poll::Ready(())
+    }
 }
 
 /// What goes back to the requester.
@@ -71,6 +80,11 @@ pub(crate) struct Reply {
 impl Reply {
     pub(crate) fn new(path: impl ReplyPath + 'static) -> Self {
         Reply { path: Some(Box::new(path)) }
+    }
+
+    /// Waits until the requester has taken what it was answered before, as far as that is too much.
+    pub(crate) async fn room(&self) {
+        poll_fn(|cx| self.path.as_ref().map_or(Poll::Ready(()), |path| path.poll_room(cx))).await;
     }
 
     /// Answers. Lost silently if the connection is gone, or refused if it is over the channel's limit.

@@ -1,26 +1,35 @@
 //! A peer's requests of one channel on one connection: read, handed to the node, answered.
 //!
 //! What must hold: a peer has at most `UNANSWERED_MAX` requests with us on a channel, over all its
-//! substreams, and beyond that, or while the node is behind, it is not read; answers are written always.
+//! substreams, and beyond that, or while the node is behind, or while it sends too fast, it is not read; answers are written
+//! always, and who takes nothing of them for too long is cut off.
 
 use std::{
     fmt,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::PeerId;
-use tokio::sync::mpsc;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, Sleep, sleep_until},
+};
 
 use super::{
+    allowance::Allowance,
     codec::{Frame, FrameError, Kind},
-    gate::{Gate, Pass},
-    inbound::{Answer, Door, Inbound, NetworkEvent, Reply, ReplyPath},
+    directory::Directory,
+    gate::Pass,
+    handle::Transport,
+    inbound::{Answer, Inbound, NetworkEvent, Reply, ReplyPath},
     limits::{FRAMES_A_TURN, UNANSWERED_MAX},
     protocol::{Channel, REFUSAL_BYTES_MAX},
+    refused::Reason,
     substream::{Substream, SubstreamError},
 };
 
@@ -30,9 +39,9 @@ pub(super) struct Source {
     pub(super) peer: PeerId,
     pub(super) channel: Channel,
     pub(super) payload_bytes_max: usize,
-    pub(super) gate: Arc<Gate>,
+    pub(super) allowance: Arc<Allowance>,
+    pub(super) directory: Arc<Directory>,
     pub(super) events: mpsc::Sender<NetworkEvent>,
-    pub(super) door: Arc<Door>,
 }
 
 pub(super) struct Inlet<S> {
@@ -40,8 +49,11 @@ pub(super) struct Inlet<S> {
     substream: Substream<S>,
     answers: mpsc::Receiver<(Frame, Pass)>,
     answer: mpsc::Sender<(Frame, Pass)>,
-    /// A request that was read and waits at the gate.
+    /// A request that was read and waits at the gate, and whether it waited for its turn before.
     waiting: Option<Frame>,
+    on_time: bool,
+    pause: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
     /// A request that waits for a place in the node's queue.
     admitted: Option<Inbound>,
     delivery: Delivery,
@@ -52,15 +64,33 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inlet<S> {
         // Every answer holds a pass, and the gate gives no more than that: there is always room.
         let (answer, answers) = mpsc::channel(UNANSWERED_MAX);
         let substream = Substream::new(stream, source.payload_bytes_max);
-        Inlet { source, substream, answers, answer, waiting: None, admitted: None, delivery: Delivery::default() }
+        Inlet {
+            source,
+            substream,
+            answers,
+            answer,
+            waiting: None,
+            on_time: false,
+            pause: None,
+            patience: Patience::default(),
+            admitted: None,
+            delivery: Delivery::default(),
+        }
     }
 
     /// Ready only when the substream is of no more use.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<SubstreamError> {
         let written =
             self.substream.poll_write(cx, |cx| self.answers.poll_recv(cx).map(|next| next.map(|(frame, _pass)| frame)));
-        if let Poll::Ready(Err(error)) = written {
-            return Poll::Ready(error);
+        match written {
+            Poll::Ready(Err(error)) => return Poll::Ready(error),
+            Poll::Ready(Ok(())) => self.patience.rest(),
+            Poll::Pending => {
+                let timeout = self.source.directory.limits().slow_reader_timeout;
+                if self.patience.poll_lost(self.substream.written(), timeout, cx).is_ready() {
+                    return Poll::Ready(SubstreamError::Unread);
+                }
+            }
         }
         for _ in 0..FRAMES_A_TURN {
             match ready!(self.poll_request(cx)) {
@@ -77,7 +107,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inlet<S> {
         if self.admitted.is_none() {
             self.admitted = Some(ready!(self.poll_admitted(cx))?);
         }
-        let events = self.source.door.choose(self.source.channel, &self.source.events);
+        let events = self.source.directory.door().choose(self.source.channel, &self.source.events);
         let permit = ready!(self.delivery.poll_permit(events, cx))?;
         if let Some(request) = self.admitted.take() {
             permit.send(NetworkEvent::Request(request));
@@ -89,12 +119,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inlet<S> {
     fn poll_admitted(&mut self, cx: &mut Context<'_>) -> Poll<Result<Inbound, SubstreamError>> {
         let frame = match self.waiting.take() {
             Some(frame) => frame,
-            None => ready!(self.substream.poll_read(cx))?,
+            None => {
+                self.on_time = false;
+                ready!(self.substream.poll_read(cx))?
+            }
         };
         if frame.kind != Kind::Request {
             return Poll::Ready(Err(FrameError::Misplaced(frame.kind).into()));
         }
-        let Poll::Ready(pass) = self.source.gate.poll_enter(frame.payload.len(), cx) else {
+        if self.poll_turn(cx).is_pending() {
+            self.waiting = Some(frame);
+            return Poll::Pending;
+        }
+        let gate = &self.source.allowance.gates[self.source.channel.index()];
+        let Poll::Ready(pass) = gate.poll_enter(frame.payload.len(), cx) else {
             self.waiting = Some(frame);
             return Poll::Pending;
         };
@@ -106,6 +144,63 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Inlet<S> {
         });
         let Source { peer: from, channel, .. } = self.source;
         Poll::Ready(Ok(Inbound { from, channel, payload: frame.payload, reply }))
+    }
+}
+
+impl<S> Inlet<S> {
+    /// Whether the request that was read is on time: not too soon after those before it.
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.on_time {
+            if let Some(pause) = &mut self.pause {
+                ready!(pause.as_mut().poll(cx));
+            }
+            match self.source.allowance.take_request(Instant::now()) {
+                Ok(()) => (self.on_time, self.pause) = (true, None),
+                Err(due) => {
+                    if self.pause.is_none() {
+                        self.source.directory.refusals().count(Reason::TooFast);
+                    }
+                    self.pause = Some(Box::pin(sleep_until(due)));
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+}
+
+/// With a peer that reads nothing.
+#[derive(Default)]
+struct Patience {
+    /// Until when, unless more than this was written by then.
+    waiting: Option<(u64, Instant)>,
+    alarm: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    /// Everything is written.
+    fn rest(&mut self) {
+        self.waiting = None;
+    }
+
+    /// Ready when it is over.
+    fn poll_lost(&mut self, written: u64, timeout: Duration, cx: &mut Context<'_>) -> Poll<()> {
+        let deadline = match self.waiting {
+            Some((before, deadline)) if before == written => deadline,
+            _ => {
+                let deadline = Instant::now() + timeout;
+                self.waiting = Some((written, deadline));
+                deadline
+            }
+        };
+        // Set anew only when it rings: what is written a little at a time sets no alarm each time.
+        loop {
+            let alarm = self.alarm.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+            ready!(alarm.as_mut().poll(cx));
+            self.alarm = None;
+            if Instant::now() >= deadline {
+                return Poll::Ready(());
+            }
+        }
     }
 }
 
@@ -151,6 +246,10 @@ struct Return {
 }
 
 impl ReplyPath for Return {
+    fn poll_room(&self, cx: &Context<'_>) -> Poll<()> {
+        self.pass.poll_room(cx)
+    }
+
     fn leave(self: Box<Self>, answer: Answer) {
         let Return { id, payload_bytes_max, mut pass, answers } = *self;
         let (kind, payload) = match answer {

@@ -8,7 +8,9 @@
 //! Whatever a peer sends: no panic, no unbounded memory, no other peer kept waiting.
 
 mod address;
+mod allowance;
 mod behaviour;
+mod bucket;
 mod codec;
 mod dialer;
 mod directory;
@@ -25,25 +27,33 @@ mod limits;
 mod listen;
 mod outlet;
 mod protocol;
+mod refused;
 mod start;
+mod strangers;
 mod substream;
 mod swarm;
 
 pub use identity::Identity;
+pub use limits::NetworkLimits;
+pub use refused::Refused;
 
 pub(crate) use address::parse_peer_address;
+pub(crate) use allowance::Access;
+pub(crate) use directory::Guests;
 pub(crate) use handle::{Network, RequestError};
 pub(crate) use inbound::{Inbound, NetworkEvent, Reply};
-pub(crate) use limits::NetworkLimits;
 pub(crate) use protocol::Channel;
+pub(crate) use refused::Reason;
 pub(crate) use start::{NetworkConfig, start};
 
 /// For other transports of this crate: the in-memory fabric.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use {
+    directory::Members,
     handle::{RequestResult, Transport},
     inbound::{Answer, Door, ReplyPath},
     limits::EVENT_QUEUE_MAX,
+    refused::Refusals,
 };
 
 #[cfg(test)]

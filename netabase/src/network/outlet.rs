@@ -110,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Outlet<S> {
         self.close();
         match error {
             SubstreamError::Violation(error) => Poll::Ready(Demand::Close(error)),
-            SubstreamError::Io(_) | SubstreamError::Closed => self.poll_demand(cx),
+            SubstreamError::Io(_) | SubstreamError::Closed | SubstreamError::Unread => self.poll_demand(cx),
         }
     }
 

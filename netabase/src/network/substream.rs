@@ -20,6 +20,9 @@ pub(super) enum SubstreamError {
     Io(#[from] io::Error),
     #[error("the peer closed the substream")]
     Closed,
+    /// The connection goes too.
+    #[error("the peer reads nothing")]
+    Unread,
 }
 
 #[derive(Debug)]
@@ -28,11 +31,13 @@ pub(super) struct Substream<S> {
     codec: PaxosCodec,
     /// Something was written and not flushed.
     unflushed: bool,
+    /// Bytes written so far.
+    written: u64,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Substream<S> {
     pub(super) fn new(stream: S, payload_bytes_max: usize) -> Self {
-        Substream { stream, codec: PaxosCodec::new(payload_bytes_max), unflushed: false }
+        Substream { stream, codec: PaxosCodec::new(payload_bytes_max), unflushed: false, written: 0 }
     }
 
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<Frame, SubstreamError>> {
@@ -48,6 +53,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Substream<S> {
                 bytes => self.codec.filled(bytes),
             }
         }
+    }
+
+    /// How many bytes were written so far: whether the peer reads.
+    pub(super) fn written(&self) -> u64 {
+        self.written
     }
 
     /// Writes all that `next` has to give, gathered, then flushes once. `next` is called only when there
@@ -71,6 +81,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Substream<S> {
                 return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
             }
             self.codec.wrote(written);
+            self.written += written as u64;
             self.unflushed = true;
         }
         if self.unflushed {

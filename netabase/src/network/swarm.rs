@@ -15,17 +15,15 @@ use libp2p::{
 use tokio::sync::mpsc;
 
 use super::{
-    behaviour::PaxosBehaviour,
-    directory::Directory,
-    inbound::NetworkEvent,
-    limits::{NetworkLimits, YAMUX_STREAMS_MAX},
+    behaviour::PaxosBehaviour, directory::Directory, inbound::NetworkEvent, limits::NetworkLimits,
     protocol::IDENTIFY_PROTOCOL,
 };
 use crate::Error;
 
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
-    /// First: a stranger is denied before anything else looks at it.
+    /// First: a stranger is denied before anything else looks at it. Connections that are established are its affair, those
+    /// in the making that of the limits.
     paxos: PaxosBehaviour,
     limits: connection_limits::Behaviour,
     identify: identify::Behaviour,
@@ -34,12 +32,10 @@ pub(super) struct Behaviour {
 
 impl Behaviour {
     fn new(keypair: &Keypair, directory: Arc<Directory>, events: mpsc::Sender<NetworkEvent>) -> Self {
-        let limits = directory.limits().clone();
+        let limits = *directory.limits();
         let connections = ConnectionLimits::default()
             .with_max_pending_incoming(Some(limits.pending_incoming_max))
-            .with_max_pending_outgoing(Some(limits.pending_outgoing_max))
-            .with_max_established_per_peer(Some(limits.connections_per_peer_max))
-            .with_max_established(Some(limits.connections_max));
+            .with_max_pending_outgoing(Some(limits.pending_outgoing_max));
         let identify = identify::Config::new(IDENTIFY_PROTOCOL.into(), keypair.public())
             .with_agent_version(concat!("netabase/", env!("CARGO_PKG_VERSION")).into())
             // Peers' addresses come from the configuration, not from what peers say.
@@ -61,26 +57,26 @@ pub(super) fn build<'a>(
     directory: Arc<Directory>,
     events: mpsc::Sender<NetworkEvent>,
 ) -> Result<Swarm<Behaviour>, Error> {
-    let NetworkLimits { handshake_timeout, .. } = *directory.limits();
+    let NetworkLimits { handshake_timeout, streams_max, .. } = *directory.limits();
     let network = |error: &dyn std::fmt::Display, hint: &str| Error::Network { reason: format!("{error}; {hint}") };
     let behaviour = |keypair: &Keypair| Behaviour::new(keypair, directory, events);
     let config = |config: libp2p::swarm::Config| {
         config
             // Connections are kept alive by our handler; this is for the moment before it has a say.
             .with_idle_connection_timeout(Duration::from_secs(60))
-            .with_max_negotiating_inbound_streams(YAMUX_STREAMS_MAX)
+            .with_max_negotiating_inbound_streams(streams_max as usize)
     };
     let transports = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
         .with_tcp(tcp::Config::new().nodelay(true), (tls::Config::new, noise::Config::new), || {
             let mut config = yamux::Config::default();
-            config.set_max_num_streams(YAMUX_STREAMS_MAX);
+            config.set_max_num_streams(streams_max as usize);
             config
         })
         .map_err(|error| network(&error, "the node's identity key cannot be used for TLS or noise"))?
         .with_quic_config(|mut config| {
             config.handshake_timeout = handshake_timeout;
-            config.max_concurrent_stream_limit = YAMUX_STREAMS_MAX as u32;
+            config.max_concurrent_stream_limit = streams_max;
             config
         });
     let built = if dialled.into_iter().any(is_name) {

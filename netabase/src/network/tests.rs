@@ -1,6 +1,7 @@
 //! The network over real loopback sockets: every port is 0, every wait is for an event.
 
 mod hostile;
+mod limits;
 mod raw;
 mod recovery;
 mod round_trip;
@@ -130,7 +131,7 @@ async fn within<T>(future: impl Future<Output = T>) -> T {
 async fn pair_with(listen: &str, limits: NetworkLimits) -> (Node, Node) {
     let (a, b) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
     let (a_id, b_id) = (a.public().to_peer_id(), b.public().to_peer_id());
-    let mut a = try_start(&a, &[listen], &[(b_id, Vec::new())], limits.clone()).await.unwrap();
+    let mut a = try_start(&a, &[listen], &[(b_id, Vec::new())], limits).await.unwrap();
     let addresses = a.network.listen_addresses();
     assert_eq!(addresses.len(), 1);
     let mut b = try_start(&b, &[], &[(a_id, addresses)], limits).await.unwrap();

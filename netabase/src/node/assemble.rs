@@ -58,6 +58,7 @@ pub(crate) struct Assembly {
     pub(crate) wire: Wire,
     pub(crate) store: StoreKind,
     pub(crate) limits: Limits,
+    pub(crate) network_limits: NetworkLimits,
     pub(crate) tuning: Tuning,
 }
 
@@ -292,7 +293,7 @@ impl Assembly {
     /// What the channels must carry, whatever the size of a record.
     fn network_limits(&self) -> NetworkLimits {
         let entry = entry_bytes_max(self.limits.record_bytes()) + MESSAGE_OVERHEAD_BYTES;
-        let defaults = NetworkLimits::default();
+        let defaults = self.network_limits;
         NetworkLimits {
             // A promise may carry every round that is open.
             paxos_bytes_max: defaults.paxos_bytes_max.max(OPEN_ROUNDS_MAX * entry),

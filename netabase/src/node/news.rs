@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::consensus::Standing;
 use crate::event::Board;
-use crate::network::Network;
+use crate::network::{Network, Reason};
 
 /// A node this many rounds behind lags, until it has nearly caught up.
 const LAG_ROUNDS: u64 = 1_024;
@@ -101,7 +101,8 @@ pub enum Event {
 /// Tells what happens until it is dropped.
 pub(super) async fn tell(mut standing: watch::Receiver<Standing>, network: Network, board: Arc<Board<Event>>) {
     let mut before = Seen::of(&standing.borrow_and_update());
-    let mut refused = network.refusals();
+    let strangers = || network.refusals().of(Reason::Stranger);
+    let mut refused = strangers();
     let mut count = tokio::time::interval(COUNT_EVERY);
     count.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
@@ -114,7 +115,7 @@ pub(super) async fn tell(mut standing: watch::Receiver<Standing>, network: Netwo
                 before.step(&now).iter().for_each(|event| board.put_up(event));
             }
             _ = count.tick() => {
-                let total = network.refusals();
+                let total = strangers();
                 if std::mem::replace(&mut refused, total) != total {
                     board.put_up(&Event::StrangersRefused { total });
                 }

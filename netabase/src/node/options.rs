@@ -10,7 +10,7 @@ use super::invite::Invite;
 use super::role::Role;
 use crate::consensus::Timing;
 use crate::error::{Error, Result};
-use crate::network::Identity;
+use crate::network::{Identity, NetworkLimits};
 use crate::storage::{CACHE_BYTES, StoreKind};
 
 /// Bounds on what a node takes. The same on every node of a cluster.
@@ -121,6 +121,7 @@ pub(crate) struct Options {
     pub(crate) identity: Option<Identity>,
     pub(crate) store: StoreKind,
     pub(crate) limits: Limits,
+    pub(crate) network_limits: NetworkLimits,
     pub(crate) tuning: Tuning,
 }
 
@@ -135,6 +136,7 @@ impl Default for Options {
             identity: None,
             store: StoreKind::default(),
             limits: Limits::default(),
+            network_limits: NetworkLimits::default(),
             tuning: Tuning::default(),
         }
     }
@@ -158,7 +160,8 @@ impl Options {
             }
             invite.check_role("join", &[Role::Voter, Role::Learner])?;
         }
-        self.limits.check()
+        self.limits.check()?;
+        self.network_limits.check()
     }
 
     /// The addresses to listen on; a node alone on its machine needs none.

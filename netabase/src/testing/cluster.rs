@@ -15,7 +15,7 @@ use crate::client::{self, Client, Target};
 use crate::consensus::member_id;
 use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
-use crate::network::Identity;
+use crate::network::{Identity, NetworkLimits};
 use crate::node::{Assembly, Beginning, Door, Invite, Limits, Node, Role, Tuning, Volume, Wire, beginning_of, recover};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
@@ -308,6 +308,7 @@ impl<S: Schema> Cluster<S> {
             wire: Wire::Joined(network, events),
             store: self.store,
             limits: Limits::default(),
+            network_limits: NetworkLimits::default(),
             tuning: self.tuning,
         };
         self.places[place].node = Some(Node::start(assembly).await?);

@@ -22,8 +22,8 @@ use tokio::{
 };
 
 use crate::network::{
-    Answer, Channel, Door, EVENT_QUEUE_MAX, Network, NetworkEvent, NetworkLimits, RequestError, RequestResult,
-    Transport,
+    Answer, Channel, Door, EVENT_QUEUE_MAX, Guests, Members, Network, NetworkEvent, NetworkLimits, Reason, Refusals,
+    RequestError, RequestResult, Transport,
 };
 use port::{Parcel, Port};
 
@@ -129,7 +129,7 @@ impl Fabric {
         state.ports.insert(peer, Port::open(incarnation, events, Arc::clone(&door), self.clone()));
         state.announce();
         drop(state);
-        let link = FabricLink { fabric: self.clone(), peer, incarnation, door };
+        let link = FabricLink { fabric: self.clone(), peer, incarnation, door, refusals: Refusals::default() };
         (Network::new(peer, Arc::new(link)), receiver)
     }
 
@@ -310,6 +310,7 @@ struct FabricLink {
     peer: PeerId,
     incarnation: u64,
     door: Arc<Door>,
+    refusals: Refusals,
 }
 
 impl Transport for FabricLink {
@@ -357,15 +358,19 @@ impl Transport for FabricLink {
         self.fabric.lock().connected(self.peer, peer)
     }
 
-    fn refusals(&self) -> u64 {
-        0
+    fn refusals(&self) -> &Refusals {
+        &self.refusals
+    }
+
+    fn blame(&self, _peer: &PeerId, reason: Reason) {
+        self.refusals.count(reason);
     }
 
     fn open_door(&self, desk: mpsc::Sender<NetworkEvent>) {
         self.door.open(desk);
     }
     /// Everyone hears everyone here: who is let in is the sockets' affair.
-    fn set_members(&self, _members: Vec<(PeerId, Vec<Multiaddr>)>) {}
+    fn set_members(&self, _members: Members, _guests: &Guests) {}
 }
 
 #[cfg(test)]

@@ -10,6 +10,9 @@ mod disk;
 mod fabric;
 #[cfg(all(test, feature = "paxos"))]
 pub(crate) mod fixture;
+#[cfg(feature = "testing")]
+#[doc(hidden)]
+pub mod hostile;
 pub mod linearize;
 mod random;
 #[cfg(feature = "paxos")]

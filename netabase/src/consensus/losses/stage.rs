@@ -143,6 +143,7 @@ impl Stage {
             wire: Wire::Joined(network, events),
             store: StoreKind::Redb,
             limits: Limits::default(),
+            network_limits: crate::network::NetworkLimits::default(),
             tuning: self.tuning,
         };
         self.node = Some(Node::start(assembly).await.expect("the node starts"));

@@ -21,7 +21,7 @@ use crate::consensus::message::{
 };
 use crate::consensus::seat::Seat;
 use crate::error::Result;
-use crate::network::{Channel, Inbound, NetworkEvent, Reply};
+use crate::network::{Channel, Inbound, NetworkEvent, Reason, Reply};
 use crate::schema::codec;
 
 /// How long a greeting may take.
@@ -60,7 +60,7 @@ impl Member {
         match channel {
             Channel::Paxos => self.on_paxos(from, &payload, reply),
             Channel::Forward if !self.takes_part_in_log(&from) => reply.refuse("only members propose"),
-            Channel::Forward => match self.open::<ForwardRequest>(&payload) {
+            Channel::Forward => match self.open::<ForwardRequest>(from, &payload) {
                 Some(ForwardRequest::Commands(commands)) => {
                     let answer = self.on_forward(commands);
                     answer_with(&self.seat, reply, answer);
@@ -74,10 +74,12 @@ impl Member {
             },
             Channel::Sync => {
                 // Of any epoch: whoever is behind reads its way into this one.
-                if let Ok(envelope) = Envelope::<SyncRequest>::decode(&payload)
-                    && envelope.cluster == self.seat.terms.cluster
-                {
-                    self.on_sync(from, envelope.body, reply);
+                match Envelope::<SyncRequest>::decode(&payload) {
+                    Ok(envelope) if envelope.cluster == self.seat.terms.cluster => {
+                        self.on_sync(from, envelope.body, reply);
+                    }
+                    Ok(_) => self.blame(&from, Reason::Foreign),
+                    Err(_) => self.blame(&from, Reason::Malformed),
                 }
             }
             // Before the desk is open; and a member asks nothing as a client.
@@ -94,8 +96,20 @@ impl Member {
     }
 
     /// The body of a message of this cluster and epoch; nothing for any other, and for what cannot be read.
-    fn open<T: DeserializeOwned>(&self, payload: &[u8]) -> Option<T> {
-        Envelope::decode(payload).ok().filter(|envelope| self.seat.belongs(envelope)).map(|envelope| envelope.body)
+    fn open<T: DeserializeOwned>(&self, from: PeerId, payload: &[u8]) -> Option<T> {
+        let Ok(envelope) = Envelope::decode(payload) else {
+            self.blame(&from, Reason::Malformed);
+            return None;
+        };
+        if !self.seat.belongs(&envelope) {
+            self.blame(&from, Reason::Foreign);
+            return None;
+        }
+        Some(envelope.body)
+    }
+
+    fn blame(&self, peer: &PeerId, reason: Reason) {
+        self.seat.network.blame(peer, reason);
     }
 
     fn on_paxos(&self, from: PeerId, payload: &[u8], reply: Reply) {
@@ -103,7 +117,10 @@ impl Member {
             reply.refuse("this node does not vote");
             return;
         };
-        let Ok(request) = Envelope::<PaxosRequest>::decode(payload) else { return };
+        let Ok(request) = Envelope::<PaxosRequest>::decode(payload) else {
+            self.blame(&from, Reason::Malformed);
+            return;
+        };
         let acceptor = Arc::clone(&life.acceptor);
         tokio::task::spawn_local(async move {
             if let Some(answer) = acceptor.answer(from, request).await
@@ -132,10 +149,16 @@ impl Member {
             }
             Ok(Pulse::Within(envelope)) if self.seat.belongs(&envelope) && self.acquaintances.knows(&from) => envelope,
             Ok(Pulse::Within(envelope)) => {
+                if !self.seat.belongs(&envelope) {
+                    self.blame(&from, Reason::Foreign);
+                }
                 self.on_other_epoch(from, &envelope);
                 return Ok(());
             }
-            _ => return Ok(()),
+            Ok(Pulse::Answered(_)) | Err(_) => {
+                self.blame(&from, Reason::Malformed);
+                return Ok(());
+            }
         };
         self.on_started(from);
         let now = Instant::now();

@@ -49,7 +49,7 @@ impl Member {
         if Epoch(roster.epoch) != self.seat.terms.epoch {
             self.enter(&roster).await?;
         }
-        self.seat.network.set_members(self.addresses.members(&roster));
+        self.seat.network.set_members(self.addresses.members(&roster), &self.addresses.guests(&roster));
         Ok(())
     }
 

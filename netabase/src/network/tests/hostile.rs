@@ -21,7 +21,7 @@ async fn besieged() -> (Node, Raw, Keypair) {
     (node, raw, voter)
 }
 
-fn frame(kind: u8, id: u64, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, id: u64, payload: &[u8]) -> Vec<u8> {
     let counted = (payload.len() + COUNTED_BYTES) as u32;
     [&counted.to_be_bytes()[..], &id.to_be_bytes(), &[kind], payload].concat()
 }
@@ -58,7 +58,7 @@ async fn a_stranger_is_closed_after_the_handshake_and_reaches_nothing() {
                 RawEvent::Accepted(_) => panic!("the node opened a substream to a stranger"),
             }
         }
-        assert_eq!(node.network.refusals(), count);
+        assert_eq!(node.network.refusals().all().strangers, count);
         assert!(!node.network.is_connected(raw.peer_id));
         assert_eq!(node.ask(raw.peer_id, Bytes::new()).await, Err(RequestError::NotConnected));
     }

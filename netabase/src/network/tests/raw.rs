@@ -43,8 +43,22 @@ pub(super) struct Raw {
 impl Raw {
     /// Listens on a free port, and dials `dial`.
     pub(super) async fn start(keypair: &Keypair, dial: Option<Multiaddr>) -> Raw {
+        Raw::start_on(Channel::Paxos, keypair, dial).await
+    }
+
+    /// The same, with a substream of this channel.
+    pub(super) async fn start_on(channel: Channel, keypair: &Keypair, dial: Option<Multiaddr>) -> Raw {
+        Raw::start_with(channel, false, keypair, dial).await
+    }
+
+    /// The same, with one substream after the other.
+    pub(super) async fn start_over_and_over(channel: Channel, keypair: &Keypair, dial: Option<Multiaddr>) -> Raw {
+        Raw::start_with(channel, true, keypair, dial).await
+    }
+
+    async fn start_with(channel: Channel, again: bool, keypair: &Keypair, dial: Option<Multiaddr>) -> Raw {
         let (sender, events) = mpsc::channel(1024);
-        let behaviour = RawBehaviour { events: sender.clone() };
+        let behaviour = RawBehaviour { channel, again, events: sender.clone() };
         let mut swarm: Swarm<RawBehaviour> = SwarmBuilder::with_existing_identity(keypair.clone())
             .with_tokio()
             .with_tcp(tcp::Config::new().nodelay(true), noise::Config::new, yamux::Config::default)
@@ -106,6 +120,8 @@ impl Raw {
 }
 
 struct RawBehaviour {
+    channel: Channel,
+    again: bool,
     events: mpsc::Sender<RawEvent>,
 }
 
@@ -120,7 +136,7 @@ impl NetworkBehaviour for RawBehaviour {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(RawHandler { events: self.events.clone(), requested: false })
+        Ok(RawHandler { channel: self.channel, again: self.again, events: self.events.clone(), requested: false })
     }
 
     fn handle_established_outbound_connection(
@@ -131,7 +147,7 @@ impl NetworkBehaviour for RawBehaviour {
         _: Endpoint,
         _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        Ok(RawHandler { events: self.events.clone(), requested: false })
+        Ok(RawHandler { channel: self.channel, again: self.again, events: self.events.clone(), requested: false })
     }
 
     fn on_swarm_event(&mut self, _: FromSwarm<'_>) {}
@@ -146,6 +162,8 @@ impl NetworkBehaviour for RawBehaviour {
 }
 
 struct RawHandler {
+    channel: Channel,
+    again: bool,
     events: mpsc::Sender<RawEvent>,
     requested: bool,
 }
@@ -159,7 +177,7 @@ impl ConnectionHandler for RawHandler {
     type OutboundOpenInfo = ();
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        SubstreamProtocol::new(ReadyUpgrade::new(Channel::Paxos.protocol()), ())
+        SubstreamProtocol::new(ReadyUpgrade::new(self.channel.protocol()), ())
     }
 
     fn connection_keep_alive(&self) -> bool {
@@ -186,6 +204,7 @@ impl ConnectionHandler for RawHandler {
                 RawEvent::Accepted(protocol)
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol, .. }) => {
+                self.requested &= !self.again;
                 RawEvent::Opened(protocol)
             }
             ConnectionEvent::DialUpgradeError(_) => RawEvent::Unopened,

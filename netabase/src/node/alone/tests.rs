@@ -244,6 +244,7 @@ async fn a_start_completes_what_was_begun() {
         wire: Wire::Joined(network, events),
         store: StoreKind::Redb,
         limits: Limits::default(),
+        network_limits: crate::network::NetworkLimits::default(),
         tuning: Tuning::default(),
     };
     let node = Node::start(assembly).await.expect("it starts");

@@ -75,6 +75,7 @@ async fn start_on(volume: impl Volume + 'static, identity: Identity) -> Result<N
         wire: Wire::Joined(network, events),
         store: StoreKind::Redb,
         limits: Limits::default(),
+        network_limits: crate::network::NetworkLimits::default(),
         tuning: Tuning::default(),
     };
     Ok(Netabase::of(Node::start(assembly).await?))
