@@ -39,7 +39,7 @@ const SPACE_META: u8 = 0x0f;
 pub(super) const META_FORMAT: &str = "format";
 /// The round that the rows reflect, BE8.
 pub(super) const META_APPLIED: &str = "applied";
-/// What the rows come to, 32 bytes: see `sum`.
+/// What the rows come to, BE16: see `sum`.
 pub(super) const META_SUM: &str = "sum";
 /// What gives the rows their rounds: `node` or `alone`.
 pub(crate) const META_KEEPER: &str = "keeper";
