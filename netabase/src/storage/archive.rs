@@ -70,7 +70,7 @@ pub(crate) struct Header {
     /// codec(Descriptor): whose rows these are, for whoever has the Rust types and whoever has not.
     pub(crate) descriptor: Vec<u8>,
     /// What the rows came to when they were written: whoever writes the file, and whoever reads it, holds them against it.
-    sum: Sum,
+    pub(crate) sum: Sum,
 }
 
 /// Why a file cannot be written or used.
