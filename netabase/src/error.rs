@@ -191,6 +191,16 @@ pub enum Error {
     )]
     Removed,
 
+    /// A majority of the voters holds other records than this node, whose disk or memory must have changed some. It has ended,
+    /// and reads nothing out any more.
+    #[error(
+        "a majority of the voters held other records than this node at round {round}, so it has ended: check its disk and memory, then start it with `rebuild()`, and it fetches all records anew"
+    )]
+    Quarantined {
+        /// In which round that was seen. What differs may have been written before.
+        round: u64,
+    },
+
     /// This handle's node has been shut down.
     #[error("this node has been shut down")]
     ShutDown,

@@ -8,6 +8,7 @@ use libp2p::PeerId;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::checkpoint::{Checkpoint, Word};
 use super::guard::{Guard, OPEN_ROUNDS_MAX, ROUNDS_AHEAD};
 use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round, Voters};
 use super::message::{
@@ -16,7 +17,7 @@ use super::message::{
 };
 use super::{Admission, Charter};
 use crate::command::{EncodedCommand, Entry};
-use crate::machine::SnapshotId;
+use crate::machine::{SnapshotId, Sum};
 use crate::schema::Fingerprint;
 use crate::schema::codec;
 
@@ -138,6 +139,7 @@ pub(crate) fn seeds(entry: &Entry, commands: Vec<Bytes>) -> Vec<(u8, Vec<u8>)> {
     let peers = vec![(founders[0].clone(), vec!["/ip4/10.0.0.1/tcp/4710".to_owned()])];
     let admission = Admission { charter, cluster: ClusterId([1; 16]), peers };
     let knock = Knock { cluster: ClusterId([1; 16]), member: me.clone(), schema };
+    let checkpoint = Checkpoint { round: 8, sum: Sum::default() };
     let mut seeds = Vec::new();
     let mut add = |kind: u8, bytes: Result<Vec<u8>, codec::CodecError>| seeds.push((kind, bytes.expect("it encodes")));
     add(0, sealed(PaxosRequest::Prepare { round, ballot }));
@@ -149,9 +151,25 @@ pub(crate) fn seeds(entry: &Entry, commands: Vec<Bytes>) -> Vec<(u8, Vec<u8>)> {
     add(1, sealed(PaxosAnswer::Converged { ballot, entry: Some(entry()) }));
     add(2, codec::encode(&Pulse::<PulseRequest>::Greeting(Box::new(greeting))));
     add(2, codec::encode(&Pulse::<PulseRequest>::Knock(Box::new(knock))));
-    add(2, codec::encode(&Pulse::Within(envelope(PulseRequest::Beat { ballot, decided: 10, held: 9 }))));
+    add(
+        2,
+        codec::encode(&Pulse::Within(envelope(PulseRequest::Beat {
+            ballot,
+            decided: 10,
+            held: 9,
+            word: Some(Word::Agreed(checkpoint)),
+        }))),
+    );
     add(2, codec::encode(&Pulse::Within(envelope(PulseRequest::Succeed { ballot, decided: 10 }))));
-    add(3, codec::encode(&Pulse::Within(envelope(PulseAnswer::Beat { promised: 8, applied: 10, durable: 9 }))));
+    add(
+        3,
+        codec::encode(&Pulse::Within(envelope(PulseAnswer::Beat {
+            promised: 8,
+            applied: 10,
+            durable: 9,
+            checkpoints: vec![checkpoint],
+        }))),
+    );
     add(3, codec::encode(&Pulse::<PulseAnswer>::Answered(Box::new(KnockAnswer::Admitted(admission)))));
     add(3, codec::encode(&Pulse::<PulseAnswer>::Answered(Box::new(KnockAnswer::Invalid("it is used".into())))));
     add(4, sealed(ForwardRequest::Commands(commands)));

@@ -16,6 +16,7 @@ mod epoch;
 mod fetch;
 mod handover;
 mod install;
+mod integrity;
 mod knock;
 mod lead;
 mod parts;
@@ -128,6 +129,8 @@ pub(crate) struct Member {
     progress: HashMap<PeerId, Progress>,
     /// Whether the log takes anything.
     room: room::Room,
+    /// Whether what is here is what the others hold.
+    integrity: integrity::Integrity,
     /// Set once this node is on its way out.
     handover: Option<handover::Handover>,
     /// Who is connected, with what each last said about how far it has applied.
@@ -153,6 +156,7 @@ impl Member {
             kept,
             vault,
             log_bytes_max,
+            rebuilding,
             keepsake,
         } = parts;
         let votes = seat.replica.roster().votes(&member_id(&seat.terms.me), own);
@@ -160,7 +164,8 @@ impl Member {
         let (reports, inbox) = mpsc::channel(REPORTS_MAX);
         let applied = seat.replica.applied();
         let voters = seat.terms.voters.clone();
-        let (standing, watching) = watch::channel(Standing { votes, applied, voters, epoch, ..Standing::default() });
+        let (standing, watching) =
+            watch::channel(Standing { votes, applied, voters, epoch, rebuilding, ..Standing::default() });
         let mut roster = seat.replica.follow_roster();
         roster.mark_changed();
         let leadership =
@@ -209,6 +214,7 @@ impl Member {
             leaving: Arc::default(),
             progress: HashMap::new(),
             room: room::Room::default(),
+            integrity: integrity::Integrity::new(rebuilding),
             handover: None,
             peers: Arc::default(),
             reports,
@@ -220,7 +226,8 @@ impl Member {
     /// Runs until the node is shut down or cannot go on.
     ///
     /// # Errors
-    /// [`Error::Storage`] when the log or the store failed; [`Error::Removed`] when this node left the cluster.
+    /// [`Error::Storage`] when the log or the store failed; [`Error::Removed`] when this node left the cluster;
+    /// [`Error::Quarantined`] when a majority of the voters holds other records.
     pub(crate) async fn run(
         mut self,
         mut inbox: mpsc::Receiver<Report>,
@@ -286,9 +293,9 @@ impl Member {
         }
     }
 
-    /// Wakes the keeper, if this node may vote.
+    /// Wakes the keeper, if this node may vote, and holds what it is to rest on.
     async fn revive(&mut self) -> Result<()> {
-        if !self.votes {
+        if !self.votes || self.integrity.is_rebuilding() {
             return Ok(());
         }
         match Life::begin(&self.seat).await {
@@ -359,6 +366,10 @@ impl Member {
         // A commit of a later round says as well as a beat that rounds are missing.
         self.fetch.on_progress(self.seat.replica.applied(), self.seat.sought(), Instant::now());
         self.greet_again();
+        self.judge()?;
+        if self.integrity.is_rebuilding() {
+            self.start_fetch(Instant::now());
+        }
         self.end_reads(Instant::now());
         if self.is_released() {
             self.keepsake.depart()?;
@@ -381,7 +392,7 @@ impl Member {
         self.standing.send_if_modified(|standing| {
             let news = Standing {
                 leads,
-                votes: self.votes,
+                votes: self.votes && !self.integrity.is_rebuilding(),
                 leader,
                 applied,
                 durable,
@@ -390,6 +401,8 @@ impl Member {
                 fetches_snapshot: self.awaits_snapshot(),
                 settled: self.is_settled(),
                 full: self.room.is_full(),
+                differs: self.integrity.differs(),
+                rebuilding: self.integrity.is_rebuilding(),
                 voters: self.seat.terms.voters.clone(),
                 peers: Arc::clone(&self.peers),
                 revived: standing.revived,

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::charter::Admission;
+use super::checkpoint::{Checkpoint, Word};
 use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round};
 use super::log;
 use crate::command::{Entry, EntryId};
@@ -89,8 +90,8 @@ impl From<log::Accepted> for AcceptedRow {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PulseRequest {
     /// "I lead under this ballot; rounds up to `decided` are decided, and every voter's store is durable through
-    /// `held`."
-    Beat { ballot: Ballot, decided: Round, held: Round },
+    /// `held`; and this is what the voters say of their rows."
+    Beat { ballot: Ballot, decided: Round, held: Round, word: Option<Word> },
     /// "I have not heard from the leader of `ballot`: have you?"
     Suspect,
     /// "I lead under this ballot: under which did you last speak?"
@@ -103,8 +104,9 @@ pub(crate) enum PulseRequest {
 /// Answers on channel `Heartbeat`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PulseAnswer {
-    /// To a beat: how far this node is, and the greatest ballot it promised (greater than the beat's: not followed).
-    Beat { promised: Ballot, applied: Round, durable: Round },
+    /// To a beat: how far this node is, the greatest ballot it promised (greater than the beat's: not followed), and what its
+    /// rows came to.
+    Beat { promised: Ballot, applied: Round, durable: Round, checkpoints: Vec<Checkpoint> },
     /// To a suspicion: whether this node has not heard from a leader either.
     Suspect { agrees: bool, decided: Round },
     /// To a confirm: the greatest ballot that this voter promised, accepted or campaigned with.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::checkpoint::{Checkpoint, Checkpoints};
 use super::id::{Epoch, Round};
 use super::log::Log;
 use super::submit::Submitter;
@@ -31,14 +32,17 @@ pub(crate) struct Replica {
     /// The round at which the store is synced.
     durable: watch::Sender<Round>,
     roster: watch::Sender<Arc<Roster>>,
+    checkpoints: Mutex<Checkpoints>,
 }
 
 impl Replica {
-    pub(crate) fn new(machine: Machine, log: Log, submitter: Arc<Submitter>) -> Self {
+    pub(crate) fn new(machine: Machine, log: Log, submitter: Arc<Submitter>, checkpoint_rounds: Round) -> Self {
         let applied = watch::Sender::new(machine.applied());
         let durable = watch::Sender::new(machine.durable_round());
         let roster = watch::Sender::new(Arc::clone(machine.roster()));
-        Replica { machine: Mutex::new(machine), log: Mutex::new(log), submitter, applied, durable, roster }
+        let (machine, log, checkpoints) = (Mutex::new(machine), Mutex::new(log), Checkpoints::new(checkpoint_rounds));
+        let checkpoints = Mutex::new(checkpoints);
+        Replica { machine, log, submitter, applied, durable, roster, checkpoints }
     }
 
     /// The last applied round.
@@ -81,6 +85,15 @@ impl Replica {
         });
     }
 
+    /// What the rows came to at the last rounds at which nodes compare that.
+    pub(crate) fn checkpoints(&self) -> Vec<Checkpoint> {
+        self.lock_checkpoints().to_vec()
+    }
+
+    fn lock_checkpoints(&self) -> MutexGuard<'_, Checkpoints> {
+        self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(crate) fn machine(&self) -> MutexGuard<'_, Machine> {
         self.machine.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -98,6 +111,7 @@ impl Replica {
                 return Ok(());
             }
             let answers = machine.apply(round, entry).map_err(|error| ReplicaFailed(Arc::new(error)))?;
+            self.lock_checkpoints().on_applied(round, || machine.sum());
             (answers, Arc::clone(machine.roster()))
         };
         self.log().chosen(round, entry.clone()).map_err(|_| ReplicaFailed(self.log_failure()))?;
@@ -112,6 +126,7 @@ impl Replica {
         let roster = {
             let mut machine = self.machine();
             machine.apply(round, entry).map_err(|error| ReplicaFailed(Arc::new(error)))?;
+            self.lock_checkpoints().on_applied(round, || machine.sum());
             Arc::clone(machine.roster())
         };
         self.publish_roster(&roster);
@@ -137,6 +152,7 @@ impl Replica {
     pub(crate) fn succeed(&self, next: Machine) {
         let (round, roster) = (next.applied(), Arc::clone(next.roster()));
         let before = self.machine().succeed(next);
+        self.lock_checkpoints().forget();
         self.publish_roster(&roster);
         self.applied.send_replace(round);
         self.durable.send_replace(round);

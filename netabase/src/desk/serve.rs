@@ -156,6 +156,10 @@ impl Counter {
     /// Serves a request beside all others.
     fn begin(self: &Rc<Self>, inbound: Inbound) {
         let Inbound { from, payload, reply, .. } = inbound;
+        if self.standing.borrow().rebuilding {
+            reply.refuse("this node fetches its records anew");
+            return;
+        }
         let (roster, id) = (self.replica.roster(), member_id(&from));
         if roster.has_left(&id) {
             send::<()>(reply, Err(Trouble::Removed));

@@ -9,12 +9,12 @@ use super::input::Input;
 use super::sample::{CLUSTER, exercise, machine};
 use crate::machine::SnapshotId;
 use crate::schema::codec;
-use crate::storage::archive::{self, Unpacking};
-use crate::storage::{Engine, MemoryEngine, Store};
+use crate::storage::archive::{self, Header, Unpacking};
+use crate::storage::{Engine, MemoryEngine, Store, Sum};
 use crate::testing::ForgetfulDisk;
 
 /// What a file begins with; the length of the header follows.
-const HEAD: &[u8] = b"netasnap\0\0\0\x01";
+const HEAD: &[u8] = b"netasnap\0\0\0\x02";
 const HASH_BYTES: usize = 32;
 const END_BYTES: usize = 4 + 8;
 const ON: fn() -> bool = || true;
@@ -24,11 +24,7 @@ pub fn archive(data: &[u8]) {
     let _is_sound = match input.byte() % 4 {
         0 => unpack(input.rest()),
         1 => unpack(&sealed(input.rest())),
-        2 => {
-            let header = [HEAD, &header_length(), &header()].concat();
-            let of_rows = with_end(header, &mut input);
-            unpack(&sealed(&of_rows))
-        }
+        2 => unpack(&sealed(&of_rows(&mut input))),
         _ => changed(&mut input),
     };
 }
@@ -38,18 +34,25 @@ pub(super) fn sealed(bytes: &[u8]) -> Vec<u8> {
     [bytes, blake3::hash(bytes).as_bytes()].concat()
 }
 
-/// Rows of the input, and the end that fits them.
-fn with_end(mut file: Vec<u8>, input: &mut Input<'_>) -> Vec<u8> {
-    let mut rows = 0_u64;
+/// Rows of the input, in a file that fits them.
+fn of_rows(input: &mut Input<'_>) -> Vec<u8> {
+    let (mut rows, mut count, mut sum) = (Vec::new(), 0_u64, Sum::default());
     while !input.is_empty() {
         let (key, value) = (input.block(), input.block());
         for part in [key, value] {
-            file.extend_from_slice(&u32::try_from(part.len()).unwrap_or(0).to_be_bytes());
+            rows.extend_from_slice(&u32::try_from(part.len()).unwrap_or(0).to_be_bytes());
         }
-        file.extend([key, value].concat());
-        rows += 1;
+        rows.extend([key, value].concat());
+        if Sum::covers(key) {
+            sum.add(key, value);
+        }
+        count += 1;
     }
-    [&file[..], &[0xff; 4], &rows.to_be_bytes()].concat()
+    let mut header = header();
+    header.sum = sum;
+    let header = codec::encode(&header).expect("what was read can be written");
+    let length = u32::try_from(header.len()).unwrap_or(0).to_be_bytes();
+    [HEAD, &length, &header, &rows, &[0xff; 4], &count.to_be_bytes()].concat()
 }
 
 /// A sound file; made once.
@@ -65,14 +68,9 @@ pub(super) fn sound() -> (SnapshotId, Vec<u8>) {
     FILE.with(|file| file.get_or_init(made).clone())
 }
 
-fn header() -> Vec<u8> {
-    let bytes = sound().1;
-    let length = u32::from_be_bytes(*bytes[12..].first_chunk().expect("it is sound")) as usize;
-    bytes[16..16 + length].to_vec()
-}
-
-fn header_length() -> [u8; 4] {
-    *sound().1[12..].first_chunk().expect("it is sound")
+fn header() -> Header {
+    let file = file_of(&sound().1);
+    Unpacking::begin(&file).expect("it is sound").header().clone()
 }
 
 /// The sound file without its end, for seeds.

@@ -116,6 +116,22 @@ impl<S: Schema> Start<S> {
         self
     }
 
+    /// Fetches all records anew from another node, whatever this directory holds of them: for one that ended with
+    /// [`Error::Quarantined`], or whose records are known to be wrong. The node keeps its key, its membership and its consensus
+    /// log, and so its vote, which it uses again once the records are here. It is ready then; until then it reads nothing out.
+    ///
+    /// The records of before are replaced when the others are here whole, so there has to be room for both. A crash meanwhile
+    /// leaves a directory that starts with `rebuild` only. Done once, the directory is started without this.
+    ///
+    /// # Errors
+    /// [`Error::Configuration`] when the directory was never used, or its node is the only voter of its cluster, and with
+    /// [`join`](Start::join) or [`recover_alone`](Start::recover_alone); [`Error::NoQuorum`] when no other node gives the
+    /// records.
+    pub fn rebuild(mut self) -> Self {
+        self.options.rebuild = true;
+        self
+    }
+
     /// The node's key, instead of the one in the data directory.
     pub fn identity(mut self, identity: impl Into<Identity>) -> Self {
         self.options.identity = Some(identity.into());
@@ -182,6 +198,7 @@ impl<S: Schema> Start<S> {
             catalog,
             identity,
             beginning,
+            rebuild: options.rebuild,
             volume,
             wire,
             store: options.store,
@@ -190,6 +207,9 @@ impl<S: Schema> Start<S> {
             tuning: options.tuning,
         };
         let node = Node::start(assembly).await.map_err(in_directory)?;
+        if options.rebuild {
+            node.rebuilt().await?;
+        }
         if let Some(role) = role {
             node.arrived(role).await?;
         }

@@ -40,6 +40,9 @@ pub struct Status {
     /// That this node made its cluster of what it had of another one, with [`Start::recover_alone`](crate::Start::recover_alone),
     /// and what may be lost. Kept for as long as the directory; other members do not know of it.
     pub recovery: Option<Recovery>,
+    /// The last round in which voters were seen to hold different records while no majority of them held the same, so that
+    /// nobody knows who is right. A node that is known to be wrong ends: see [`Error::Quarantined`](crate::Error).
+    pub differs: Option<u64>,
 }
 
 /// What a node knows of a member of its cluster.
@@ -86,6 +89,7 @@ pub(super) fn of(node: &Node) -> Result<Status> {
         refused: node.network.refusals().all(),
         keeper_restarts: standing.revived,
         recovery: node.recovery.clone(),
+        differs: standing.differs,
     })
 }
 
@@ -114,6 +118,7 @@ pub(super) async fn of_client(client: &Shared) -> Result<Status> {
         refused: Refused::default(),
         keeper_restarts: 0,
         recovery: None,
+        differs: None,
     })
 }
 

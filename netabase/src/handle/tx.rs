@@ -46,7 +46,7 @@ pub(super) struct Run {
 
 /// Where its rows are.
 enum Rows {
-    Here(Arc<Node>, Mutex<State>),
+    Here(Arc<Node>, Box<Mutex<State>>),
     There(Arc<client::Run>),
 }
 
@@ -66,7 +66,7 @@ impl Run {
             Origin::Here(node) => {
                 let trial = Some(Trial::new(node.view()?));
                 let state = State { trial, over: false, expired: false, writes: Vec::new() };
-                Rows::Here(Arc::clone(node), Mutex::new(state))
+                Rows::Here(Arc::clone(node), Box::new(Mutex::new(state)))
             }
             Origin::There(client) => {
                 Rows::There(Arc::new(client::Run::begin(at(client), Arc::clone(foresight)).await?))

@@ -20,7 +20,7 @@ use crate::Error;
 use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::schema::Catalog;
 use crate::storage::archive::DurableState;
-use crate::storage::{self, Draft, Retired, Store, StoreError, View, Views};
+use crate::storage::{self, Draft, Retired, Store, StoreError, Sum, View, Views};
 
 /// What a command is answered with, for whoever issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,11 @@ impl Machine {
         &self.roster
     }
 
+    /// What the rows come to as of the last applied round.
+    pub(crate) fn sum(&self) -> Sum {
+        self.store.sum()
+    }
+
     /// Where readers find the newest view.
     pub(crate) fn views(&self) -> Views {
         self.store.views()
@@ -125,7 +130,8 @@ impl Machine {
                 }
                 Command::Seal(seal) => {
                     if Arc::make_mut(&mut self.roster).seal(&seal, place) {
-                        draft.write(self.roster.row().inspect_err(|_| self.failed = true)?);
+                        let row = self.roster.row(&draft).inspect_err(|_| self.failed = true)?;
+                        draft.write(row);
                         // The epoch is over: what is behind its seal belongs to none.
                         break;
                     }
@@ -188,7 +194,8 @@ fn execute(rule: &Rule, draft: &mut Draft<'_>, write: &Write, round: u64) -> Res
 fn reform(roster: &mut Arc<Roster>, draft: &mut Draft<'_>, change: &Reform, place: Place) -> Result<Outcome, Error> {
     match Arc::make_mut(roster).reform(change, place) {
         Ok(()) => {
-            draft.write(roster.row()?);
+            let row = roster.row(draft)?;
+            draft.write(row);
             Ok(Ok(Applied { round: place.round, existed: false }))
         }
         Err(refusal) => Ok(Err(Refusal::Reform(refusal))),

@@ -36,6 +36,6 @@ pub(crate) use trial::Trial;
 pub use verify::Verified;
 pub(crate) use verify::verify;
 
-pub(crate) use crate::storage::Retired;
 /// The form in which a state leaves a node and comes to one: see `storage::archive`.
 pub(crate) use crate::storage::archive::{ArchiveId as SnapshotId, CHUNK_BYTES, DurableState, ROUND_MAX};
+pub(crate) use crate::storage::{Retired, Sum};

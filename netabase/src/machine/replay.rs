@@ -15,7 +15,7 @@ use super::{Answer, Machine, Roster, StateHash};
 use crate::command::{Action, Command, Digest, Entry, RangeRead, Read, RequestId, SessionId, Transaction, Write};
 #[cfg(feature = "sled")]
 use crate::storage::SledEngine;
-use crate::storage::{Engine, MemoryEngine, RedbEngine, Store, layout};
+use crate::storage::{Engine, MemoryEngine, RedbEngine, Store, Sum, layout};
 
 fn open(engine: Arc<dyn Engine>, limits: Limits) -> Machine {
     let store = Store::open(engine).expect("the store opens");
@@ -78,6 +78,8 @@ impl Replica {
         let machine = self.machine.as_ref().expect("open between steps");
         if let Some(before) = machine.applied().checked_sub(1) {
             assert_eq!(machine.state_hash().expect("it reads"), expected[before as usize].1);
+            let view = machine.views().view();
+            assert_eq!(machine.sum(), Sum::of_view(&view).expect("it reads"), "kept up, it is what a walk gives");
         }
     }
 

@@ -91,13 +91,14 @@ impl Roster {
         Ok(Some(roster))
     }
 
-    /// Its row, the same bytes on every node.
-    pub(super) fn row(&self) -> Result<WriteSet, Error> {
+    /// Its row over that of `rows`, the same bytes on every node.
+    pub(super) fn row(&self, rows: &dyn Rows) -> Result<WriteSet, Error> {
         let row = codec::encode(self)
             .map_err(|error| StoreError::Failed(format!("the list of members cannot be written: {error}")))?;
-        let mut rows = WriteSet::default();
-        rows.put(layout::roster_key(), Bytes::from(row));
-        Ok(rows)
+        let (key, mut changes) = (layout::roster_key(), WriteSet::default());
+        let before = rows.get(&key)?;
+        changes.replace(key, before.as_deref(), Some(Bytes::from(row)));
+        Ok(changes)
     }
 
     /// Everybody who takes part, voters that are to leave not among them.

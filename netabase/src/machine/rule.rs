@@ -105,13 +105,15 @@ impl RecordType {
         changes.rows.reserve_exact(1 + 2 * changed.len());
         let new_row = layout::record_value(round, value);
         changes.change = Some(self.change(&row_key, old_row.as_ref(), Some(&new_row)));
-        changes.put(row_key, new_row);
+        changes.replace(row_key, old_row.as_deref(), Some(new_row));
         for (index, (old_key, new_key)) in changed {
             if let Some(old_key) = old_key {
-                changes.remove(layout::index_key(record, index.id, old_key, &new.key));
+                let row_key = layout::index_key(record, index.id, old_key, &new.key);
+                changes.replace(row_key, Some(&layout::index_value(old_key)), None);
             }
             if let Some(new_key) = new_key {
-                changes.put(layout::index_key(record, index.id, new_key, &new.key), layout::index_value(new_key));
+                let row_key = layout::index_key(record, index.id, new_key, &new.key);
+                changes.replace(row_key, None, Some(layout::index_value(new_key)));
             }
         }
         Ok(Ok(Applied { round, existed }))
@@ -127,10 +129,11 @@ impl RecordType {
             Err(reason) => return Ok(Err(Refusal::undecodable(self.id, reason))),
         };
         changes.change = Some(self.change(&row_key, Some(&row), None));
-        changes.remove(row_key);
+        changes.replace(row_key, Some(&row), None);
         for (index, index_key) in self.indexes.iter().zip(&index_keys) {
             if let Some(index_key) = index_key {
-                changes.remove(layout::index_key(self.id, index.id, index_key, key));
+                let row_key = layout::index_key(self.id, index.id, index_key, key);
+                changes.replace(row_key, Some(&layout::index_value(index_key)), None);
             }
         }
         Ok(Ok(Applied { round, existed: true }))

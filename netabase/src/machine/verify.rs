@@ -1,10 +1,10 @@
-//! Whether records and indexes still say the same: a walk over all rows, reading only.
+//! Whether records and indexes still say the same, and are what was written: a walk over all rows, reading only.
 
 use std::collections::BTreeMap;
 
 use crate::Error;
 use crate::schema::{Catalog, IndexId, RecordGlue, RecordId};
-use crate::storage::{Rows, StoreError, layout};
+use crate::storage::{Rows, StoreError, Sum, View, layout};
 
 /// What was found to be in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +16,18 @@ pub struct Verified {
     pub index_rows: u64,
 }
 
-/// Walks over every record and every index row. The first thing that is wrong is the error.
-pub(crate) fn verify(rows: &dyn Rows, catalog: &Catalog) -> Result<Verified, Error> {
+/// Walks over every record and every index row, and holds all rows against the sum that was kept up with the writes. The
+/// first thing that is wrong is the error.
+pub(crate) fn verify(view: &View, catalog: &Catalog) -> Result<Verified, Error> {
+    let verified = consistent(view, catalog)?;
+    if Sum::of_view(view)? != view.sum() {
+        return Err(damaged("its rows are not those that were written: their checksum is another one".to_owned()));
+    }
+    Ok(verified)
+}
+
+/// Whether records and indexes say the same.
+fn consistent(rows: &dyn Rows, catalog: &Catalog) -> Result<Verified, Error> {
     let mut verified = Verified { records: 0, index_rows: 0 };
     for (record, glue) in catalog.records() {
         let expected = records(rows, record, glue, &mut verified)?;

@@ -26,7 +26,7 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::schema::{Catalog, codec};
 use crate::storage::archive::ArchiveError;
-use crate::storage::{Engine, Store, StoreError, StoreKind, layout};
+use crate::storage::{Engine, Store, StoreError, StoreKind, Sum, layout};
 
 /// What sets the marker apart from that of a snapshot's installation.
 pub(super) const MAGIC: &[u8; 8] = b"netalone";
@@ -364,12 +364,17 @@ fn flush(machine: &mut Machine) -> Result<()> {
 /// Removes what the new cluster does not take over.
 fn forget(engine: &dyn Engine) -> Result<()> {
     let snapshot = engine.snapshot()?;
-    let mut gone = Vec::new();
+    let (mut gone, mut sum) = (Vec::new(), Sum::stored(&*snapshot)?);
     for space in LEFT_BEHIND {
         for row in snapshot.scan(Bound::Included(&[space]), Bound::Excluded(&[space + 1]), false)? {
-            gone.push((row?.0, None));
+            let (key, value) = row?;
+            if Sum::covers(&key) {
+                sum.subtract(&key, &value);
+            }
+            gone.push((key, None));
         }
     }
+    gone.push(sum.row());
     Ok(engine.write(&mut gone.into_iter(), true)?)
 }
 

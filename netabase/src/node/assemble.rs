@@ -54,6 +54,8 @@ pub(crate) struct Assembly {
     pub(crate) catalog: Catalog,
     pub(crate) identity: Identity,
     pub(crate) beginning: Beginning,
+    /// Whether all records are to be fetched anew from the others.
+    pub(crate) rebuild: bool,
     pub(crate) volume: Arc<dyn Volume>,
     pub(crate) wire: Wire,
     pub(crate) store: StoreKind,
@@ -101,6 +103,7 @@ impl Assembly {
                 ),
             });
         }
+        let card = if self.rebuild { self.to_be_rebuilt(card, is_new, &machine)? } else { card };
         let owner = Owner { cluster: card.cluster, incarnation: card.incarnation };
         if is_new {
             return self.make(card, owner, machine);
@@ -117,6 +120,9 @@ impl Assembly {
                     card.peer
                 ),
             });
+        }
+        if let Some(round) = card.quarantine.filter(|_| !self.rebuild) {
+            return Err(Error::Quarantined { round });
         }
         match &self.beginning {
             Beginning::Founded(peers) => {
@@ -213,7 +219,8 @@ impl Assembly {
         let submitter = Arc::new(Submitter::new(self.catalog.clone(), self.tuning.request_timeout));
         let (reads, readers) = ReadQueue::new(self.tuning.request_timeout);
         let views = machine.views();
-        let replica = Arc::new(Replica::new(machine, log.clone(), Arc::clone(&submitter)));
+        let replica =
+            Arc::new(Replica::new(machine, log.clone(), Arc::clone(&submitter), self.tuning.checkpoint_rounds));
         replay(&replica, &log)?;
         let roster = replica.roster();
         let log = if log.epoch().0 == roster.epoch {
@@ -257,6 +264,7 @@ impl Assembly {
             kept,
             vault: Arc::new(vault),
             log_bytes_max: self.tuning.log_bytes_max,
+            rebuilding: self.rebuild,
             keepsake: Box::new(Kept { card: Mutex::new(card.clone()), volume: Arc::clone(&self.volume) }),
         };
         let (member, inbox, standing) = Member::new(parts);
@@ -369,6 +377,14 @@ impl Kept {
 impl Keepsake for Kept {
     fn lapse(&self, life: Life, reason: &str) -> Result<()> {
         self.change(|card| card.lapsed(life.lapses, reason))
+    }
+
+    fn quarantine(&self, round: Round) -> Result<()> {
+        self.change(|card| card.quarantined(Some(round)))
+    }
+
+    fn release(&self) -> Result<()> {
+        self.change(|card| card.quarantined(None))
     }
 
     fn depart(&self) -> Result<()> {

@@ -14,7 +14,7 @@ use crate::schema::codec;
 const MAGIC: &[u8; 8] = b"netabase";
 const HASH_BYTES: usize = 32;
 /// Raised with every change of [`Card`].
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// What a data directory says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,13 +33,27 @@ pub(crate) struct Card {
     pub(crate) departed: bool,
     /// What was left behind when this cluster was made of another's directory.
     pub(crate) recovery: Option<Recovery>,
+    /// The round at which a majority of the voters held other records than this node, which is not to start with its own.
+    pub(crate) quarantine: Option<u64>,
 }
 
 impl Card {
     pub(crate) fn new(charter: Charter, cluster: ClusterId, peer: String, peers: Vec<(String, Vec<String>)>) -> Self {
         let incarnation = Incarnation::random();
-        let (lapses, lapse, departed, recovery) = (0, None, false, None);
-        Card { format: FORMAT, charter, cluster, incarnation, peer, peers, lapses, lapse, departed, recovery }
+        let (lapses, lapse, departed, recovery, quarantine) = (0, None, false, None, None);
+        Card {
+            format: FORMAT,
+            charter,
+            cluster,
+            incarnation,
+            peer,
+            peers,
+            lapses,
+            lapse,
+            departed,
+            recovery,
+            quarantine,
+        }
     }
 
     /// In which life the node is that has this card.
@@ -57,6 +71,12 @@ impl Card {
     /// The same card of a node that left the cluster.
     pub(crate) fn departed(mut self) -> Self {
         self.departed = true;
+        self
+    }
+
+    /// The same card of a node whose records are not those of the others, or, without a round, are again.
+    pub(crate) fn quarantined(mut self, round: Option<u64>) -> Self {
+        self.quarantine = round;
         self
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::assemble::{Assembly, Opened};
 use super::card::Card;
 use super::volume::Volume;
-use crate::consensus::{Epoch, Installation, Log, Owner, Reopen, Round};
+use crate::consensus::{Epoch, Installation, Log, Owner, Reopen, Round, member_id};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::storage::{StoreError, StoreKind};
@@ -37,6 +37,23 @@ impl Assembly {
             Err(Unusable::Failed(error)) => return Err(error),
         };
         Ok(Opened { card, log, machine, installing, lapsed })
+    }
+
+    /// The card of a node that fetches all records anew: until they are here, it does not start without doing so.
+    pub(super) fn to_be_rebuilt(&self, card: Card, is_new: bool, machine: &Machine) -> Result<Card> {
+        let refused = |reason: &str| Err(Error::Configuration { option: "rebuild", reason: reason.into() });
+        if is_new {
+            return refused("this directory was never used: start it without `rebuild`");
+        }
+        if matches!(&machine.roster().voters[..], [only] if only.id == member_id(&self.identity.peer_id())) {
+            return refused(
+                "this node is the only voter of its cluster, so that nobody can be asked: restore a backup instead",
+            );
+        }
+        let round = card.quarantine.unwrap_or(machine.applied());
+        let card = card.quarantined(Some(round));
+        self.volume.write_card(&card.encode()?)?;
+        Ok(card)
     }
 
     pub(super) fn new_log(&self, owner: Owner) -> Result<Log> {

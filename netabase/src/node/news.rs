@@ -66,6 +66,19 @@ pub enum Event {
         /// The round that it has reached.
         round: u64,
     },
+    /// The voters hold different records, and no majority of them the same, so that nobody knows who is right. All go on.
+    /// Compare them, by [`Netabase::state_hash`](crate::Netabase::state_hash) or by what is known to be true, and start those
+    /// that are wrong with [`Start::rebuild`](crate::Start::rebuild).
+    StatesDiffer {
+        /// In which round that was seen.
+        round: u64,
+    },
+    /// A majority of the voters holds other records than this node, which ends: [`Error::Quarantined`](crate::Error) says
+    /// what to do.
+    Quarantined {
+        /// In which round that was seen.
+        round: u64,
+    },
     /// Peers that are not of this cluster were refused.
     StrangersRefused {
         /// How many times since the node started.
@@ -134,13 +147,14 @@ struct Seen {
     connected: BTreeSet<PeerId>,
     lags: bool,
     full: bool,
+    differs: bool,
 }
 
 impl Seen {
     fn of(standing: &Standing) -> Self {
-        let Standing { leads, votes, leader, epoch, full, .. } = *standing;
+        let Standing { leads, votes, leader, epoch, full, differs, .. } = *standing;
         let connected = standing.peers.keys().copied().collect();
-        Seen { leads, votes, leader, epoch: epoch.0, connected, lags: false, full }
+        Seen { leads, votes, leader, epoch: epoch.0, connected, lags: false, full, differs: differs.is_some() }
     }
 
     /// What is new, in the order in which a reader wants it: who is there before who leads.
@@ -169,6 +183,9 @@ impl Seen {
             (false, true) => events.push(Event::DiskFull),
             (true, false) => events.push(Event::DiskWritable),
             _ => {}
+        }
+        if let Some(round) = now.differs.filter(|_| !was.differs) {
+            events.push(Event::StatesDiffer { round });
         }
         let rounds = now.known.saturating_sub(now.applied);
         if !was.lags && rounds > LAG_ROUNDS {

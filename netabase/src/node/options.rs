@@ -8,7 +8,7 @@ use libp2p::{Multiaddr, PeerId};
 use super::assemble::Beginning;
 use super::invite::Invite;
 use super::role::Role;
-use crate::consensus::Timing;
+use crate::consensus::{CHECKPOINT_ROUNDS, Timing};
 use crate::error::{Error, Result};
 use crate::network::{Identity, NetworkLimits};
 use crate::storage::{CACHE_BYTES, StoreKind};
@@ -63,6 +63,8 @@ pub struct Tuning {
     pub(crate) vote_timeout: Duration,
     pub(crate) log_bytes_max: u64,
     pub(crate) cache_bytes: usize,
+    /// At every so many rounds nodes compare what they hold; the same on all of them.
+    pub(crate) checkpoint_rounds: u64,
 }
 
 impl Default for Tuning {
@@ -73,6 +75,7 @@ impl Default for Tuning {
             vote_timeout: Duration::from_secs(1),
             log_bytes_max: 256 << 20,
             cache_bytes: CACHE_BYTES,
+            checkpoint_rounds: CHECKPOINT_ROUNDS,
         }
     }
 }
@@ -118,6 +121,7 @@ pub(crate) struct Options {
     pub(crate) founders: Option<Vec<String>>,
     pub(crate) join: Option<Invite>,
     pub(crate) recover_alone: bool,
+    pub(crate) rebuild: bool,
     pub(crate) identity: Option<Identity>,
     pub(crate) store: StoreKind,
     pub(crate) limits: Limits,
@@ -133,6 +137,7 @@ impl Default for Options {
             founders: None,
             join: None,
             recover_alone: false,
+            rebuild: false,
             identity: None,
             store: StoreKind::default(),
             limits: Limits::default(),
@@ -148,6 +153,14 @@ impl Options {
             return Err(Error::Configuration {
                 option: "recover_alone",
                 reason: "the new cluster has this node alone: leave out `founders` and `join`, and invite others once it runs"
+                    .into(),
+            });
+        }
+        if self.rebuild && (self.recover_alone || self.join.is_some()) {
+            return Err(Error::Configuration {
+                option: "rebuild",
+                reason: "the records are fetched from the other members of the cluster that this directory is of: leave out \
+                         `recover_alone` and `join`"
                     .into(),
             });
         }

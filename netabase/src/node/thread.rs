@@ -155,6 +155,21 @@ impl Node {
         }
     }
 
+    /// Resolves when this node has fetched its records anew, as long as it gets on.
+    pub(crate) async fn rebuilt(&self) -> Result<()> {
+        let mut standing = self.follow();
+        loop {
+            let fetches = standing.borrow_and_update().fetches_snapshot;
+            let news = standing.wait_for(|standing| !standing.rebuilding || standing.fetches_snapshot != fetches);
+            match tokio::time::timeout(if fetches { Duration::MAX } else { ARRIVE_PATIENCE }, news).await {
+                Ok(Ok(standing)) if !standing.rebuilding => return Ok(()),
+                Ok(Ok(_)) => {}
+                Ok(Err(_)) => return Err(self.failure().unwrap_or(Error::ShutDown)),
+                Err(_) => return Err(Error::NoQuorum),
+            }
+        }
+    }
+
     pub(crate) fn standing(&self) -> Standing {
         self.standing.borrow().clone()
     }
@@ -197,6 +212,10 @@ impl Node {
     }
 
     fn with_files<T>(&self, look: impl FnOnce(&Files) -> T) -> Result<T> {
+        // What is here is wrong; after any other failure it can still be read.
+        if let Some(failure @ Failure::Quarantined { .. }) = self.failure.get() {
+            return Err(failure.to_error());
+        }
         self.files.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(look).ok_or(Error::ShutDown)
     }
 
@@ -247,12 +266,17 @@ enum Failure {
     Storage(String),
     /// It left the cluster.
     Removed,
+    /// A majority of the voters holds other records.
+    Quarantined {
+        round: u64,
+    },
 }
 
 impl Failure {
     fn of(error: &Error) -> Self {
         match error {
             Error::Removed => Failure::Removed,
+            Error::Quarantined { round } => Failure::Quarantined { round: *round },
             other => Failure::Storage(other.to_string()),
         }
     }
@@ -261,6 +285,7 @@ impl Failure {
         match self {
             Failure::Storage(reason) => Error::Storage { reason: reason.clone(), source: None },
             Failure::Removed => Error::Removed,
+            Failure::Quarantined { round } => Error::Quarantined { round: *round },
         }
     }
 }
@@ -401,6 +426,9 @@ fn run(
             let failure = failure.get_or_init(|| Failure::of(error)).clone();
             tracing::error!(%error, "the node stopped");
             stopping.close(move || failure.to_error());
+            if let Error::Quarantined { round } = error {
+                board.put_up(&Event::Quarantined { round: *round });
+            }
             board.put_up(&Event::Failed { reason: error.to_string() });
         }
         // First those who read here for others.

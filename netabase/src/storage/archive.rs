@@ -1,7 +1,7 @@
 //! The snapshot file: all replicated rows as of one round, in one file that says so itself.
 //!
 //! ```text
-//! magic 8 | format BE4 | header length BE4 | header       cluster, round, schema
+//! magic 8 | format BE4 | header length BE4 | header       cluster, round, schema, what the rows come to
 //! key length BE4 | value length BE4 | key | value …       in key order, without this file's own affairs (meta)
 //! ff ff ff ff | rows BE8 | blake3 32                      over everything before it
 //! ```
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::engine::{Engine, Snapshot, StoreError};
 use super::layout;
 use super::store::applied_row;
+use super::sum::Sum;
 use super::view::Lease;
 use crate::schema::codec;
 
@@ -33,7 +34,7 @@ const SYNC_BYTES: u64 = 16 << 20;
 
 const MAGIC: &[u8; 8] = b"netasnap";
 /// Raised with every change of what the head of this file draws.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const HEAD_BYTES: usize = 16;
 const HEADER_BYTES_MAX: usize = 16 << 20;
 /// No round is greater: of a node that takes a million a second, this is reached after a hundred thousand years. What says
@@ -42,6 +43,7 @@ pub(crate) const ROUND_MAX: u64 = 1 << 62;
 /// In the place of a key's length.
 const END: u32 = u32::MAX;
 const HASH_BYTES: usize = 32;
+const NOT_AS_WRITTEN: &str = "its rows are not those that were written: check the disk of the node that they are of";
 /// No row of a node is longer: a record, or what a change of it holds before and after.
 const ROW_BYTES_MAX: usize = 128 << 20;
 /// Rows go to an engine in writes of this size, and every so many of them are synced together.
@@ -67,6 +69,8 @@ pub(crate) struct Header {
     pub(crate) round: u64,
     /// codec(Descriptor): whose rows these are, for whoever has the Rust types and whoever has not.
     pub(crate) descriptor: Vec<u8>,
+    /// What the rows came to when they were written: whoever writes the file, and whoever reads it, holds them against it.
+    pub(crate) sum: Sum,
 }
 
 /// Why a file cannot be written or used.
@@ -123,7 +127,9 @@ impl DurableState {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Packed, ArchiveError> {
         let descriptor = self.base.get(&layout::meta_key(layout::META_DESCRIPTOR))?.unwrap_or_default().to_vec();
-        let header = Header { rows: layout::FORMAT, cluster, round: self.round, descriptor };
+        let header =
+            Header { rows: layout::FORMAT, cluster, round: self.round, descriptor, sum: Sum::stored(&*self.base)? };
+        let expected = header.sum;
         let header = codec::encode(&header).map_err(|error| ArchiveError::Foreign(error.to_string()))?;
         let mut pen = Pen::new(file);
         pen.write(MAGIC)?;
@@ -131,7 +137,7 @@ impl DurableState {
         pen.write(&length(header.len())?.to_be_bytes())?;
         pen.write(&header)?;
         let meta = layout::meta_key("");
-        let mut rows = 0_u64;
+        let (mut rows, mut sum) = (0_u64, Sum::default());
         for row in self.base.scan(Bound::Unbounded, Bound::Excluded(&meta), false)? {
             let (key, value) = row?;
             if !goes_on() {
@@ -141,7 +147,13 @@ impl DurableState {
             pen.write(&length(value.len())?.to_be_bytes())?;
             pen.write(&key)?;
             pen.write(&value)?;
+            if Sum::covers(&key) {
+                sum.add(&key, &value);
+            }
             rows += 1;
+        }
+        if sum != expected {
+            return Err(ArchiveError::Damaged(NOT_AS_WRITTEN));
         }
         pen.write(&END.to_be_bytes())?;
         pen.write(&rows.to_be_bytes())?;
@@ -229,6 +241,7 @@ pub(crate) struct Unpacking<'f> {
     hasher: blake3::Hasher,
     last: Bytes,
     rows: u64,
+    sum: Sum,
     left_out: &'static [u8],
     header: Header,
 }
@@ -236,11 +249,12 @@ pub(crate) struct Unpacking<'f> {
 impl<'f> Unpacking<'f> {
     /// Reads the header. It is not to be believed before the last row was read.
     pub(crate) fn begin(file: &'f dyn StorageBackend) -> Result<Self, ArchiveError> {
-        let header = Header { rows: 0, cluster: [0; 16], round: 0, descriptor: Vec::new() };
+        let sum = Sum::default();
+        let header = Header { rows: 0, cluster: [0; 16], round: 0, descriptor: Vec::new(), sum };
         let (piece, last) = (Vec::new(), Bytes::new());
         let (bytes, hasher) = (file.len()?, blake3::Hasher::new());
         let mut reader =
-            Unpacking { file, piece, taken: 0, read: 0, bytes, hasher, last, rows: 0, left_out: &[], header };
+            Unpacking { file, piece, taken: 0, read: 0, bytes, hasher, last, rows: 0, sum, left_out: &[], header };
         let head: [u8; HEAD_BYTES] = reader.array()?;
         let [magic @ .., _, _, _, _, _, _, _, _] = head;
         if magic != *MAGIC {
@@ -293,6 +307,9 @@ impl<'f> Unpacking<'f> {
         }
         self.last = key.clone();
         self.rows += 1;
+        if Sum::covers(&key) {
+            self.sum.add(&key, &value);
+        }
         Ok(Some((key, value)))
     }
 
@@ -302,6 +319,9 @@ impl<'f> Unpacking<'f> {
         let theirs: [u8; HASH_BYTES] = self.array()?;
         if rows != self.rows || ours != theirs {
             return Err(ArchiveError::Damaged("its hash is another one"));
+        }
+        if self.sum != self.header.sum {
+            return Err(ArchiveError::Damaged(NOT_AS_WRITTEN));
         }
         if self.read != self.bytes || self.taken != self.piece.len() {
             return Err(ArchiveError::Damaged("something follows its end"));
@@ -350,8 +370,12 @@ impl<'f> Unpacking<'f> {
         goes_on: &dyn Fn() -> bool,
     ) -> Result<Header, ArchiveError> {
         let (mut batch, mut bytes, mut batches) = (Vec::new(), 0, 0);
+        let mut left = Sum::default();
         while let Some((key, value)) = self.next_row()? {
             if key.first().is_some_and(|space| self.left_out.contains(space)) {
+                if Sum::covers(&key) {
+                    left.add(&key, &value);
+                }
                 continue;
             }
             bytes += key.len() + value.len();
@@ -368,6 +392,9 @@ impl<'f> Unpacking<'f> {
         let Header { round, descriptor, .. } = &self.header;
         let meta = |name, value: &[u8]| (layout::meta_key(name), Some(Bytes::copy_from_slice(value)));
         batch.push(applied_row(*round));
+        let mut kept = self.sum;
+        kept.join(left.negated());
+        batch.push(kept.row());
         batch.push(meta(layout::META_DESCRIPTOR, descriptor));
         batch.push(meta(layout::META_FORMAT, &layout::FORMAT.to_be_bytes()));
         batch.push(meta(layout::META_KEEPER, keeper));

@@ -81,7 +81,7 @@ fn a_store_refuses_rows_of_another_program(engine: Arc<dyn Engine>) {
 
 fn a_store_refuses_a_format_that_it_does_not_know(engine: Arc<dyn Engine>) {
     drop(Store::open(Arc::clone(&engine)).expect("an empty engine becomes a store"));
-    let newer = (layout::meta_key(META_FORMAT), Some(Bytes::from_static(&[0, 0, 0, 2])));
+    let newer = (layout::meta_key(META_FORMAT), Some(Bytes::from_static(&[0, 0, 0, 3])));
     engine.write(&mut std::iter::once(newer), true).expect("a write");
     assert!(matches!(Store::open(engine), Err(Error::DataDirectory { .. })));
 }
@@ -150,12 +150,12 @@ impl Subject {
                         Some(value) => self.rows.insert(key.clone(), value.clone()),
                         None => self.rows.remove(key),
                     };
-                    draft.write(WriteSet { rows: vec![(key.clone(), value.clone())], change: None });
+                    draft.write(WriteSet { rows: vec![(key.clone(), value.clone())], ..WriteSet::default() });
                 }
                 draft.install(round).expect("memory reads");
                 assert_eq!(scan_all(&before.0, false), Vec::from_iter(before.1), "an older view changed");
             }
-            Step::DroppedRound(rows) => store.draft().write(WriteSet { rows: rows.clone(), change: None }),
+            Step::DroppedRound(rows) => store.draft().write(WriteSet { rows: rows.clone(), ..WriteSet::default() }),
             Step::BeginFlush => {
                 if let Some(flush) = store.begin_flush() {
                     self.flushing = self.rows.clone();

@@ -1,6 +1,6 @@
 //! One flush: whole rounds on their way into the engine, on a thread of their own.
 //!
-//! Rows, what the machine adds (sessions) and the round they reflect go in one synced transaction, so a
+//! Rows, what the machine adds (sessions), the round they reflect and what they come to go in one synced transaction, so a
 //! restart finds all of a round or nothing of it. Until `end_flush`, readers find the same rows in the
 //! view's `flushing` overlay.
 
@@ -13,6 +13,7 @@ use bytes::Bytes;
 use super::engine::{Engine, Snapshot};
 use super::layout;
 use super::store::applied_row;
+use super::sum::Sum;
 use super::view::Overlay;
 use crate::Error;
 
@@ -21,11 +22,12 @@ pub(crate) struct Flush {
     engine: Arc<dyn Engine>,
     rows: Overlay,
     round: u64,
+    sum: Sum,
 }
 
 impl Flush {
-    pub(super) fn new(engine: Arc<dyn Engine>, rows: Overlay, round: u64) -> Self {
-        Flush { engine, rows, round }
+    pub(super) fn new(engine: Arc<dyn Engine>, rows: Overlay, round: u64, sum: Sum) -> Self {
+        Flush { engine, rows, round, sum }
     }
 
     /// The round that will be durable.
@@ -41,7 +43,7 @@ impl Flush {
         let owned = |(key, value): (&Bytes, &Option<Bytes>)| (key.clone(), value.clone());
         let below = self.rows.range::<_, [u8]>((Bound::Unbounded, Bound::Excluded(&between[..]))).map(owned);
         let above = self.rows.range::<_, [u8]>((Bound::Included(&between[..]), Bound::Unbounded)).map(owned);
-        let mut rows = below.chain(extra).chain(above).chain(std::iter::once(applied_row(self.round)));
+        let mut rows = below.chain(extra).chain(above).chain([applied_row(self.round), self.sum.row()]);
         self.engine.write(&mut rows, true)?;
         Ok(FlushDone { base: self.engine.snapshot()?, round: self.round })
     }

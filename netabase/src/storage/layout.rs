@@ -25,7 +25,7 @@ use crate::schema::{IndexId, RecordId};
 pub(super) const ROWS_TABLE: &str = "netabase-rows";
 
 /// The version of everything in this file, stored in [`META_FORMAT`].
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 pub(crate) const SPACE_RECORD: u8 = 0x01;
 pub(crate) const SPACE_SESSION: u8 = 0x03;
@@ -39,6 +39,8 @@ const SPACE_META: u8 = 0x0f;
 pub(super) const META_FORMAT: &str = "format";
 /// The round that the rows reflect, BE8.
 pub(super) const META_APPLIED: &str = "applied";
+/// What the rows come to, BE16: see `sum`.
+pub(super) const META_SUM: &str = "sum";
 /// What gives the rows their rounds: `node` or `alone`.
 pub(crate) const META_KEEPER: &str = "keeper";
 /// codec(Descriptor), written when the directory is first opened.

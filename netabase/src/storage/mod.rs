@@ -24,6 +24,7 @@ mod select;
 #[cfg(feature = "sled")]
 mod sled;
 mod store;
+mod sum;
 mod view;
 
 #[cfg(test)]
@@ -47,4 +48,5 @@ pub(crate) use select::{PAGE_BYTES, PAGE_ROWS, Pages, Row, RowBounds, Selecting,
 #[cfg(feature = "sled")]
 pub(crate) use sled::SledEngine;
 pub(crate) use store::{Draft, Store, WriteSet};
+pub(crate) use sum::Sum;
 pub(crate) use view::{Rows, View, Views};

@@ -16,6 +16,7 @@ use super::engine::{Engine, StoreError};
 use super::flush::{Flush, FlushDone, Retired};
 use super::layout;
 use super::scan::Scan;
+use super::sum::Sum;
 use super::view::{Layers, Lease, Overlay, Pending, Rows, View, Views};
 use crate::Error;
 
@@ -38,13 +39,29 @@ pub(crate) struct WriteSet {
     pub(crate) rows: Vec<(Bytes, Option<Bytes>)>,
     /// What they do to a record, for those who watch it.
     pub(crate) change: Option<Change>,
+    /// What they add to what all rows come to.
+    pub(crate) sum: Sum,
 }
 
 impl WriteSet {
+    /// Puts or removes a row, which was `before` until now: what is taken out of the sum is what was put in.
+    pub(crate) fn replace(&mut self, key: Bytes, before: Option<&[u8]>, after: Option<Bytes>) {
+        if let Some(before) = before {
+            self.sum.subtract(&key, before);
+        }
+        if let Some(after) = &after {
+            self.sum.add(&key, after);
+        }
+        self.rows.push((key, after));
+    }
+
+    /// For rows that nobody sums.
+    #[cfg(test)]
     pub(crate) fn put(&mut self, key: Bytes, value: Bytes) {
         self.rows.push((key, Some(value)));
     }
 
+    #[cfg(test)]
     pub(crate) fn remove(&mut self, key: Bytes) {
         self.rows.push((key, None));
     }
@@ -63,6 +80,7 @@ impl Store {
             let rows = [
                 (layout::meta_key(layout::META_FORMAT), Some(Bytes::copy_from_slice(&layout::FORMAT.to_be_bytes()))),
                 applied_row(0),
+                Sum::default().row(),
             ];
             engine.write(&mut rows.into_iter(), true)?;
             base = engine.snapshot()?;
@@ -80,9 +98,10 @@ impl Store {
             .filter(|round| *round <= ROUND_MAX)
             .ok_or_else(|| StoreError::Damaged("it does not say which round it holds".to_owned()))?;
 
+        let sum = Sum::stored(&*base)?;
         let changes = ChangeTable::open(&*base, applied, change_bytes_max)?;
         let layers = Layers { active: Overlay::new(), flushing: None, base, lease: Lease::default() };
-        let views = Views::new(View { layers, applied });
+        let views = Views::new(View { layers, applied, sum });
         Ok(Store { engine, views, changes, active_bytes: 0, flushing_bytes: 0, durable: applied })
     }
 
@@ -92,6 +111,11 @@ impl Store {
 
     pub(crate) fn views(&self) -> Views {
         self.views.clone()
+    }
+
+    /// What the rows come to as of the last installed round.
+    pub(crate) fn sum(&self) -> Sum {
+        self.views.read().sum
     }
 
     /// The last installed round.
@@ -114,7 +138,8 @@ impl Store {
         let below = self.views.read();
         let changes = RoundChanges::new(&self.changes);
         let (table, active_bytes) = (&mut self.changes, &mut self.active_bytes);
-        Draft { views: &self.views, below, pending: Pending::new(), changes, undo: None, table, active_bytes }
+        let sum = below.sum;
+        Draft { views: &self.views, below, pending: Pending::new(), changes, sum, undo: None, table, active_bytes }
     }
 
     /// Moves what is applied and not durable into a flush. `None`: there is nothing to be done, or a flush
@@ -128,7 +153,7 @@ impl Store {
         let rows = std::mem::take(&mut newest.layers.active);
         newest.layers.flushing = Some(rows.clone());
         self.flushing_bytes = std::mem::take(&mut self.active_bytes);
-        Some(Flush::new(Arc::clone(&self.engine), rows, newest.applied))
+        Some(Flush::new(Arc::clone(&self.engine), rows, newest.applied, newest.sum))
     }
 
     /// Lets readers go on to the engine for what a flush wrote. Drop what it returns on another thread:
@@ -154,7 +179,7 @@ impl Store {
     /// Lets another store, of a later round, take this one's place: whoever reads here goes on there. Not while a flush
     /// is out: it would end here. Drop what it returns on another thread.
     pub(crate) fn succeed(&mut self, next: Store) -> View {
-        debug_assert!(next.applied() > self.applied(), "readers never go back");
+        debug_assert!(next.applied() >= self.applied(), "readers never go back");
         let views = self.views.clone();
         let before = std::mem::replace(&mut *views.write(), next.view());
         // Whoever reads here now reads on, and the last of them closes the files.
@@ -198,6 +223,7 @@ pub(crate) struct Draft<'s> {
     below: RwLockReadGuard<'s, View>,
     pending: Pending,
     changes: RoundChanges,
+    sum: Sum,
     table: &'s mut ChangeTable,
     active_bytes: &'s mut usize,
     undo: Option<Undo>,
@@ -208,11 +234,13 @@ struct Undo {
     /// What the rows were that were written since, the last one first to be put back.
     rows: Vec<(Bytes, Option<Option<Bytes>>)>,
     changes: Mark,
+    sum: Sum,
 }
 
 impl Draft<'_> {
     /// Adds the rows to the round.
     pub(crate) fn write(&mut self, rows: WriteSet) {
+        self.sum.join(rows.sum);
         if let Some(change) = rows.change {
             self.changes.push(change);
         }
@@ -228,7 +256,7 @@ impl Draft<'_> {
 
     /// From here on, what is written can be taken back: a transaction begins.
     pub(crate) fn begin(&mut self) {
-        self.undo = Some(Undo { rows: Vec::new(), changes: self.changes.mark() });
+        self.undo = Some(Undo { rows: Vec::new(), changes: self.changes.mark(), sum: self.sum });
     }
 
     /// What was written since `begin` stays.
@@ -240,6 +268,7 @@ impl Draft<'_> {
     pub(crate) fn roll_back(&mut self) {
         let Some(undo) = self.undo.take() else { return };
         self.changes.roll_back(undo.changes);
+        self.sum = undo.sum;
         for (key, before) in undo.rows.into_iter().rev() {
             match before {
                 Some(row) => self.pending.insert(key, row),
@@ -250,12 +279,12 @@ impl Draft<'_> {
 
     /// Makes it what readers see, at once and whole. Errs if the engine cannot read, and then nothing is seen.
     pub(crate) fn install(self, round: u64) -> Result<(), Error> {
-        let Draft { views, below, mut pending, changes, table, active_bytes, .. } = self;
+        let Draft { views, below, mut pending, changes, sum, table, active_bytes, .. } = self;
         table.append(round, &changes, &below.layers, &mut pending)?;
         drop(below);
         let mut newest = views.write();
         debug_assert!(round > newest.applied, "rounds are installed in order");
-        newest.applied = round;
+        (newest.applied, newest.sum) = (round, sum);
         for (key, value) in pending {
             let key_bytes = key.len();
             *active_bytes += value.as_ref().map_or(0, Bytes::len);

@@ -14,6 +14,7 @@ use imbl::OrdMap;
 use super::engine::{Engine, Snapshot};
 use super::layout;
 use super::scan::Scan;
+use super::sum::Sum;
 use crate::Error;
 
 /// Rows not yet in the engine; `None`: removed.
@@ -72,12 +73,18 @@ impl Rows for Layers {
 pub(crate) struct View {
     pub(super) layers: Layers,
     pub(super) applied: u64,
+    pub(super) sum: Sum,
 }
 
 impl View {
     /// The last round whose writes are in this view.
     pub(crate) fn applied(&self) -> u64 {
         self.applied
+    }
+
+    /// What its rows come to, as it was kept up with the writes.
+    pub(crate) fn sum(&self) -> Sum {
+        self.sum
     }
 }
 

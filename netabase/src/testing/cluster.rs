@@ -283,6 +283,19 @@ impl<S: Schema> Cluster<S> {
     /// # Errors
     /// What a node's start gives.
     pub async fn restart(&mut self, place: usize) -> Result<()> {
+        self.restart_as(place, false).await
+    }
+
+    /// Starts a node again from its disks and has it fetch all records anew, as [`Start::rebuild`](crate::Start::rebuild) does.
+    ///
+    /// # Errors
+    /// What the node's start gives.
+    pub async fn rebuild(&mut self, place: usize) -> Result<()> {
+        self.restart_as(place, true).await?;
+        self.running(place).rebuilt().await
+    }
+
+    async fn restart_as(&mut self, place: usize, rebuild: bool) -> Result<()> {
         if self.places[place].node.is_some() {
             return Ok(());
         }
@@ -304,6 +317,7 @@ impl<S: Schema> Cluster<S> {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
             beginning,
+            rebuild,
             volume: Arc::new(volume),
             wire: Wire::Joined(network, events),
             store: self.store,

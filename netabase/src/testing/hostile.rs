@@ -268,7 +268,7 @@ impl Papers {
     /// "I lead", for the channel `heartbeat`.
     #[must_use]
     pub fn beat(&self, epoch: u64, ballot: u64) -> Vec<u8> {
-        let beat = PulseRequest::Beat { ballot, decided: 0, held: 0 };
+        let beat = PulseRequest::Beat { ballot, decided: 0, held: 0, word: None };
         encoded(&Pulse::Within(self.envelope(epoch, beat)))
     }
 

@@ -12,6 +12,7 @@ mod election;
 mod epochs;
 mod far_behind;
 mod handover;
+mod integrity;
 mod leader;
 mod learner;
 mod outcome;

@@ -239,7 +239,7 @@ impl Puppet {
 
     /// Shows the node that it leads.
     pub(super) async fn beat(&self, ballot: Ballot, decided: Round) -> PulseAnswer {
-        self.pulse(PulseRequest::Beat { ballot, decided, held: 0 }).await
+        self.pulse(PulseRequest::Beat { ballot, decided, held: 0, word: None }).await
     }
 
     /// Asks the node, as its leader, to succeed it.
@@ -369,7 +369,12 @@ impl Script {
             Pulse::Within(Envelope { body: PulseRequest::Beat { ballot, .. }, .. }) => {
                 self.beats.push(ballot);
                 let promised = self.promised.max(ballot);
-                Pulse::Within(self.envelope(PulseAnswer::Beat { promised, applied: self.applied, durable: 0 }))
+                Pulse::Within(self.envelope(PulseAnswer::Beat {
+                    promised,
+                    applied: self.applied,
+                    durable: 0,
+                    checkpoints: Vec::new(),
+                }))
             }
             Pulse::Within(Envelope { body: PulseRequest::Succeed { .. }, .. }) => {
                 self.told += 1;

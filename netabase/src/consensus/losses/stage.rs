@@ -139,6 +139,7 @@ impl Stage {
             catalog: self.catalog.clone(),
             identity: self.identities[self.place].clone(),
             beginning: Beginning::Founded(self.voters.iter().map(|peer| (*peer, Vec::new())).collect()),
+            rebuild: false,
             volume: Arc::new(self.disks.mount()),
             wire: Wire::Joined(network, events),
             store: StoreKind::Redb,

@@ -163,7 +163,7 @@ impl Member {
         self.on_started(from);
         let now = Instant::now();
         let answer = match envelope.body {
-            PulseRequest::Beat { ballot, decided, held } => {
+            PulseRequest::Beat { ballot, decided, held, word } => {
                 let promised = self.seat.log.durable(Mirror::ballot);
                 let owner = self.seat.terms.voters.owner(ballot) == Some(&from);
                 if owner && self.seat.hear_of(ballot).is_ok() {
@@ -177,6 +177,7 @@ impl Member {
                         // Every voter is this one, too: what it does not hold itself, not every voter holds.
                         self.held = self.held.max(held.min(self.durable_round()));
                         self.fetch.on_progress(self.seat.replica.applied(), self.seat.sought(), now);
+                        self.on_word(word)?;
                         if before != Some(from) {
                             self.submitter.send_all_again();
                         }
@@ -186,7 +187,8 @@ impl Member {
                     }
                 }
                 let durable = self.durable_round();
-                PulseAnswer::Beat { promised, applied: self.seat.replica.applied(), durable }
+                let (applied, checkpoints) = (self.seat.replica.applied(), self.checkpoints());
+                PulseAnswer::Beat { promised, applied, durable, checkpoints }
             }
             PulseRequest::Suspect => {
                 PulseAnswer::Suspect { agrees: self.leadership.suspects(now), decided: self.seat.decided() }
@@ -250,6 +252,9 @@ impl Member {
     }
 
     fn on_sync(&mut self, peer: PeerId, request: SyncRequest, reply: Reply) {
+        if self.integrity.is_rebuilding() {
+            return reply.refuse("this node fetches its records anew");
+        }
         self.serving.keep_for(peer, Instant::now());
         if let SyncRequest::Rows { from, .. } = &request {
             self.serving.on_applied(peer, from.saturating_sub(1));

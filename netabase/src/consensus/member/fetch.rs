@@ -150,6 +150,9 @@ impl Member {
         if self.fetch.running || self.awaits_snapshot() {
             return;
         }
+        if self.integrity.is_rebuilding() {
+            return self.fetch_anew();
+        }
         // A voter's rows are applied by its keeper and by nothing beside it: whoever fetches without one could still be
         // applying when it is woken.
         if self.room.is_full() || self.is_store_behind() || (self.votes && self.life.is_none()) {

@@ -45,7 +45,8 @@ impl Member {
         let mut peers = vec![peer];
         peers.extend(self.peers_to_ask().into_iter().filter(|other| *other != peer));
         let (seat, vault, reports) = (Arc::clone(&self.seat), Arc::clone(&self.vault), self.reports.clone());
-        let above = seat.replica.applied();
+        // What is here is not to be kept: the same round is as good as a later one.
+        let above = seat.replica.applied().saturating_sub(u64::from(self.integrity.is_rebuilding()));
         self.receiving = true;
         tokio::task::spawn_local(async move {
             let received = receive::receive(&seat, &vault, &peers, above).await;
@@ -82,7 +83,8 @@ impl Member {
         if self.flushing.is_some() {
             return;
         }
-        if received.id.round <= self.seat.replica.applied() {
+        let applied = self.seat.replica.applied();
+        if received.id.round < applied || (received.id.round == applied && !self.integrity.is_rebuilding()) {
             // The rows came by another way meanwhile.
             self.installing = Installing::No;
             return self.fetch.end(Instant::now());
@@ -116,7 +118,7 @@ impl Member {
         self.seat.replica.succeed(machine);
         self.installing = Installing::Done;
         self.fetch.end(now);
-        Ok(())
+        self.end_rebuilding()
     }
 
     /// Once the rows behind the snapshot are here, too, the peer need not keep its log any more.

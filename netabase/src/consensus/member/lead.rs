@@ -84,7 +84,8 @@ impl Member {
                     self.step_down(now);
                 } else {
                     self.held = self.count_held();
-                    self.beat(PulseRequest::Beat { ballot, decided: self.seat.decided(), held: self.held });
+                    let word = self.integrity.word();
+                    self.beat(PulseRequest::Beat { ballot, decided: self.seat.decided(), held: self.held, word });
                 }
             }
             None => {}
@@ -98,8 +99,9 @@ impl Member {
             let answer = self.seat.network.request(peer, Channel::Heartbeat, payload.clone(), PULSE_TIMEOUT);
             let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());
             tokio::task::spawn_local(async move {
-                if let Some(PulseAnswer::Beat { promised, applied, durable }) = pulse(&seat, answer.await) {
-                    let _ = reports.send(Report::Beaten { epoch, peer, promised, applied, durable }).await;
+                if let Some(PulseAnswer::Beat { promised, applied, durable, checkpoints }) = pulse(&seat, answer.await)
+                {
+                    let _ = reports.send(Report::Beaten { epoch, peer, promised, applied, durable, checkpoints }).await;
                 }
             });
         }

@@ -16,6 +16,10 @@ use crate::error::Result;
 pub(crate) trait Keepsake: Send {
     /// This node votes no more in the life before this one; the reason is kept for the user.
     fn lapse(&self, life: VotingLife, reason: &str) -> Result<()>;
+    /// A majority of the voters held other records than this node at this round: it does not start again as it is.
+    fn quarantine(&self, round: Round) -> Result<()>;
+    /// Its records are those of another node now.
+    fn release(&self) -> Result<()>;
     /// This node left the cluster.
     fn depart(&self) -> Result<()>;
 }
@@ -40,5 +44,7 @@ pub(crate) struct Parts {
     pub(crate) vault: Arc<dyn Vault>,
     /// How much of the log is kept for members that are behind.
     pub(crate) log_bytes_max: u64,
+    /// Whether all records are to be fetched anew.
+    pub(crate) rebuilding: bool,
     pub(crate) keepsake: Box<dyn Keepsake>,
 }

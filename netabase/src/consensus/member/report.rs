@@ -9,6 +9,7 @@ use super::Member;
 use super::fetch::Fetched;
 use super::receive::{NotReceived, Received};
 use crate::consensus::acquaintance::Verdict;
+use crate::consensus::checkpoint::Checkpoint;
 use crate::consensus::election::Elected;
 use crate::consensus::id::{Ballot, Epoch, Incarnation, Round};
 use crate::consensus::keeper::Appended;
@@ -27,7 +28,14 @@ pub(crate) enum Report {
     /// An append of this life returned.
     Appended { life: u64, ticket: u64, appended: Appended },
     /// A voter or a learner answered the beat of this epoch.
-    Beaten { epoch: Epoch, peer: PeerId, promised: Ballot, applied: Round, durable: Round },
+    Beaten {
+        epoch: Epoch,
+        peer: PeerId,
+        promised: Ballot,
+        applied: Round,
+        durable: Round,
+        checkpoints: Vec<Checkpoint>,
+    },
     /// A voter answered the question whether it hears a leader, in this epoch.
     Agreement { epoch: Epoch, peer: PeerId, agrees: bool },
     /// Every answer to the question is in.
@@ -73,11 +81,14 @@ impl Member {
                 }
             }
             Report::Elected { .. } | Report::Appended { .. } => {}
-            Report::Beaten { epoch, peer, promised, applied, durable } if epoch == self.seat.terms.epoch => {
+            Report::Beaten { epoch, peer, promised, applied, durable, checkpoints }
+                if epoch == self.seat.terms.epoch =>
+            {
                 if let Some(told) = Arc::make_mut(&mut self.peers).get_mut(&peer) {
                     *told = Some(applied);
                 }
                 self.on_beaten(now, peer, promised, applied, durable);
+                self.on_checkpoints(peer, checkpoints)?;
             }
             Report::Agreement { epoch, peer, agrees } if epoch == self.seat.terms.epoch => {
                 if !agrees {

@@ -37,6 +37,10 @@ pub(crate) struct Standing {
     pub(crate) full: bool,
     /// Whether it gets what it misses as a snapshot: until that is here, it applies nothing.
     pub(crate) fetches_snapshot: bool,
+    /// Of which round voters hold different records, while nobody knows who is right.
+    pub(crate) differs: Option<Round>,
+    /// Whether this node fetches all records anew: until they are here it serves nobody.
+    pub(crate) rebuilding: bool,
     /// How often the keeper was woken again.
     pub(crate) revived: u64,
     /// Whether a majority of the epoch's voters has entered it: only then may those that left with the last one stop.

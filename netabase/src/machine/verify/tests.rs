@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::*;
 use crate::machine::Rule;
-use crate::machine::fixture::{Person, catalog, index, person_id, put_note};
-use crate::storage::{Branch, MemoryEngine, Store, WriteSet};
+use crate::machine::fixture::{Person, catalog, index, note_id, person_id, put_note};
+use crate::storage::{Branch, Engine, MemoryEngine, Store, WriteSet};
 
 fn people() -> Branch {
     let store = Store::open(Arc::new(MemoryEngine::default())).expect("it opens");
@@ -33,12 +33,38 @@ fn complaint(change: impl FnOnce(&mut WriteSet)) -> String {
     let mut rows = WriteSet::default();
     change(&mut rows);
     branch.write(rows);
-    verify(&branch, &catalog()).expect_err("it is damaged").to_string()
+    consistent(&branch, &catalog()).expect_err("it is damaged").to_string()
 }
 
 #[test]
 fn what_is_in_order_is_counted() {
-    assert_eq!(verify(&people(), &catalog()).expect("in order"), Verified { records: 18, index_rows: 9 + 4 });
+    assert_eq!(consistent(&people(), &catalog()).expect("in order"), Verified { records: 18, index_rows: 9 + 4 });
+}
+
+/// What no index shows: another value, and a record that is gone whole.
+#[test]
+fn rows_that_are_not_as_they_were_written_are_damage() {
+    let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
+    let mut store = Store::open(Arc::clone(&engine)).expect("it opens");
+    let rule = Rule::new(&catalog());
+    for id in 1..=3 {
+        let mut draft = store.draft();
+        let (rows, _) = rule.apply(&draft, &put_note(id), id.into()).expect("memory reads");
+        draft.write(rows);
+        draft.install(id.into()).expect("memory reads");
+    }
+    let flush = store.begin_flush().expect("there are rows");
+    drop(store.end_flush(flush.run([]).expect("memory takes it")).expect("it was out"));
+    assert_eq!(verify(&store.view(), &catalog()).expect("in order").records, 3);
+    let key = layout::record_key(note_id(), &[2]);
+    for damage in [Some(layout::record_value(2, b"N\x02?")), None] {
+        engine.write(&mut std::iter::once((key.clone(), damage)), true).expect("memory takes it");
+        let damaged = Store::open(Arc::clone(&engine)).expect("it opens");
+        let said = verify(&damaged.view(), &catalog()).expect_err("it is damaged").to_string();
+        assert!(said.contains("their checksum is another one"), "{said}");
+        let packed = damaged.durable_state().pack([7; 16], &crate::testing::ForgetfulDisk::new(), &|| true);
+        assert!(packed.is_err(), "nor are they given to anybody");
+    }
 }
 
 #[test]

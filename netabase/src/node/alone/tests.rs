@@ -240,6 +240,7 @@ async fn a_start_completes_what_was_begun() {
         catalog: catalog(),
         identity: survivor.identity.clone(),
         beginning: Beginning::Alone,
+        rebuild: false,
         volume: Arc::new(disks.mount()),
         wire: Wire::Joined(network, events),
         store: StoreKind::Redb,

@@ -71,6 +71,7 @@ async fn start_on(volume: impl Volume + 'static, identity: Identity) -> Result<N
         catalog: Catalog::of::<Item>()?,
         identity,
         beginning: Beginning::Alone,
+        rebuild: false,
         volume: Arc::new(volume),
         wire: Wire::Joined(network, events),
         store: StoreKind::Redb,

@@ -13,11 +13,14 @@ const ON: fn() -> bool = || true;
 
 type Rows = BTreeMap<Bytes, Bytes>;
 
-fn engine_of(rows: &Rows) -> MemoryEngine {
+fn engine_of(of: &Rows) -> MemoryEngine {
     let engine = MemoryEngine::default();
     let meta = (layout::meta_key(layout::META_DESCRIPTOR), Some(Bytes::from_static(b"the schema")));
-    let rows = rows.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
-    engine.write(&mut rows.chain([meta, applied_row(9)]), true).expect("memory takes it");
+    let rows = of.iter().map(|(key, value)| (key.clone(), Some(value.clone())));
+    let mut sum = Sum::default();
+    let covered = |(key, _): &(&Bytes, &Bytes)| Sum::covers(key);
+    of.iter().filter(covered).for_each(|(key, value)| sum.add(key, value));
+    engine.write(&mut rows.chain([meta, applied_row(9), sum.row()]), true).expect("memory takes it");
     engine
 }
 
@@ -76,7 +79,7 @@ proptest! {
         let meta = found.split_off(&layout::meta_key("")[..]);
         prop_assert_eq!(found, rows);
         let names: Vec<&[u8]> = meta.keys().map(|key| &key[1..]).collect();
-        prop_assert_eq!(names, [&b"applied"[..], b"descriptor", b"format", b"keeper"]);
+        prop_assert_eq!(names, [&b"applied"[..], b"descriptor", b"format", b"keeper", b"sum"]);
         prop_assert_eq!(check(&file, &ON).expect("it is sound").round, 9);
     }
 
@@ -114,13 +117,13 @@ fn a_file_that_lies_under_a_right_hash_is_refused() {
         file_of(&[&body[..], blake3::hash(&body).as_bytes()].concat())
     };
     let row = |key: &[u8]| [&(key.len() as u32).to_be_bytes()[..], &0_u32.to_be_bytes(), key].concat();
-    assert_eq!(check(&sealed(&row(&[1, 2]), 1), &ON).expect("as it should be").cluster, CLUSTER);
+    assert_eq!(check(&sealed(&row(&[3, 2]), 1), &ON).expect("as it should be").cluster, CLUSTER);
     for (what, file) in [
-        ("a row twice", sealed(&[row(&[1]), row(&[1])].concat(), 2)),
-        ("rows in reverse", sealed(&[row(&[2]), row(&[1])].concat(), 2)),
+        ("a row twice", sealed(&[row(&[3]), row(&[3])].concat(), 2)),
+        ("rows in reverse", sealed(&[row(&[4]), row(&[3])].concat(), 2)),
         ("a row without a key", sealed(&row(&[]), 1)),
         ("a meta row", sealed(&row(&layout::meta_key(layout::META_APPLIED)), 1)),
-        ("another number of rows", sealed(&row(&[1]), 2)),
+        ("another number of rows", sealed(&row(&[3]), 2)),
         ("a row longer than the file", sealed(&[0, 0, 0, 9, 0xff, 0xff, 0xff, 0xf0], 1)),
         ("a row longer than any", sealed(&[0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0], 1)),
     ] {

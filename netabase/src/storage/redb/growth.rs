@@ -21,7 +21,9 @@ const LIVE: u64 = ROWS * (ROW_BYTES as u64 + 9);
 fn overwrite(store: &mut Store, rows: impl Iterator<Item = u64>, fill: u8) {
     let mut set = WriteSet::default();
     for row in rows {
-        set.put(Bytes::from([&[1][..], &row.to_be_bytes()].concat()), Bytes::from(vec![fill; ROW_BYTES]));
+        let key = Bytes::from([&[1][..], &row.to_be_bytes()].concat());
+        // Right for as long as it is filled, which is what is copied.
+        set.replace(key, None, Some(Bytes::from(vec![fill; ROW_BYTES])));
     }
     let round = store.applied() + 1;
     let mut draft = store.draft();

@@ -24,7 +24,7 @@ fn beats_with_absurd_numbers_change_nothing() {
                 0,
                 siege.voter.papers.own_above(siege.voter.papers.seen()),
             ] {
-                let beat = PulseRequest::Beat { ballot, decided: number, held: number };
+                let beat = PulseRequest::Beat { ballot, decided: number, held: number, word: None };
                 siege.voter.ask_both(Channel::Heartbeat, siege.voter.papers.pulse(beat)).await;
                 siege.stands(&format!("a beat of ballot {ballot} with {number} decided and held")).await;
             }
@@ -51,7 +51,7 @@ fn a_leader_of_one_beat_is_forgotten() {
         });
         for _ in 0..3 {
             let ballot = siege.voter.papers.own_above(siege.voter.papers.seen() + BALLOT_JUMP_MAX - 10);
-            let beat = PulseRequest::Beat { ballot, decided: 0, held: 0 };
+            let beat = PulseRequest::Beat { ballot, decided: 0, held: 0, word: None };
             siege.voter.ask_both(Channel::Heartbeat, siege.voter.papers.pulse(beat)).await;
             siege.stands("one beat of a leader that nobody elected").await;
         }
@@ -80,7 +80,7 @@ fn a_leader_that_nobody_elected_is_forgotten_when_it_stops() {
         for (what, answer) in answers {
             siege.voter.conduct(move |papers, asked| matches!(asked, Asked::Forward(_)).then(|| answer(papers)));
             let ballot = siege.voter.papers.own_above(siege.voter.papers.seen() + 1_000);
-            let beat = siege.voter.papers.pulse(PulseRequest::Beat { ballot, decided: 0, held: 0 });
+            let beat = siege.voter.papers.pulse(PulseRequest::Beat { ballot, decided: 0, held: 0, word: None });
             let writes = siege.writes_under_way();
             for _ in 0..10 {
                 siege.voter.ask_both(Channel::Heartbeat, beat.clone()).await;
@@ -102,9 +102,12 @@ fn answers_to_beats_and_questions_with_absurd_numbers_change_nothing() {
         for number in ABSURD {
             for promised in [number, 0, 1] {
                 siege.voter.conduct(move |papers, asked| match asked {
-                    Asked::Pulse(PulseRequest::Beat { .. }) => {
-                        Some(Say::This(papers.pulse(PulseAnswer::Beat { promised, applied: number, durable: number })))
-                    }
+                    Asked::Pulse(PulseRequest::Beat { .. }) => Some(Say::This(papers.pulse(PulseAnswer::Beat {
+                        promised,
+                        applied: number,
+                        durable: number,
+                        checkpoints: Vec::new(),
+                    }))),
                     Asked::Pulse(PulseRequest::Suspect) => {
                         Some(Say::This(papers.pulse(PulseAnswer::Suspect { agrees: false, decided: number })))
                     }
@@ -128,7 +131,12 @@ fn a_voter_that_always_promised_another_does_not_wear_the_leader_out() {
         siege.voter.conduct(|papers, asked| match asked {
             Asked::Pulse(PulseRequest::Beat { ballot, .. }) => {
                 let promised = papers.own_above(*ballot);
-                Some(Say::This(papers.pulse(PulseAnswer::Beat { promised, applied: 0, durable: 0 })))
+                Some(Say::This(papers.pulse(PulseAnswer::Beat {
+                    promised,
+                    applied: 0,
+                    durable: 0,
+                    checkpoints: Vec::new(),
+                })))
             }
             Asked::Pulse(PulseRequest::Suspect) => {
                 Some(Say::This(papers.pulse(PulseAnswer::Suspect { agrees: false, decided: 0 })))
@@ -152,9 +160,12 @@ fn pulses_of_the_wrong_kind_are_ignored() {
             Asked::Pulse(PulseRequest::Beat { .. }) => {
                 Some(Say::This(papers.pulse(PulseAnswer::Suspect { agrees: true, decided: 0 })))
             }
-            Asked::Pulse(PulseRequest::Suspect) => {
-                Some(Say::This(papers.pulse(PulseAnswer::Beat { promised: 0, applied: 0, durable: 0 })))
-            }
+            Asked::Pulse(PulseRequest::Suspect) => Some(Say::This(papers.pulse(PulseAnswer::Beat {
+                promised: 0,
+                applied: 0,
+                durable: 0,
+                checkpoints: Vec::new(),
+            }))),
             _ => None,
         });
         siege.stands("pulses answered by those of the other kind").await;

@@ -142,9 +142,12 @@ impl Papers {
     fn default_answer(&self, asked: &Asked) -> Say {
         match asked {
             Asked::Greeting => Say::This(encoded(&Pulse::<PulseAnswer>::Greeting(Box::new(self.greeting())))),
-            Asked::Pulse(PulseRequest::Beat { .. }) => {
-                Say::This(self.pulse(PulseAnswer::Beat { promised: 0, applied: 0, durable: 0 }))
-            }
+            Asked::Pulse(PulseRequest::Beat { .. }) => Say::This(self.pulse(PulseAnswer::Beat {
+                promised: 0,
+                applied: 0,
+                durable: 0,
+                checkpoints: Vec::new(),
+            })),
             Asked::Pulse(PulseRequest::Suspect) => {
                 Say::This(self.pulse(PulseAnswer::Suspect { agrees: true, decided: 0 }))
             }
