@@ -12,7 +12,7 @@
 //! disks are scheduled, and so the moment at which a fault strikes. A seed that failed fails again often, not always: kept
 //! ones (`KEPT`) are run each time.
 //!
-//! `NETABASE_SEED` names the first seed, `NETABASE_SWARM_SEEDS` (40) sets how many are tried.
+//! `NETABASE_SEED` names the first seed, `NETABASE_SWARM_SEEDS` (100) sets how many are tried.
 
 mod checks;
 mod faults;
@@ -34,7 +34,7 @@ const KEPT: &[u64] = &[];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_seed_holds() {
-    let seeds = std::env::var("NETABASE_SWARM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(40);
+    let seeds = std::env::var("NETABASE_SWARM_SEEDS").ok().and_then(|seeds| seeds.parse().ok()).unwrap_or(100);
     let (first, _) = Random::from_environment();
     let mut runs = JoinSet::new();
     let mut totals = [0; 3];
