@@ -87,11 +87,11 @@ async fn run(seed: u64) -> Ran {
     let mut faults = Vec::new();
     for _ in 0..2 + random.below(3) {
         load.calls_more(seed).await;
-        faults.extend(faults::strike(&mut cluster, &mut random).await);
+        faults.extend(faults::strike(&mut cluster, &mut random, true).await);
         pass(&mut random, 30, 300).await;
         if random.below(3) == 0 {
             // What is mended in the middle of something else going wrong.
-            faults.extend(faults::strike(&mut cluster, &mut random).await);
+            faults.extend(faults::strike(&mut cluster, &mut random, false).await);
             pass(&mut random, 0, 200).await;
         }
         faults::mend(&mut cluster).await.unwrap_or_else(|error| panic!("seed {seed}, {faults:?}: {error}"));
