@@ -3,6 +3,7 @@
 //! One bad item does not hide the others: it is reported and skipped to the next comma.
 
 mod index;
+mod version;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
@@ -11,6 +12,7 @@ use syn::parse::{ParseStream, Parser};
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Path, Token};
 
 pub(crate) use self::index::{CompoundIndex, FieldIndex, FieldList};
+pub(crate) use self::version::Other;
 use crate::diagnostics::{Mistakes, did_you_mean, one_of};
 use crate::keyword::{self, Position};
 
@@ -43,6 +45,9 @@ pub(crate) struct Container {
     pub(crate) name: Option<LitStr>,
     pub(crate) runtime: Option<Path>,
     pub(crate) indexes: Vec<CompoundIndex>,
+    pub(crate) version: Option<u8>,
+    pub(crate) from: Option<Other>,
+    pub(crate) into: Option<Other>,
 }
 
 /// What is written on a field.
@@ -72,6 +77,9 @@ pub(crate) fn container(attributes: &[Attribute], position: Position, mistakes: 
             keyword::NAME => once(&mut container.name, name(&item, mistakes), &item, mistakes),
             keyword::CRATE => once(&mut container.runtime, path(&item, mistakes), &item, mistakes),
             keyword::INDEX => container.indexes.push(index::of_container(&item, mistakes)),
+            keyword::VERSION => once(&mut container.version, version::number(&item, mistakes), &item, mistakes),
+            keyword::FROM => once(&mut container.from, version::other(&item, mistakes), &item, mistakes),
+            keyword::INTO => once(&mut container.into, version::other(&item, mistakes), &item, mistakes),
             _ => {}
         }
     }

@@ -2,6 +2,7 @@
 //! mistake itself is reported and not what would follow from it.
 
 mod index;
+mod version;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
@@ -32,6 +33,7 @@ pub(crate) fn check(input: &DeriveInput, mistakes: &mut Mistakes) -> Option<Mode
 fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Option<Record> {
     let attributes = attr::container(&input.attrs, Position::Record, mistakes);
     let runtime = Runtime::new(attributes.runtime.as_ref());
+    let version = version::version(&attributes, mistakes);
     serde_on_record(&input.attrs, mistakes);
 
     let fields = match &data.fields {
@@ -103,6 +105,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
         visibility: input.vis.clone(),
         ident: input.ident.clone(),
         runtime,
+        version,
         key,
         indexes,
     })

@@ -8,6 +8,7 @@ mod key;
 mod log_entry;
 mod record;
 mod schema;
+mod version;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
@@ -40,7 +41,8 @@ fn expand_record(record: &Record) -> TokenStream {
     let implementation = record::record(record);
     let log_entry = log_entry::of_record(record);
     let schema = schema::of_record(record);
-    quote! { #key #indexes #implementation #log_entry #schema }
+    let versions = version::checks(record);
+    quote! { #key #indexes #implementation #log_entry #schema #versions }
 }
 
 fn expand_schema(schema: &Schema) -> TokenStream {

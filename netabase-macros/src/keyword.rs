@@ -5,15 +5,16 @@ pub(crate) const SERDE: &str = "serde";
 
 pub(crate) const CRATE: &str = "crate";
 pub(crate) const FIELDS: &str = "fields";
+pub(crate) const FROM: &str = "from";
 pub(crate) const INDEX: &str = "index";
+pub(crate) const INTO: &str = "into";
 pub(crate) const KEY: &str = "key";
 pub(crate) const NAME: &str = "name";
 pub(crate) const UNIQUE: &str = "unique";
+pub(crate) const VERSION: &str = "version";
 
 const CONSISTENCY: &str = "consistency";
-const FROM: &str = "from";
 const TTL: &str = "ttl";
-const VERSION: &str = "version";
 
 /// Where an attribute stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +41,7 @@ impl Position {
     /// What may be written here.
     pub(crate) fn words(self) -> &'static [&'static str] {
         match self {
-            Position::Record => &[NAME, CRATE, INDEX],
+            Position::Record => &[NAME, CRATE, INDEX, VERSION, FROM, INTO],
             Position::Field => &[KEY, INDEX, UNIQUE],
             Position::Schema => &[CRATE],
             Position::Variant => &[NAME],
@@ -50,7 +51,7 @@ impl Position {
     /// What will be possible here in a later version.
     pub(crate) fn promised(self) -> &'static [&'static str] {
         match self {
-            Position::Record => &[VERSION, FROM, CONSISTENCY, TTL],
+            Position::Record => &[CONSISTENCY, TTL],
             Position::Field | Position::Schema | Position::Variant => &[],
         }
     }

@@ -1,7 +1,7 @@
 //! What is meant: all that the expansion needs to know, already checked. The expansion of a model cannot fail.
 
 use proc_macro2::Ident;
-use syn::{Generics, LitStr, Type, Visibility};
+use syn::{Generics, LitStr, Path, Type, Visibility};
 
 use crate::runtime_path::Runtime;
 
@@ -18,8 +18,22 @@ pub(crate) struct Record {
     /// Without defaults, with the bounds that a record needs of its parameters.
     pub(crate) generics: Generics,
     pub(crate) stored_name: String,
+    pub(crate) version: Version,
     pub(crate) key: Key,
     pub(crate) indexes: Vec<Index>,
+}
+
+/// Which version of its record a struct is.
+pub(crate) struct Version {
+    pub(crate) number: u8,
+    pub(crate) before: Option<Before>,
+}
+
+/// The struct of the version before.
+pub(crate) struct Before {
+    pub(crate) path: Path,
+    /// Whether records are written as that one, too, while some know no later one.
+    pub(crate) written: bool,
 }
 
 pub(crate) enum Key {

@@ -138,6 +138,30 @@ pub enum Error {
         missed: u64,
     },
 
+    /// The record type, or this version of it, is not written yet: some member of the cluster cannot read it. It did not
+    /// happen.
+    #[error(
+        "`{record}` is not written{} yet, since some member of the cluster does not read it: start the new program on every member (`status()` says which are missing), then try again",
+        shown_version(*active)
+    )]
+    UpgradePending {
+        /// The stored name of the record type.
+        record: String,
+        /// The version that is written as yet; `None`, if the cluster does not have the record type.
+        active: Option<u8>,
+    },
+
+    /// The index is new, and not every record is in it yet.
+    #[error(
+        "the index `{index}` of `{record}` is still being built: wait until `status()` says that all records are converted, or search without it"
+    )]
+    IndexNotReady {
+        /// The stored name of the record type.
+        record: String,
+        /// The name of the index.
+        index: String,
+    },
+
     /// The record, with its key, is larger than the limit. It was not sent.
     #[error(
         "the `{record}` takes {bytes} bytes, more than the limit of {bytes_max}: make it smaller, or raise `Limits::record_bytes_max` on every node"
@@ -260,4 +284,8 @@ impl Error {
     pub(crate) fn storage(reason: impl Into<String>, source: impl StdError + Send + Sync + 'static) -> Self {
         Error::Storage { reason: reason.into(), source: Some(Box::new(source)) }
     }
+}
+
+fn shown_version(active: Option<u8>) -> String {
+    active.map_or_else(String::new, |active| format!(" in a later version than {active}"))
 }

@@ -8,6 +8,7 @@
 
 mod batch;
 mod transaction;
+mod upgrade;
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -20,7 +21,7 @@ pub use self::transaction::StoreTx;
 use crate::command::Write;
 use crate::error::{Error, Result};
 pub use crate::machine::Verified;
-use crate::machine::{Keeper, Rule, adopt, verify};
+use crate::machine::{Keeper, Rule, Versions, adopt, verify};
 use crate::receipt::Receipt;
 use crate::schema::{Catalog, IntoKey, Key, Member, Query, RecordId, Schema};
 use crate::storage::{self, Engine, MemoryEngine, RedbEngine, Selecting, StoreError, StoreKind, View, Views};
@@ -68,6 +69,8 @@ pub struct Store<S: Schema> {
 struct Inner {
     catalog: Catalog,
     rule: Rule,
+    /// Every record type in the version of this program; rows that could not be converted are in an earlier one.
+    versions: Versions,
     views: Views,
     writer: Mutex<Writer>,
 }
@@ -95,9 +98,11 @@ impl<S: Schema> Store<S> {
         };
         // Nobody watches.
         let mut store = storage::Store::open_with(engine, 0)?;
-        adopt(&mut store, &catalog, Keeper::Alone)?;
+        let versions = adopt(&mut store, &catalog, Keeper::Alone, &catalog.newest())?;
         let (rule, views) = (Rule::new(&catalog), store.views());
-        let inner = Inner { catalog, rule, views, writer: Mutex::new(Writer { store, failed: false }) };
+        let mut writer = Writer { store, failed: false };
+        let versions = upgrade::to_newest(&mut writer, &catalog, &rule, versions)?;
+        let inner = Inner { catalog, rule, versions, views, writer: Mutex::new(writer) };
         Ok(Store { inner: Arc::new(inner), schema: PhantomData })
     }
 
@@ -170,7 +175,7 @@ impl<S: Schema> Store<S> {
         let mut writer = self.inner.writer()?;
         let round = writer.store.applied() + 1;
         let mut draft = writer.store.draft();
-        let (rows, outcome) = self.inner.rule.apply(&draft, &write, round)?;
+        let (rows, outcome) = self.inner.rule.apply(&draft, &self.inner.versions, &write, round)?;
         let applied = outcome.map_err(|refusal| refusal.into_error(&self.inner.catalog))?;
         draft.write(rows);
         draft.install(round)?;

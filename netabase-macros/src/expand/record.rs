@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ext::IdentExt;
 
-use super::{index, key};
+use super::{index, key, version};
 use crate::model::{Field, Key, Record};
 
 pub(super) fn record(record: &Record) -> TokenStream {
@@ -16,6 +16,10 @@ pub(super) fn record(record: &Record) -> TokenStream {
     let value = key_value(record);
     let index_glue = index::glue(record);
     let index_keys = index::keys_of_record(record);
+    let number = record.version.number;
+    let decode = version::decode(record);
+    let encode_as = version::encode_as(record);
+    let before = version::glue_before(record);
     let key_fields = match &record.key {
         Key::One(field) => vec![field_name(field)],
         Key::Many(fields) => fields.iter().map(field_name).collect(),
@@ -36,13 +40,14 @@ pub(super) fn record(record: &Record) -> TokenStream {
             fn __encode(
                 &self,
             ) -> #private::core::result::Result<#private::std::vec::Vec<#private::core::primitive::u8>, #private::Error> {
-                <#ident #arguments as #private::RecordSerialize>::__to_value(self, #stored_name)
+                <#ident #arguments as #private::RecordSerialize>::__to_value(self, #number, #stored_name)
             }
             fn __decode(
                 bytes: &[#private::core::primitive::u8],
             ) -> #private::core::result::Result<Self, #private::Error> {
-                <#ident #arguments as #private::RecordDeserialize>::__from_value(bytes, #stored_name)
+                #decode
             }
+            #encode_as
             fn __index_keys(
                 &self,
             ) -> #private::std::vec::Vec<
@@ -50,12 +55,17 @@ pub(super) fn record(record: &Record) -> TokenStream {
             > {
                 #index_keys
             }
-            const __GLUE: #private::RecordGlue = #private::glue::<Self>(#index_glue, || {
-                #private::describe::<Self>(
-                    &[#(#key_fields),*],
-                    <#ident #arguments as #private::RecordDeserialize>::__shape(),
-                )
-            });
+            const __GLUE: #private::RecordGlue = #private::glue::<Self>(
+                #number,
+                #index_glue,
+                || {
+                    #private::describe::<Self>(
+                        &[#(#key_fields),*],
+                        <#ident #arguments as #private::RecordDeserialize>::__shape(),
+                    )
+                },
+                #before,
+            );
         }
 
         #[automatically_derived]

@@ -1,5 +1,6 @@
 //! What the handle and the client's thread share: at which member they are, and what they have seen.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::Board;
 use crate::network::Network;
 use crate::node::Event;
-use crate::schema::Catalog;
+use crate::schema::{Catalog, RecordId};
 
 /// The member that is asked, for as long as it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub(crate) struct Shared {
     pub(super) place: watch::Sender<Where>,
     seen: AtomicU64,
     record_bytes_max: AtomicUsize,
+    /// In which version each record type is written, as the member said when it took this client: it only rises.
+    active: Mutex<BTreeMap<RecordId, u8>>,
     /// How many members there are to turn to.
     reachable: AtomicUsize,
     /// Why no member takes this client, as the last one said.
@@ -70,6 +73,7 @@ impl Shared {
             place: watch::Sender::new(Where::Looking),
             seen: AtomicU64::new(0),
             record_bytes_max: AtomicUsize::new(0),
+            active: Mutex::default(),
             reachable: AtomicUsize::new(0),
             trouble: Mutex::default(),
             board: Board::new(),
@@ -99,6 +103,11 @@ impl Shared {
         self.record_bytes_max.load(Ordering::Relaxed)
     }
 
+    /// In which version records of this type are written.
+    pub(crate) fn active(&self, record: RecordId) -> Option<u8> {
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&record).copied()
+    }
+
     /// How many members there are to turn to, as the link last saw it.
     pub(super) fn reachable(&self) -> usize {
         self.reachable.load(Ordering::Relaxed)
@@ -116,6 +125,7 @@ impl Shared {
     pub(super) fn on_welcome(&self, welcome: &Welcome) {
         let bytes_max = usize::try_from(welcome.record_bytes_max).unwrap_or(usize::MAX);
         self.record_bytes_max.store(bytes_max, Ordering::Relaxed);
+        self.active.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&welcome.active);
         self.set_trouble(None);
         self.submitter.refuse(match welcome.right {
             Right::Write => None,

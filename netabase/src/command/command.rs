@@ -37,6 +37,8 @@ pub(crate) enum Action {
     Write(Write),
     Transact(Arc<Transaction>),
     Reform(Arc<Reform>),
+    /// A record type is brought to the newest version that every member reads, or some more of its rows to that.
+    Upgrade(RecordId),
 }
 
 impl From<Write> for Action {

@@ -15,6 +15,7 @@
 //!   bytes [length BE4][...]
 //! reform  [7]      "         "         "          codec bytes of a reform
 //! seal    [8] codec bytes of a seal
+//! upgrade [9]      "         "         "          [RecordId BE4]
 //! ```
 //! By hand and not by the codec, so that decoding shares the entry's memory instead of copying each value.
 //! Decoding is total and strict: one encoding a command, every other byte string is [`Undecodable`].
@@ -36,6 +37,7 @@ const REMOVE: u8 = 5;
 const TRANSACT: u8 = 6;
 const REFORM: u8 = 7;
 pub(super) const SEAL: u8 = 8;
+const UPGRADE: u8 = 9;
 
 /// What session, number and floor take, with the tag before them.
 const HEAD_BYTES: usize = 1 + 12 + 8 + 8;
@@ -100,12 +102,14 @@ impl Command {
                     Action::Write(write) => 4 + write.payload_bytes(),
                     Action::Transact(transaction) => transaction.bytes(),
                     Action::Reform(_) => 0,
+                    Action::Upgrade(_) => 4,
                 };
                 out = BytesMut::with_capacity(HEAD_BYTES + action_bytes);
                 match action {
                     Action::Write(write) => put_write_tag(&mut out, write),
                     Action::Transact(_) => out.put_u8(TRANSACT),
                     Action::Reform(_) => out.put_u8(REFORM),
+                    Action::Upgrade(_) => out.put_u8(UPGRADE),
                 }
                 put_session(&mut out, *session);
                 out.put_u64(*number);
@@ -117,6 +121,7 @@ impl Command {
                     }
                     Action::Transact(transaction) => transaction.encode_into(&mut out),
                     Action::Reform(reform) => out.put_slice(&reform::encode(&**reform)),
+                    Action::Upgrade(record) => out.put_u32(record.0),
                 }
             }
         }
@@ -136,13 +141,20 @@ impl Command {
                 end(&bytes, command)
             }
             SEAL => Ok(Command::Seal(Arc::new(reform::decode(&bytes)?))),
-            PUT | INSERT | REMOVE | TRANSACT | REFORM => {
+            PUT | INSERT | REMOVE | TRANSACT | REFORM | UPGRADE => {
                 let session = take_session(&mut bytes)?;
                 let number = u64::from_be_bytes(take(&mut bytes)?);
                 let floor = u64::from_be_bytes(take(&mut bytes)?);
                 let action = match tag {
                     TRANSACT => Action::Transact(Arc::new(Transaction::decode(bytes)?)),
                     REFORM => Action::Reform(Arc::new(reform::decode(&bytes)?)),
+                    UPGRADE => {
+                        let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
+                        return end(
+                            &bytes,
+                            Command::Execute { session, number, floor, action: Action::Upgrade(record) },
+                        );
+                    }
                     _ => {
                         let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
                         write_of(tag, record, bytes).ok_or(Undecodable("an unknown kind of write"))?.into()
@@ -244,7 +256,8 @@ mod tests {
                 |(member, incarnation, lapses, addresses)| Reform::Present {
                     member,
                     life: Life { incarnation, lapses },
-                    addresses
+                    addresses,
+                    reads: [(RecordId(lapses), 3)].into(),
                 }
             ),
         ]
@@ -253,7 +266,8 @@ mod tests {
             let voters: Vec<MemberId> = voters.into_iter().collect();
             Command::Seal(Arc::new(Seal { epoch, first: voters[0].clone(), voters }))
         });
-        let action = prop_oneof![write.prop_map(Action::Write), transaction, reform];
+        let upgrade = any::<u32>().prop_map(|record| Action::Upgrade(RecordId(record)));
+        let action = prop_oneof![write.prop_map(Action::Write), transaction, reform, upgrade];
         prop_oneof![
             seal,
             any::<[u8; 16]>().prop_map(|nonce| Command::Open { nonce }),

@@ -28,6 +28,8 @@ pub(crate) enum Refusal {
     UnknownRecord { record: RecordId },
     /// The value of the write, or the one that it would replace, is not one of this record type.
     Undecodable { record: RecordId, reason: String },
+    /// The value is in a later version than the one in which records of this type are written.
+    NotActive { record: RecordId, active: u8 },
     /// Something that the transaction read has changed since.
     Conflict,
     /// A change of the membership that cannot be.
@@ -67,19 +69,18 @@ impl Refusal {
             |record: RecordId| catalog.record(record).map_or_else(|| format!("{record:?}"), |r| r.name.to_owned());
         match self {
             Refusal::UniqueViolation { record, index } => {
-                let glue = catalog.record(record);
-                let indexes = glue.map_or(&[][..], |glue| glue.indexes);
-                let index_name = indexes.iter().find(|known| IndexId::named(known.name) == index);
+                let glue = catalog.record(record).and_then(|glue| glue.of_index(index));
+                let index_name = glue.and_then(|glue| glue.index(index));
                 Error::UniqueViolation {
                     record: name(record),
                     index: index_name.map_or_else(|| format!("{index:?}"), |index| index.name.to_owned()),
                 }
             }
             Refusal::AlreadyExists { record } => Error::AlreadyExists { record: name(record) },
-            Refusal::UnknownRecord { record } => Error::Codec {
-                record: name(record),
-                reason: "the cluster's schema has no record of this name".to_owned(),
-            },
+            Refusal::UnknownRecord { record } => Error::UpgradePending { record: name(record), active: None },
+            Refusal::NotActive { record, active } => {
+                Error::UpgradePending { record: name(record), active: Some(active) }
+            }
             Refusal::Undecodable { record, reason } => Error::Codec { record: name(record), reason },
             Refusal::Conflict => Error::Conflict,
             Refusal::Reform(refusal) => refusal.into_error(),

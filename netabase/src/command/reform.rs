@@ -4,6 +4,7 @@
 //! entry of an epoch, alone in it, which names the voters of the next one (DESIGN, "Rounds and epochs"). Encoded by the
 //! codec, since they are rare and small; bounded, since they come from peers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::encoded::Undecodable;
-use crate::schema::codec;
+use crate::schema::{RecordId, codec};
 
 /// Bytes of a peer id.
 const MEMBER_ID_BYTES_MAX: usize = 64;
@@ -19,6 +20,8 @@ const MEMBER_ID_BYTES_MAX: usize = 64;
 pub(crate) const ADDRESSES_MAX: usize = 8;
 /// Bytes of an address as text.
 pub(crate) const ADDRESS_BYTES_MAX: usize = 256;
+/// Record types of one schema, in a cluster.
+pub(crate) const RECORD_TYPES_MAX: usize = 4_096;
 /// Voters of one epoch: with more, elections and commits cost more than they protect.
 pub(crate) const VOTERS_MAX: usize = 31;
 
@@ -78,7 +81,8 @@ pub(crate) enum Reform {
     /// A member leaves: at once, or, if it is a voter, with the next seal.
     Remove { member: MemberId },
     /// A member says in which life it is, and where it is reached. It votes in this life from the next seal on.
-    Present { member: MemberId, life: Life, addresses: Vec<String> },
+    /// Of each record type that its program has, it reads every version up to this one.
+    Present { member: MemberId, life: Life, addresses: Vec<String>, reads: BTreeMap<RecordId, u8> },
 }
 
 /// Since when a node remembers what it voted for (D9, D14).
@@ -118,9 +122,10 @@ impl Bounded for Reform {
         match self {
             Reform::Invite { .. } | Reform::Revoke { .. } => true,
             Reform::Remove { member } | Reform::Admit { member, .. } => is_id(member),
-            Reform::Present { member, addresses, .. } => {
+            Reform::Present { member, addresses, reads, .. } => {
                 let fits = |address: &String| address.len() <= ADDRESS_BYTES_MAX;
-                is_id(member) && addresses.len() <= ADDRESSES_MAX && addresses.iter().all(fits)
+                let are_bounded = addresses.len() <= ADDRESSES_MAX && reads.len() <= RECORD_TYPES_MAX;
+                is_id(member) && are_bounded && addresses.iter().all(fits)
             }
         }
     }
@@ -182,7 +187,7 @@ mod tests {
     fn addresses_are_bounded() {
         let life = Life { incarnation: [1; 16], lapses: 0 };
         let present = |addresses: Vec<String>| {
-            let reform = Reform::Present { member: id(1), life, addresses };
+            let reform = Reform::Present { member: id(1), life, addresses, reads: BTreeMap::new() };
             decode::<Reform>(&Bytes::from(encode(&reform)))
         };
         assert!(present(vec!["/ip4/127.0.0.1/tcp/1".into(); ADDRESSES_MAX]).is_ok());

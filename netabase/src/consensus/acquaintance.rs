@@ -16,6 +16,7 @@ use super::message::Greeting;
 use super::seat::Seat;
 use super::submit::Trouble;
 use crate::error::Error;
+use crate::schema::Summary;
 
 /// Characters of a peer's own words in an error.
 const SHOWN_MAX: usize = 1_000;
@@ -88,14 +89,14 @@ impl Acquaintances {
 }
 
 /// What this node says of itself to `peer`.
-pub(crate) fn greeting(seat: &Seat, schema: &[(String, String)], peer: &PeerId) -> Greeting {
+pub(crate) fn greeting(seat: &Seat, schema: &Summary, peer: &PeerId) -> Greeting {
     let met = seat.met(peer);
     Greeting {
         cluster: seat.terms.cluster,
         epoch: seat.terms.epoch,
         incarnation: seat.terms.incarnation,
         founders: seat.terms.charter.founders.clone(),
-        schema: schema.to_vec(),
+        schema: schema.clone(),
         counted: met.map_or(0, |row| row.counted),
         remembered: seat.life_of(peer),
         applied: seat.replica.applied(),
@@ -112,23 +113,22 @@ fn difference(mine: &Greeting, theirs: &Greeting) -> Option<Trouble> {
         );
         return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
     }
-    if let Some((ours, theirs)) = schema_difference(&mine.schema, &theirs.schema) {
+    // Of two that founded a cluster together but for their schemas, any difference is the reason.
+    let begun_apart = mine.cluster != theirs.cluster;
+    let difference = || if begun_apart { mine.schema.inequality(&theirs.schema) } else { None };
+    if let Some((ours, theirs)) = mine.schema.difference(&theirs.schema).or_else(difference) {
+        let theirs = shown(theirs);
         return Some(Arc::new(move || Error::SchemaMismatch { ours: ours.clone(), theirs: theirs.clone() }));
     }
-    if mine.cluster != theirs.cluster {
+    if begun_apart {
         let reason = format!("a peer belongs to the cluster {}, this node to {}", theirs.cluster, mine.cluster);
         return Some(Arc::new(move || Error::Configuration { option: "founders", reason: reason.clone() }));
     }
     None
 }
 
-/// The first record type in which two schemas differ, here and there.
-pub(crate) fn schema_difference(ours: &[(String, String)], theirs: &[(String, String)]) -> Option<(String, String)> {
-    (ours != theirs).then(|| first_difference(ours, theirs)).map(|(ours, theirs)| (ours, shown(theirs)))
-}
-
 /// What a peer says of itself, as long as it may be in an error or in this node's own log.
-fn shown(mut text: String) -> String {
+pub(crate) fn shown(mut text: String) -> String {
     if let Some((end, _)) = text.char_indices().nth(SHOWN_MAX) {
         text.truncate(end);
         text.push('…');
@@ -140,19 +140,4 @@ fn shown(mut text: String) -> String {
 fn unbelievable(from: PeerId, counted: Ballot) -> Trouble {
     let reason = format!("the founder {from} claims a vote of this node under ballot {counted}, which cannot be");
     Arc::new(move || Error::Network { reason: reason.clone() })
-}
-
-fn first_difference(mine: &[(String, String)], theirs: &[(String, String)]) -> (String, String) {
-    let show = |record: Option<&(String, String)>| {
-        record.map_or_else(|| "nothing".to_owned(), |(name, fingerprint)| format!("`{name}` {fingerprint}"))
-    };
-    let names: std::collections::BTreeSet<&String> = mine.iter().chain(theirs).map(|(name, _)| name).collect();
-    for name in names {
-        let find = |records: &[(String, String)]| records.iter().find(|(other, _)| other == name).cloned();
-        let (ours, other) = (find(mine), find(theirs));
-        if ours != other {
-            return (show(ours.as_ref()), show(other.as_ref()));
-        }
-    }
-    (show(mine.first()), show(theirs.first()))
 }

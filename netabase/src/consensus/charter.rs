@@ -1,23 +1,29 @@
 //! What a cluster began with, and what it tells a node that it lets in.
 
+use std::collections::BTreeMap;
+
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
 use super::id::{ClusterId, Voters};
-use crate::schema::Fingerprint;
+use crate::schema::{Catalog, Fingerprint, RecordId};
 
-/// What a cluster began with: its id follows from that and from the schema.
+/// What a cluster began with: its id follows from that, but for the versions, which its schema implies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Charter {
     /// The voters of the first epoch, in order.
     pub(crate) founders: Vec<String>,
     /// Tells apart what the same founders begin more than once, as after a restore; zeros for a plain beginning.
     pub(crate) salt: [u8; 16],
+    /// The schema of the founders: its fingerprint, and each record type's version.
+    pub(crate) schema: Fingerprint,
+    pub(crate) records: BTreeMap<RecordId, u8>,
 }
 
 impl Charter {
-    pub(crate) fn founded(founders: &Voters) -> Self {
-        Charter { founders: founders.iter().map(ToString::to_string).collect(), salt: [0; 16] }
+    pub(crate) fn founded(founders: &Voters, schema: &Catalog) -> Self {
+        let founders = founders.iter().map(ToString::to_string).collect();
+        Charter { founders, salt: [0; 16], schema: schema.fingerprint(), records: schema.newest() }
     }
 
     /// The founders; nothing, if one of them is no peer id.
@@ -26,9 +32,9 @@ impl Charter {
         founders.map(Voters::new)
     }
 
-    /// The id of the cluster that began so with this schema.
-    pub(crate) fn cluster(&self, schema: &Fingerprint) -> Option<ClusterId> {
-        self.voters().map(|voters| ClusterId::of(&voters, schema, &self.salt))
+    /// The id of the cluster that began so.
+    pub(crate) fn cluster(&self) -> Option<ClusterId> {
+        self.voters().map(|voters| ClusterId::of(&voters, &self.schema, &self.salt))
     }
 }
 

@@ -18,8 +18,7 @@ use super::message::{
 use super::{Admission, Charter};
 use crate::command::{EncodedCommand, Entry};
 use crate::machine::{SnapshotId, Sum};
-use crate::schema::Fingerprint;
-use crate::schema::codec;
+use crate::schema::{Fingerprint, RecordId, Summary, codec};
 
 pub(crate) use super::log::fuzz as log;
 pub(crate) use super::vault::is_piece;
@@ -41,7 +40,7 @@ pub(crate) fn message(kind: u8, bytes: &[u8]) -> (Vec<Entry>, Vec<Bytes>) {
             if let Some(Pulse::Answered(answer)) = plain::<Pulse<PulseAnswer>>(bytes)
                 && let KnockAnswer::Admitted(admission) = *answer
             {
-                let _ = admission.charter.cluster(&Fingerprint([7; 32]));
+                let _ = admission.charter.cluster();
             }
         }
         4 => {
@@ -123,7 +122,7 @@ pub(crate) fn seeds(entry: &Entry, commands: Vec<Bytes>) -> Vec<(u8, Vec<u8>)> {
     let snapshot = SnapshotId { round: 12, hash: [4; 32], bytes: 1 << 21 };
     let life = Some(Incarnation([3; 16]));
     let me = peers()[0].to_bytes();
-    let schema = vec![("note".to_owned(), "abcd".to_owned())];
+    let schema = Summary::made_of(&[("note", 1, "abcd"), ("note", 2, "ef01")]);
     let founders: Vec<String> = peers().iter().map(ToString::to_string).collect();
     let greeting = Greeting {
         cluster: ClusterId([1; 16]),
@@ -135,7 +134,8 @@ pub(crate) fn seeds(entry: &Entry, commands: Vec<Bytes>) -> Vec<(u8, Vec<u8>)> {
         remembered: life,
         applied: 10,
     };
-    let charter = Charter { founders: founders.clone(), salt: [0; 16] };
+    let records = [(RecordId::named("note"), 1)].into();
+    let charter = Charter { founders: founders.clone(), salt: [0; 16], schema: Fingerprint([7; 32]), records };
     let peers = vec![(founders[0].clone(), vec!["/ip4/10.0.0.1/tcp/4710".to_owned()])];
     let admission = Admission { charter, cluster: ClusterId([1; 16]), peers };
     let knock = Knock { cluster: ClusterId([1; 16]), member: me.clone(), schema };

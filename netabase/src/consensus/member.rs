@@ -27,6 +27,7 @@ mod room;
 mod seal;
 mod serve;
 mod standing;
+mod upgrade;
 mod weigh;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -58,6 +59,7 @@ use crate::command::Life as VotingLife;
 use crate::error::{Error, Result};
 use crate::machine::{FlushDone, Roster};
 use crate::network::NetworkEvent;
+use crate::schema::Summary;
 
 /// Reports of what runs beside the member that may wait for it.
 const REPORTS_MAX: usize = 4_096;
@@ -86,7 +88,7 @@ pub(crate) struct Member {
     acquaintances: Acquaintances,
     troubles: HashMap<PeerId, Trouble>,
     entries: Arc<Entries>,
-    schema: Arc<[(String, String)]>,
+    schema: Summary,
     keepsake: Box<dyn Keepsake>,
     store_is_durable: bool,
     kept: Round,
@@ -106,6 +108,7 @@ pub(crate) struct Member {
     let_in: bool,
     votes: bool,
     presence: present::Presence,
+    upgrading: upgrade::Upgrading,
     life: Option<Life>,
     /// Counts the lives of the keeper, so that reports of an earlier one are not taken for this one's.
     lives: u64,
@@ -184,7 +187,7 @@ impl Member {
             acquaintances: Acquaintances::default(),
             troubles: HashMap::new(),
             entries: Arc::new(Entries::new(ids)),
-            schema: schema.into(),
+            schema,
             keepsake,
             store_is_durable,
             kept,
@@ -199,6 +202,7 @@ impl Member {
             let_in,
             votes,
             presence: present::Presence::default(),
+            upgrading: upgrade::Upgrading::default(),
             life: None,
             lives: 0,
             electing: false,
@@ -376,6 +380,7 @@ impl Member {
             return Err(Error::Removed);
         }
         self.present();
+        self.upgrade();
         self.seal_if_due(Instant::now());
         self.flush();
         self.end_serving(Instant::now());
@@ -481,6 +486,7 @@ fn copy(error: &Arc<Error>) -> Error {
             source: None,
         },
         Error::ShutDown => Error::ShutDown,
+        Error::SchemaMismatch { ours, theirs } => Error::SchemaMismatch { ours: ours.clone(), theirs: theirs.clone() },
         other => Error::Storage { reason: other.to_string(), source: None },
     }
 }

@@ -13,6 +13,7 @@ use super::id::{Ballot, ClusterId, Epoch, Incarnation, Round};
 use super::log;
 use crate::command::{Entry, EntryId};
 use crate::machine::SnapshotId;
+use crate::schema::Summary;
 use crate::schema::codec::{self, CodecError};
 
 /// A message with what it belongs to.
@@ -124,8 +125,8 @@ pub(crate) struct Greeting {
     pub(crate) incarnation: Incarnation,
     /// The founders, as text, so that a difference can be shown.
     pub(crate) founders: Vec<String>,
-    /// The schema: its fingerprint is part of the cluster id, this tells which part differs.
-    pub(crate) schema: Vec<(String, String)>,
+    /// What the sender knows of its record types.
+    pub(crate) schema: Summary,
     /// The greatest ballot of a vote of the receiver that the sender counted (D14).
     pub(crate) counted: Ballot,
     /// The life of the receiver's directory in which the sender first met it (D14).
@@ -149,7 +150,7 @@ pub(crate) struct Knock {
     pub(crate) cluster: ClusterId,
     /// Who is to be let in: the peer id of its own key.
     pub(crate) member: Vec<u8>,
-    pub(crate) schema: Vec<(String, String)>,
+    pub(crate) schema: Summary,
 }
 
 /// What it hears.

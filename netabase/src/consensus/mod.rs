@@ -71,7 +71,7 @@ pub(crate) use self::guard::OPEN_ROUNDS_MAX;
 pub(crate) use self::id::{ClusterId, Epoch, Incarnation, Round, Voters};
 pub(crate) use self::leadership::Timing;
 pub(crate) use self::log::{Log, Owner, Reopen};
-pub(crate) use self::member::{Control, Keepsake, Member, Parts, Report, Standing, named_in, voters_of};
+pub(crate) use self::member::{Control, Keepsake, Member, Parts, Report, Standing, named_in, peer_of, voters_of};
 #[cfg(feature = "testing")]
 pub(crate) use self::message::{Envelope, Greeting, PaxosRequest, PulseRequest};
 pub(crate) use self::message::{Knock, KnockAnswer, Pulse};

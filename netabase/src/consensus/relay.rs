@@ -37,7 +37,9 @@ impl Name {
                 Some(Name::Command(*session, *number))
             }
             // Who takes part is for members to say, and where an epoch ends for its leader.
-            Command::Execute { action: Action::Reform(_), .. } | Command::Close { .. } | Command::Seal(_) => None,
+            Command::Execute { action: Action::Reform(_) | Action::Upgrade(_), .. }
+            | Command::Close { .. }
+            | Command::Seal(_) => None,
         }
     }
 }

@@ -14,7 +14,7 @@ use super::log::Log;
 use super::submit::Submitter;
 use crate::command::Entry;
 use crate::error::Error;
-use crate::machine::{FlushDone, Machine, Retired, Roster};
+use crate::machine::{FlushDone, Machine, Retired, Roster, Versions};
 
 /// The replica cannot go on: its store or its log failed. The node goes down with this error.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -67,6 +67,11 @@ impl Replica {
     /// Who takes part, as of the last applied round.
     pub(crate) fn roster(&self) -> Arc<Roster> {
         Arc::clone(&self.roster.borrow())
+    }
+
+    /// In which versions the records are, as of the last applied round.
+    pub(crate) fn versions(&self) -> Versions {
+        self.machine().versions().clone()
     }
 
     /// Follows who takes part.

@@ -3,6 +3,8 @@
 //! A request is one [`Request`]; its answer is `Result<T, Trouble>` with the `T` that its variant names, both as the codec
 //! writes them. Each is below the channel's limit: rows and changes come in pages.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
@@ -13,7 +15,7 @@ use crate::consensus::{ClusterId, Fate, Outlook, Round};
 use crate::error::Error;
 use crate::event::Start;
 use crate::machine::{Answer, Reply};
-use crate::schema::{After, Plan, RecordId};
+use crate::schema::{After, Plan, RecordId, Summary};
 use crate::storage::Place;
 
 /// What a client asks. `seen` is the greatest round that it has seen: no answer is older.
@@ -40,7 +42,7 @@ pub(crate) enum Request {
 pub(crate) struct Hello {
     pub(crate) cluster: ClusterId,
     /// The records that the client knows, each with a short hash of all that is known of it.
-    pub(crate) schema: Vec<(String, String)>,
+    pub(crate) schema: Summary,
 }
 
 /// A lease, by the number that the client gave it.
@@ -86,6 +88,8 @@ pub(crate) struct Welcome {
     pub(crate) durable: Round,
     /// The greatest round that the member has heard of.
     pub(crate) known: Round,
+    /// In which version each record type is written.
+    pub(crate) active: BTreeMap<RecordId, u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

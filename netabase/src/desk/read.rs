@@ -84,8 +84,7 @@ impl Counter {
 /// What is known of the records of a client's plan.
 pub(super) fn glue(catalog: &Catalog, plan: &Plan) -> Result<&'static RecordGlue, Trouble> {
     let glue = catalog.record(plan.record).ok_or_else(|| Trouble::malformed("a plan over an unknown record"))?;
-    let names = |index: &&crate::schema::IndexGlue| Some(crate::schema::IndexId::named(index.name)) == plan.index;
-    if plan.index.is_some() && !glue.indexes.iter().any(|index| names(&index)) {
+    if plan.index.is_some_and(|index| glue.of_index(index).is_none()) {
         return Err(Trouble::malformed("a plan over an unknown index"));
     }
     Ok(glue)

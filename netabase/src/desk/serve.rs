@@ -224,11 +224,17 @@ impl Counter {
             return Err(Trouble::OtherCluster { cluster: self.cluster });
         }
         let ours = self.catalog.summary();
-        // A client may know fewer records, but none that differs.
-        if let Some((name, theirs)) = hello.schema.iter().find(|record| !ours.contains(record)) {
-            let ours = ours.iter().find(|(ours, _)| ours == name);
-            let member = ours.map_or_else(|| "nothing".to_owned(), |(name, hash)| format!("`{name}` {hash}"));
-            return Err(Trouble::SchemaMismatch { member, client: format!("`{name}` {theirs}") });
+        let versions = self.replica.versions();
+        if let Some((member, client)) = ours.difference(&hello.schema) {
+            return Err(Trouble::SchemaMismatch { member, client });
+        }
+        // A client may know fewer record types, but of those that it knows, all that is stored.
+        if let Some((member, client)) = ours.only_of(&hello.schema).lacking(&hello.schema, &versions.stored()) {
+            return Err(Trouble::SchemaMismatch { member, client });
+        }
+        if let Some(name) = hello.schema.missing_in(&ours) {
+            let (member, client) = (format!("no `{name}`"), format!("with `{name}`"));
+            return Err(Trouble::SchemaMismatch { member, client });
         }
         let standing = self.standing.borrow().clone();
         Ok(Welcome {
@@ -240,6 +246,7 @@ impl Counter {
             leader: standing.leader,
             applied: self.replica.applied(),
             durable: standing.durable,
+            active: versions.all_active(),
             known: standing.known,
         })
     }

@@ -16,7 +16,7 @@ use crate::command::{COMMANDS_MAX, Command, SessionId, Transaction, Write};
 use crate::event::Start;
 use crate::network::{Channel, Network, NetworkEvent, RequestError};
 use crate::node::Role;
-use crate::schema::{After, Catalog, IndexId, Plan, RecordId, codec};
+use crate::schema::{After, Catalog, IndexId, Plan, RecordId, Summary, codec};
 use crate::storage::Place;
 use crate::testing::Cluster;
 use crate::testing::fixture::Item;
@@ -119,9 +119,12 @@ async fn another_cluster_and_another_schema_are_told_so() {
     let told = peer.ask::<Welcome>(hello(cluster_id, ours.clone())).await;
     let Err(Trouble::OtherCluster { cluster: member }) = told else { panic!("{told:?}") };
     assert!(peer.ask::<Welcome>(hello(member, ours)).await.is_ok());
-    assert!(peer.ask::<Welcome>(hello(member, Vec::new())).await.is_ok(), "it knows no record, and none that differs");
-    for schema in [vec![("item".into(), "other".into())], vec![("else".into(), String::new())]] {
-        let told = peer.ask::<Welcome>(hello(member, schema)).await;
+    assert!(
+        peer.ask::<Welcome>(hello(member, Summary::default())).await.is_ok(),
+        "it knows no record, and none that differs"
+    );
+    for schema in [("item", 1, "other"), ("item", 2, "later"), ("else", 1, "")] {
+        let told = peer.ask::<Welcome>(hello(member, Summary::made_of(&[schema]))).await;
         assert!(matches!(told, Err(Trouble::SchemaMismatch { .. })), "{told:?}");
     }
     cluster.shutdown().await.unwrap();

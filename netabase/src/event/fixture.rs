@@ -16,6 +16,7 @@ use crate::storage::{Change, Engine, MemoryEngine, Place, Rows, Store, WriteSet,
 /// A value has up to two index keys: a length, the first, perhaps a length and the second, and something behind them.
 pub(super) const GLUE: RecordGlue = RecordGlue {
     name: "note",
+    version: 1,
     indexes: &[
         IndexGlue { name: "by_first", unique: false, form: || KeyForm::Bytes },
         IndexGlue { name: "by_second", unique: false, form: || KeyForm::Bytes },
@@ -36,7 +37,9 @@ pub(super) const GLUE: RecordGlue = RecordGlue {
         let (first, second) = index_keys.ok_or_else(|| "too short".to_owned())?;
         Ok(RecordRows { key: Vec::new(), index_keys: vec![first, second] })
     },
+    convert: |_| Err("there is one version".to_owned()),
     describe: || Err("not asked for".to_owned()),
+    before: None,
 };
 
 /// How long an event may take to come.

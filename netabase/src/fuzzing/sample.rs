@@ -59,7 +59,7 @@ pub(super) fn member(byte: u8) -> MemberId {
 }
 
 pub(super) fn founders() -> Roster {
-    Roster::founded([member(1), member(2)])
+    Roster::founded([member(1), member(2)], catalog().newest())
 }
 
 pub(super) fn value<R: Record>(record: &R) -> Bytes {
@@ -114,7 +114,12 @@ pub(super) fn rounds() -> Vec<Vec<Command>> {
     let reforms = [
         Reform::Invite { hash: [8; 32], role: MemberRole::Client, expires_at_ms: 1 << 40 },
         Reform::Admit { hash: [8; 32], member: member(4) },
-        Reform::Present { member: member(1), life, addresses: vec!["/ip4/10.0.0.1/tcp/4710".into()] },
+        Reform::Present {
+            member: member(1),
+            life,
+            addresses: vec!["/ip4/10.0.0.1/tcp/4710".into()],
+            reads: catalog().newest(),
+        },
     ];
     let mut rounds = vec![
         vec![Command::Open { nonce: [1; 16] }, Command::Open { nonce: [2; 16] }],

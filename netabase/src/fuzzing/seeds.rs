@@ -83,7 +83,7 @@ fn chunks() -> Vec<Vec<u8>> {
 }
 
 fn disk_bytes() -> Vec<Vec<u8>> {
-    let (card, markers) = fuzz::seeds();
+    let (card, markers) = fuzz::seeds(&catalog());
     let mut seeds =
         vec![of(2, card), of(5, value(&person("ab", Some("b@x"), None, 7))), of(5, value(&note(1, "t", b"x")))];
     seeds.extend(log::seeds(&entry(&rounds()[1])).into_iter().map(|row| of(0, row)));
@@ -243,6 +243,7 @@ fn answers() -> Vec<(u8, Vec<u8>)> {
         applied: 10,
         durable: 9,
         known: 11,
+        active: catalog().newest(),
     };
     let bytes = || Bytes::from_static(b"value");
     let page = || Page { applied: 1, values: vec![bytes()], next: Some(After::Key(vec![1, 2])) };

@@ -11,6 +11,8 @@ use crate::client::{Client, Shared};
 use crate::consensus::Submitter;
 use crate::error::{Error, Result};
 use crate::node::Node;
+use crate::schema::RecordId;
+use crate::storage::Selecting;
 
 /// What a handle reads from and writes to. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -41,6 +43,14 @@ impl Origin {
         match self {
             Origin::Here(node) => node.record_bytes_max,
             Origin::There(client) => client.shared.record_bytes_max(),
+        }
+    }
+
+    /// In which version records of this type are written now.
+    pub(super) fn active(&self, record: RecordId) -> Result<Option<u8>> {
+        match self {
+            Origin::Here(node) => Ok(node.view()?.versions_of(record)?.map(|(_, active)| active)),
+            Origin::There(client) => Ok(client.shared.active(record)),
         }
     }
 

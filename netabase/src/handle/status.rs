@@ -6,10 +6,12 @@ use libp2p::{Multiaddr, PeerId};
 use serde::{Deserialize, Serialize};
 
 use crate::client::Shared;
+use crate::consensus::{Replica, peer_of};
 use crate::desk::Right;
 use crate::error::Result;
 use crate::network::Refused;
 use crate::node::{Node, Recovery, Role};
+use crate::schema::{Catalog, RecordId};
 
 /// What a node knows of itself and its cluster, now.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +45,31 @@ pub struct Status {
     /// The last round in which voters were seen to hold different records while no majority of them held the same, so that
     /// nobody knows who is right. A node that is known to be wrong ends: see [`Error::Quarantined`](crate::Error).
     pub differs: Option<u64>,
+    /// The record types of this program, in the order of their names.
+    pub records: Vec<RecordStatus>,
+}
+
+/// In which version a record type is written, and what keeps it from the newest one.
+///
+/// An upgrade goes so: each member is stopped and started with the new program, one after the other. As long as one of them
+/// does not read the new version, the old one is written, and going back to the old program is possible. Once all do, the new
+/// one is written, the old program is refused, and the rows of before are converted while everything goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecordStatus {
+    /// The stored name.
+    pub name: String,
+    /// The newest version that this program knows.
+    pub newest: u8,
+    /// The version that is written; `None`: some member does not know the record type, so nobody writes it yet.
+    pub active: Option<u8>,
+    /// The oldest version in which there may still be rows: the active one when all are converted. A client does not know.
+    pub oldest: Option<u8>,
+    /// The members that do not read the newest version. A client does not know.
+    pub missing: Vec<PeerId>,
+    /// How many rows cannot be converted, and why the first of them cannot: write those records anew, or remove them; they are
+    /// tried again every half minute. A client does not know.
+    pub stuck: Option<(u64, String)>,
 }
 
 /// What a node knows of a member of its cluster.
@@ -90,6 +117,7 @@ pub(super) fn of(node: &Node) -> Result<Status> {
         keeper_restarts: standing.revived,
         recovery: node.recovery.clone(),
         differs: standing.differs,
+        records: records(&node.catalog, &replica),
     })
 }
 
@@ -119,7 +147,40 @@ pub(super) async fn of_client(client: &Shared) -> Result<Status> {
         keeper_restarts: 0,
         recovery: None,
         differs: None,
+        records: known(&client.catalog)
+            .map(|(record, name, newest)| RecordStatus {
+                name,
+                newest,
+                active: welcome.active.get(&record).copied(),
+                oldest: None,
+                missing: Vec::new(),
+                stuck: None,
+            })
+            .collect(),
     })
+}
+
+fn known(catalog: &Catalog) -> impl Iterator<Item = (RecordId, String, u8)> {
+    let mut known: Vec<_> =
+        catalog.records().map(|(record, glue)| (record, glue.name.to_owned(), glue.version)).collect();
+    known.sort_by(|one, other| one.1.cmp(&other.1));
+    known.into_iter()
+}
+
+fn records(catalog: &Catalog, replica: &Replica) -> Vec<RecordStatus> {
+    let (roster, versions) = (replica.roster(), replica.versions());
+    let status = |(record, name, newest): (RecordId, String, u8)| {
+        let stored = versions.get(record);
+        RecordStatus {
+            name,
+            newest,
+            active: stored.map(|stored| stored.active),
+            oldest: stored.map(|stored| stored.floor),
+            missing: roster.unable(record, newest).filter_map(peer_of).collect(),
+            stuck: stored.and_then(|stored| stored.stuck()).map(|(rows, reason)| (rows, reason.to_owned())),
+        }
+    };
+    known(catalog).map(status).collect()
 }
 
 /// A hash over everything that is agreed on, and the round up to which it reaches.

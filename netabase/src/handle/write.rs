@@ -74,9 +74,19 @@ impl<S: Schema> Netabase<S> {
 
 /// The stored value of a record that is not too large.
 pub(super) fn encode<S: Schema, R: Member<S>>(origin: &Origin, record: &R) -> Result<Bytes> {
-    let value = record.__encode()?;
+    let value = match R::__GLUE.before {
+        None => record.__encode()?,
+        Some(_) => as_written::<S, R>(origin, record)?,
+    };
     check_size(origin, R::NAME, value.len())?;
     Ok(Bytes::from(value))
+}
+
+/// The stored value in the version that every member reads.
+fn as_written<S: Schema, R: Member<S>>(origin: &Origin, record: &R) -> Result<Vec<u8>> {
+    let active = origin.active(RecordId::of_member::<S, R>())?;
+    let value = active.map(|active| record.__encode_as(active)).transpose()?.flatten();
+    value.ok_or_else(|| Error::UpgradePending { record: R::__NAME.to_owned(), active })
 }
 
 pub(super) fn check_size(origin: &Origin, record: &str, bytes: usize) -> Result<()> {

@@ -4,30 +4,39 @@
 
 use bytes::Bytes;
 
+use super::roster::Roster;
+use super::versions::Versions;
 use crate::command::{BatchBuilder, Command, Entry, EntryIds, SessionId, Write};
 use crate::schema::{
-    Catalog, IndexDescriptor, IndexGlue, IndexId, KeyForm, RecordDescriptor, RecordGlue, RecordId, RecordRows,
+    Catalog, Form, IndexDescriptor, IndexGlue, IndexId, KeyForm, RecordDescriptor, RecordGlue, RecordId, RecordRows,
+    Shape, VersionDescriptor,
 };
 
 pub(super) static RECORDS: [RecordGlue; 2] = [
     RecordGlue {
         name: "person",
+        version: b'P',
         indexes: &[
             IndexGlue { name: "by_email", unique: true, form: || KeyForm::Bytes },
             IndexGlue { name: "by_city", unique: false, form: || KeyForm::Bytes },
             IndexGlue { name: "by_badge", unique: true, form: || KeyForm::Bytes },
         ],
         rows: |value| Person::decode(value).map(|person| person.rows()).ok_or_else(|| "not a person".to_owned()),
-        describe: || Ok(RecordDescriptor { name: "person".to_owned(), versions: Vec::new(), indexes: Vec::new() }),
+        convert: |_| Err("there is one version".to_owned()),
+        describe: || Ok(RecordDescriptor { name: "person".to_owned(), versions: Vec::new() }),
+        before: None,
     },
     RecordGlue {
         name: "note",
+        version: b'N',
         indexes: &[],
         rows: |value| match value {
             [b'N', key, ..] => Ok(RecordRows { key: vec![*key], index_keys: Vec::new() }),
             _ => Err("not a note".to_owned()),
         },
-        describe: || Ok(RecordDescriptor { name: "note".to_owned(), versions: Vec::new(), indexes: Vec::new() }),
+        convert: |_| Err("there is one version".to_owned()),
+        describe: || note(Vec::new()),
+        before: None,
     },
 ];
 
@@ -36,10 +45,25 @@ pub(super) static OTHER_RECORDS: [RecordGlue; 1] = [RecordGlue {
     indexes: &[IndexGlue { name: "by_key", unique: true, form: || KeyForm::Bytes }],
     describe: || {
         let index = IndexDescriptor { name: "by_key".to_owned(), unique: true, form: KeyForm::Bytes };
-        Ok(RecordDescriptor { name: "note".to_owned(), versions: Vec::new(), indexes: vec![index] })
+        note(vec![index])
     },
     ..RECORDS[1]
 }];
+
+fn note(indexes: Vec<IndexDescriptor>) -> Result<RecordDescriptor, String> {
+    let shape = Shape { root: Form::Unseen, types: Vec::new() };
+    let version = VersionDescriptor::new(b'N', Vec::new(), KeyForm::Bytes, shape, indexes);
+    Ok(RecordDescriptor { name: "note".to_owned(), versions: vec![version] })
+}
+
+/// Of a cluster that began with these records.
+pub(super) fn founders() -> Roster {
+    Roster::founded([], catalog().newest())
+}
+
+pub(super) fn versions() -> Versions {
+    Versions::founded(&catalog().newest())
+}
 
 pub(super) fn catalog() -> Catalog {
     Catalog::new(&RECORDS).expect("two records with distinct names")

@@ -16,9 +16,11 @@ use super::roster::Roster;
 use super::rule::Rule;
 use super::schema::{Keeper, adopt};
 use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions};
+use super::upgrade::upgrade;
+use super::versions::{Stored, Versions};
 use crate::Error;
 use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Reform, Refusal, SessionId, Transaction, Write};
-use crate::schema::Catalog;
+use crate::schema::{Catalog, RecordId};
 use crate::storage::archive::DurableState;
 use crate::storage::{self, Draft, Retired, Store, StoreError, Sum, View, Views};
 
@@ -32,7 +34,9 @@ pub(crate) enum Answer {
 /// The replicated state and the rule that changes it.
 pub(crate) struct Machine {
     store: Store,
+    catalog: Catalog,
     rule: Rule,
+    versions: Versions,
     sessions: Sessions,
     requests: Requests,
     roster: Arc<Roster>,
@@ -52,11 +56,12 @@ impl Machine {
         founders: Roster,
         limits: Limits,
     ) -> Result<Machine, Error> {
-        adopt(&mut store, &catalog, Keeper::Node)?;
+        let versions = adopt(&mut store, &catalog, Keeper::Node, founders.founded_with())?;
         let roster = Arc::new(Roster::load(&store.view())?.unwrap_or(founders));
         let sessions = Sessions::load(&store.view(), limits)?;
         let requests = Requests::load(&store.view(), limits.requests_max)?;
-        Ok(Machine { store, rule: Rule::new(&catalog), sessions, requests, roster, failed: false })
+        let rule = Rule::new(&catalog);
+        Ok(Machine { store, catalog, rule, versions, sessions, requests, roster, failed: false })
     }
 
     /// The last applied round.
@@ -77,6 +82,23 @@ impl Machine {
     /// Who takes part, as of the last applied round.
     pub(crate) fn roster(&self) -> &Arc<Roster> {
         &self.roster
+    }
+
+    /// In which versions the records are, as of the last applied round.
+    pub(crate) fn versions(&self) -> &Versions {
+        &self.versions
+    }
+
+    /// A record type that is to be brought to a later version, or has rows that are, and whether those were looked at before.
+    /// `again`: whether to take one whose last walk has left rows as they were.
+    pub(crate) fn due_upgrade(&self, again: bool) -> Option<(RecordId, bool)> {
+        self.catalog.records().find_map(|(record, _)| {
+            let stored = self.versions.get(record);
+            let rises = self.roster.readable(record) > stored.map(|stored| stored.active);
+            let is_stuck = stored.is_some_and(|stored| stored.stuck().is_some());
+            let waits = stored.is_some_and(Stored::is_converting) && (again || !is_stuck);
+            (rises || waits).then_some((record, is_stuck && !rises))
+        })
     }
 
     /// What the rows come to as of the last applied round.
@@ -115,11 +137,18 @@ impl Machine {
                         Admission::Answer(reply) => reply,
                         Admission::Execute => {
                             let done = match &action {
-                                Action::Write(write) => execute(&self.rule, &mut draft, write, round),
+                                Action::Write(write) => execute(&self.rule, &self.versions, &mut draft, write, round),
                                 Action::Transact(transaction) => {
-                                    transact(&self.rule, &mut self.requests, &mut draft, transaction, place)
+                                    let law = (&self.rule, &self.versions);
+                                    transact(law, &mut self.requests, &mut draft, transaction, place)
                                 }
                                 Action::Reform(change) => reform(&mut self.roster, &mut draft, change, place),
+                                Action::Upgrade(record) => {
+                                    let readable = self.roster.readable(*record);
+                                    let known = (&self.catalog, &self.rule);
+                                    upgrade(known, &mut self.versions, &mut draft, *record, readable)
+                                        .map(|()| Ok(Applied { round, existed: false }))
+                                }
                             };
                             let outcome = done.inspect_err(|_| self.failed = true)?;
                             self.sessions.record(session, number, outcome.clone());
@@ -150,9 +179,10 @@ impl Machine {
     /// Lets another machine, opened at a later round, take this one's place: readers go on there. Not while a flush is
     /// out. Drop what it returns where nobody waits.
     pub(crate) fn succeed(&mut self, next: Machine) -> View {
-        let Machine { store, rule, sessions, requests, roster, failed } = next;
+        let Machine { store, catalog, rule, versions, sessions, requests, roster, failed } = next;
         let before = self.store.succeed(store);
-        (self.rule, self.sessions, self.requests) = (rule, sessions, requests);
+        (self.catalog, self.rule, self.versions) = (catalog, rule, versions);
+        (self.sessions, self.requests) = (sessions, requests);
         (self.roster, self.failed) = (roster, failed);
         before
     }
@@ -184,8 +214,14 @@ impl Machine {
     }
 }
 
-fn execute(rule: &Rule, draft: &mut Draft<'_>, write: &Write, round: u64) -> Result<Outcome, Error> {
-    let (changes, outcome) = rule.apply(draft, write, round)?;
+fn execute(
+    rule: &Rule,
+    versions: &Versions,
+    draft: &mut Draft<'_>,
+    write: &Write,
+    round: u64,
+) -> Result<Outcome, Error> {
+    let (changes, outcome) = rule.apply(draft, versions, write, round)?;
     draft.write(changes);
     Ok(outcome)
 }
@@ -205,7 +241,7 @@ fn reform(roster: &mut Arc<Roster>, draft: &mut Draft<'_>, change: &Reform, plac
 /// All of its writes if all that it read still stands, else none. A named call that was done before is not done again;
 /// a conflict is no outcome of it, since whoever made it runs it again.
 fn transact(
-    rule: &Rule,
+    (rule, versions): (&Rule, &Versions),
     requests: &mut Requests,
     draft: &mut Draft<'_>,
     transaction: &Transaction,
@@ -220,7 +256,7 @@ fn transact(
     draft.begin();
     let mut outcome = Ok(Applied { round: place.round, existed: false });
     for write in &transaction.writes {
-        match execute(rule, draft, write, place.round)? {
+        match execute(rule, versions, draft, write, place.round)? {
             Ok(applied) => {
                 outcome = Ok(Applied { existed: applied.existed && transaction.writes.len() == 1, ..applied })
             }

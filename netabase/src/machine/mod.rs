@@ -6,6 +6,7 @@
 //! `apply` is total: a refusal is an outcome, never an error. It errs only if this node's engine cannot read.
 //! Called by the one task that owns it; readers use `Views`.
 
+mod convert;
 mod footprint;
 mod hash;
 #[expect(clippy::module_inception, reason = "the machine itself, by its noun")]
@@ -16,7 +17,9 @@ mod rule;
 mod schema;
 mod sessions;
 mod trial;
+mod upgrade;
 mod verify;
+mod versions;
 
 #[cfg(test)]
 mod fixture;
@@ -33,8 +36,10 @@ pub(crate) use rule::Rule;
 pub(crate) use schema::{Keeper, adopt};
 pub(crate) use sessions::Reply;
 pub(crate) use trial::Trial;
+pub(crate) use upgrade::{due_alone, upgrade_alone};
 pub use verify::Verified;
 pub(crate) use verify::verify;
+pub(crate) use versions::Versions;
 
 /// The form in which a state leaves a node and comes to one: see `storage::archive`.
 pub(crate) use crate::storage::archive::{ArchiveId as SnapshotId, CHUNK_BYTES, DurableState, ROUND_MAX};

@@ -8,10 +8,10 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
-use super::fixture::{self, Person, catalog, entry, put_note};
+use super::fixture::{self, Person, catalog, entry, founders, put_note};
 use super::machine::Flush;
 use super::sessions::Limits;
-use super::{Answer, Machine, Roster, StateHash};
+use super::{Answer, Machine, StateHash};
 use crate::command::{Action, Command, Digest, Entry, RangeRead, Read, RequestId, SessionId, Transaction, Write};
 #[cfg(feature = "sled")]
 use crate::storage::SledEngine;
@@ -19,7 +19,7 @@ use crate::storage::{Engine, MemoryEngine, RedbEngine, Store, Sum, layout};
 
 fn open(engine: Arc<dyn Engine>, limits: Limits) -> Machine {
     let store = Store::open(engine).expect("the store opens");
-    Machine::open_with(store, catalog(), Roster::default(), limits).expect("the machine opens")
+    Machine::open_with(store, catalog(), founders(), limits).expect("the machine opens")
 }
 
 const SMALL: Limits = Limits { sessions_max: 4, outcomes_bytes_max: 2_000, requests_max: 3 };

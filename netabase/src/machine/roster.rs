@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::sessions::Place;
 use crate::Error;
 use crate::command::{InviteHash, Life, MemberId, MemberRole, Reform, ReformRefusal, Seal, VOTERS_MAX};
-use crate::schema::codec;
+use crate::schema::{RecordId, codec};
 use crate::storage::{Rows, StoreError, WriteSet, layout};
 
 /// Invites that are remembered, used or not.
@@ -37,6 +37,8 @@ pub(crate) struct Membership {
     pub(crate) addresses: Vec<String>,
     /// In which life it last said to be.
     pub(crate) life: Option<Life>,
+    /// The newest version that it reads, of each record type that it has.
+    pub(crate) reads: BTreeMap<RecordId, u8>,
     admitted: Place,
 }
 
@@ -71,16 +73,20 @@ pub(crate) struct Roster {
     invites: BTreeMap<InviteHash, Invited>,
     /// Who left, and where in the log.
     departed: BTreeMap<MemberId, Place>,
+    /// The record types that the cluster began with, and their versions.
+    founded: BTreeMap<RecordId, u8>,
 }
 
 impl Roster {
-    /// The founders' list: before the log says anything.
-    pub(crate) fn founded(voters: impl IntoIterator<Item = MemberId>) -> Self {
+    /// The founders' list: before the log says anything. All of them have these record types in these versions.
+    pub(crate) fn founded(voters: impl IntoIterator<Item = MemberId>, founded: BTreeMap<RecordId, u8>) -> Self {
         let beginning = Place { round: 0, position: 0 };
-        let founder = || Membership { role: MemberRole::Voter, addresses: Vec::new(), life: None, admitted: beginning };
+        let (role, reads) = (MemberRole::Voter, &founded);
+        let founder =
+            || Membership { role, addresses: Vec::new(), life: None, reads: reads.clone(), admitted: beginning };
         let members: BTreeMap<MemberId, Membership> = voters.into_iter().map(|voter| (voter, founder())).collect();
         let voters = members.keys().map(|id| Voter { id: id.clone(), life: None }).collect();
-        Roster { voters, members, ..Roster::default() }
+        Roster { voters, members, founded, ..Roster::default() }
     }
 
     /// What the store holds, if the log has changed anything.
@@ -122,6 +128,27 @@ impl Roster {
     /// Whether anything but the founding has happened to it.
     pub(crate) fn is_founded_only(&self) -> bool {
         self.epoch == 0 && self.invites.is_empty() && self.departed.is_empty()
+    }
+
+    /// The record types that the cluster began with, and their versions.
+    pub(super) fn founded_with(&self) -> &BTreeMap<RecordId, u8> {
+        &self.founded
+    }
+
+    /// The newest version of a record type that every member with a copy reads, and every voter.
+    pub(crate) fn readable(&self, record: RecordId) -> Option<u8> {
+        if self.voters.iter().any(|voter| !self.members.contains_key(&voter.id)) {
+            // One that is about to leave still votes: what it reads is not kept.
+            return None;
+        }
+        let nodes = self.members.values().filter(|member| member.role.is_node());
+        nodes.map(|member| member.reads.get(&record).copied()).min().flatten()
+    }
+
+    /// The members with a copy that do not read this version of a record type.
+    pub(crate) fn unable(&self, record: RecordId, version: u8) -> impl Iterator<Item = &MemberId> {
+        let reads = move |member: &Membership| member.reads.get(&record).is_some_and(|newest| *newest >= version);
+        self.members.iter().filter(move |(_, member)| member.role.is_node() && !reads(member)).map(|(id, _)| id)
     }
 
     /// Whether it left, and nothing brought it back.
@@ -197,10 +224,11 @@ impl Roster {
             }
             Reform::Admit { hash, member } => self.admit(hash, member, place),
             Reform::Remove { member } => self.remove(member, place),
-            Reform::Present { member, life, addresses } => {
+            Reform::Present { member, life, addresses, reads } => {
                 let known = self.members.get_mut(member).ok_or(ReformRefusal::NotAMember)?;
                 known.life = Some(*life);
                 known.addresses.clone_from(addresses);
+                known.reads.clone_from(reads);
                 Ok(())
             }
         }
@@ -231,7 +259,8 @@ impl Roster {
                 if known.role.is_node() && !(known.role == MemberRole::Learner && role == MemberRole::Voter) => {}
             Some(known) => known.role = role,
             None => {
-                let member_to_be = Membership { role, addresses: Vec::new(), life: None, admitted: place };
+                let (addresses, reads) = (Vec::new(), BTreeMap::new());
+                let member_to_be = Membership { role, addresses, life: None, reads, admitted: place };
                 self.members.insert(member.clone(), member_to_be);
             }
         }

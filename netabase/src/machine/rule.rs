@@ -4,13 +4,14 @@
 //! refused write changes nothing. The same on every node: no clock, no randomness, no iteration over
 //! anything unordered. It errs only if the rows cannot be read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::versions::{Stored, Versions};
 use crate::Error;
 use crate::command::{Applied, Outcome, Refusal, Write};
-use crate::schema::{Catalog, IndexId, RecordGlue, RecordId, RecordRows};
+use crate::schema::{Catalog, IndexId, RecordGlue, RecordId};
 use crate::storage::{Change, Rows, WriteSet, layout};
 
 /// The rule of one schema: its record types, with the ids of their indexes at hand.
@@ -22,41 +23,91 @@ pub(crate) struct Rule {
 #[derive(Debug)]
 struct RecordType {
     id: RecordId,
+    /// The newest first.
+    versions: Vec<Version>,
+}
+
+/// One version of a record type.
+#[derive(Debug)]
+struct Version {
     glue: &'static RecordGlue,
     /// In the order of the glue's.
     indexes: Vec<Index>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Index {
     id: IndexId,
     unique: bool,
 }
 
+/// Where a record is to be found: under its key, and under these keys of these indexes.
+#[derive(Debug, Default)]
+struct Places {
+    key: Vec<u8>,
+    in_indexes: Vec<(Index, Vec<u8>)>,
+}
+
+impl Places {
+    fn has(&self, (index, index_key): &(Index, Vec<u8>)) -> bool {
+        self.in_indexes.iter().any(|(known, known_key)| known.id == index.id && known_key == index_key)
+    }
+}
+
 impl Rule {
     pub(crate) fn new(catalog: &Catalog) -> Rule {
         let index = |index: &crate::schema::IndexGlue| Index { id: IndexId::named(index.name), unique: index.unique };
+        let version = |glue: &'static RecordGlue| Version { glue, indexes: glue.indexes.iter().map(index).collect() };
         let record = |(id, glue): (RecordId, &'static RecordGlue)| {
-            (id, RecordType { id, glue, indexes: glue.indexes.iter().map(index).collect() })
+            let versions = std::iter::successors(Some(glue), |glue| glue.before).map(version).collect();
+            (id, RecordType { id, versions })
         };
         Rule { records: catalog.records().map(record).collect() }
     }
 
-    /// What `write` does in `round` to `rows`.
-    pub(crate) fn apply(&self, rows: &dyn Rows, write: &Write, round: u64) -> Result<(WriteSet, Outcome), Error> {
+    /// What `write` does in `round` to `rows`, of which `versions` says in which version they are.
+    pub(crate) fn apply(
+        &self,
+        rows: &dyn Rows,
+        versions: &Versions,
+        write: &Write,
+        round: u64,
+    ) -> Result<(WriteSet, Outcome), Error> {
         let record = write.record();
-        let Some(record_type) = self.records.get(&record) else {
+        let (Some(record_type), Some(stored)) = (self.records.get(&record), versions.get(record)) else {
             return Ok((WriteSet::default(), Err(Refusal::UnknownRecord { record })));
         };
         let mut changes = WriteSet::default();
         let outcome = match write {
-            Write::Put { value, .. } => record_type.put(rows, value, round, true, &mut changes)?,
-            Write::Insert { value, .. } => record_type.put(rows, value, round, false, &mut changes)?,
+            Write::Put { value, .. } => record_type.put(rows, stored, value, round, true, &mut changes)?,
+            Write::Insert { value, .. } => record_type.put(rows, stored, value, round, false, &mut changes)?,
             Write::Remove { key, .. } => record_type.remove(rows, key, round, &mut changes)?,
         };
         let nothing = changes.rows.is_empty() && changes.change.is_none();
         debug_assert!(outcome.is_ok() || nothing, "a refused write changes nothing");
         Ok((changes, outcome))
+    }
+
+    /// What brings a row of an earlier version to this one; `None`: it is there already. Or why it cannot be brought there.
+    /// `taken`: the unique keys that earlier ones of its step have taken.
+    pub(super) fn converted(
+        &self,
+        rows: &dyn Rows,
+        record: RecordId,
+        version: u8,
+        row_key: &Bytes,
+        row: &Bytes,
+        taken: &mut BTreeSet<(IndexId, Vec<u8>)>,
+    ) -> Result<Result<Option<WriteSet>, String>, Error> {
+        let known = self.records.get(&record).ok_or("it is of no record type of this schema");
+        let split =
+            layout::split_record_key(row_key).zip(layout::split_record_value(row)).ok_or("its row is too short");
+        match known.and_then(|record_type| Ok((record_type, split?))) {
+            Ok((record_type, (key, (round, value)))) => {
+                record_type.converted(rows, version, (row_key, row), (&key, round, &value), taken)
+            }
+            Err(reason) => Ok(Err(reason.to_owned())),
+        }
     }
 }
 
@@ -64,14 +115,16 @@ impl RecordType {
     fn put(
         &self,
         rows: &dyn Rows,
-        value: &[u8],
+        stored: &Stored,
+        value: &Bytes,
         round: u64,
         may_replace: bool,
         changes: &mut WriteSet,
     ) -> Result<Outcome, Error> {
         let record = self.id;
-        let new = match self.rows_of(value) {
-            Ok(new) => new,
+        let (value, new) = match self.as_active(stored.active, value) {
+            Ok(Some(new)) => new,
+            Ok(None) => return Ok(Err(Refusal::NotActive { record, active: stored.active })),
             Err(reason) => return Ok(Err(Refusal::undecodable(record, reason))),
         };
         let row_key = layout::record_key(record, &new.key);
@@ -80,42 +133,19 @@ impl RecordType {
         if existed && !may_replace {
             return Ok(Err(Refusal::AlreadyExists { record }));
         }
-        let old_keys = match old_row.as_ref().map(|row| self.stored_index_keys(&new.key, row)) {
-            None => Vec::new(),
-            Some(Ok(old_keys)) => old_keys,
-            Some(Err(reason)) => return Ok(Err(Refusal::undecodable(record, reason))),
+        let old = match old_row.as_ref().map_or(Ok(Places::default()), |row| self.stored_places(&new.key, row)) {
+            Ok(old) => old,
+            Err(reason) => return Ok(Err(Refusal::undecodable(record, reason))),
         };
-
-        let old_keys = old_keys.iter().map(Option::as_deref).chain(std::iter::repeat(None));
-        let changed: Vec<_> = self
-            .indexes
-            .iter()
-            .zip(old_keys.zip(new.index_keys.iter().map(Option::as_deref)))
-            .filter(|(_, (old, new))| old != new)
-            .collect();
-        for (index, (_, new_key)) in &changed {
+        for (index, index_key) in new.in_indexes.iter().filter(|place| place.0.unique && !old.has(place)) {
             // A unique key that the record had already is not asked about: it is its own.
-            if let Some(new_key) = new_key.filter(|_| index.unique)
-                && self.is_taken(rows, index.id, new_key)?
-            {
+            if self.is_taken(rows, index.id, index_key)? {
                 return Ok(Err(Refusal::UniqueViolation { record, index: index.id }));
             }
         }
-
-        changes.rows.reserve_exact(1 + 2 * changed.len());
-        let new_row = layout::record_value(round, value);
+        let new_row = layout::record_value(round, &value);
         changes.change = Some(self.change(&row_key, old_row.as_ref(), Some(&new_row)));
-        changes.replace(row_key, old_row.as_deref(), Some(new_row));
-        for (index, (old_key, new_key)) in changed {
-            if let Some(old_key) = old_key {
-                let row_key = layout::index_key(record, index.id, old_key, &new.key);
-                changes.replace(row_key, Some(&layout::index_value(old_key)), None);
-            }
-            if let Some(new_key) = new_key {
-                let row_key = layout::index_key(record, index.id, new_key, &new.key);
-                changes.replace(row_key, None, Some(layout::index_value(new_key)));
-            }
-        }
+        self.replace(changes, row_key, (&old, old_row.as_ref()), (&new, new_row));
         Ok(Ok(Applied { round, existed }))
     }
 
@@ -124,19 +154,73 @@ impl RecordType {
         let Some(row) = rows.get(&row_key)? else {
             return Ok(Ok(Applied { round, existed: false }));
         };
-        let index_keys = match self.stored_index_keys(key, &row) {
-            Ok(index_keys) => index_keys,
+        let old = match self.stored_places(key, &row) {
+            Ok(old) => old,
             Err(reason) => return Ok(Err(Refusal::undecodable(self.id, reason))),
         };
         changes.change = Some(self.change(&row_key, Some(&row), None));
         changes.replace(row_key, Some(&row), None);
-        for (index, index_key) in self.indexes.iter().zip(&index_keys) {
-            if let Some(index_key) = index_key {
-                let row_key = layout::index_key(self.id, index.id, index_key, key);
-                changes.replace(row_key, Some(&layout::index_value(index_key)), None);
-            }
+        for (index, index_key) in &old.in_indexes {
+            let row_key = layout::index_key(self.id, index.id, index_key, key);
+            changes.replace(row_key, Some(&layout::index_value(index_key)), None);
         }
         Ok(Ok(Applied { round, existed: true }))
+    }
+
+    fn converted(
+        &self,
+        rows: &dyn Rows,
+        version: u8,
+        (row_key, row): (&Bytes, &Bytes),
+        (key, round, value): (&Bytes, u64, &Bytes),
+        taken: &mut BTreeSet<(IndexId, Vec<u8>)>,
+    ) -> Result<Result<Option<WriteSet>, String>, Error> {
+        if value.first() == Some(&version) {
+            return Ok(Ok(None));
+        }
+        let places = self.places(value).and_then(|old| Ok((old, self.as_active(version, value)?)));
+        let (old, (value, new)) = match places {
+            Ok((old, Some(new))) => (old, new),
+            Ok((_, None)) => return Ok(Err("it is in a later version".to_owned())),
+            Err(reason) => return Ok(Err(reason)),
+        };
+        if old.key != key[..] || new.key != key[..] {
+            return Ok(Err("it has another key than its row in one of the versions".to_owned()));
+        }
+        let gained: Vec<_> = new.in_indexes.iter().filter(|place| place.0.unique && !old.has(place)).collect();
+        for (index, index_key) in &gained {
+            if taken.contains(&(index.id, index_key.clone())) || self.is_taken(rows, index.id, index_key)? {
+                let name = self.index_name(index.id);
+                return Ok(Err(format!("another record has its value of the unique index `{name}`")));
+            }
+        }
+        taken.extend(gained.into_iter().map(|(index, index_key)| (index.id, index_key.clone())));
+        let mut changes = WriteSet::default();
+        let new_row = layout::record_value(round, &value);
+        self.replace(&mut changes, row_key.clone(), (&old, Some(row)), (&new, new_row));
+        Ok(Ok(Some(changes)))
+    }
+
+    /// The record's row, and those of its index rows that are not the same before and after.
+    fn replace(
+        &self,
+        changes: &mut WriteSet,
+        row_key: Bytes,
+        (old, old_row): (&Places, Option<&Bytes>),
+        (new, new_row): (&Places, Bytes),
+    ) {
+        changes.rows.reserve_exact(1 + old.in_indexes.len() + new.in_indexes.len());
+        changes.replace(row_key, old_row.map(|row| &row[..]), Some(new_row));
+        for place in old.in_indexes.iter().filter(|place| !new.has(place)) {
+            let (index, index_key) = place;
+            let row_key = layout::index_key(self.id, index.id, index_key, &new.key);
+            changes.replace(row_key, Some(&layout::index_value(index_key)), None);
+        }
+        for place in new.in_indexes.iter().filter(|place| !old.has(place)) {
+            let (index, index_key) = place;
+            let row_key = layout::index_key(self.id, index.id, index_key, &new.key);
+            changes.replace(row_key, None, Some(layout::index_value(index_key)));
+        }
     }
 
     /// What is told to those who watch the record; shares the memory of its rows.
@@ -150,26 +234,51 @@ impl RecordType {
         }
     }
 
-    /// The index keys of the record in `row`, stored under `key`. Decodes nothing if there are no indexes.
-    fn stored_index_keys(&self, key: &[u8], row: &Bytes) -> Result<Vec<Option<Vec<u8>>>, String> {
-        if self.indexes.is_empty() {
-            return Ok(Vec::new());
+    /// The places of the record in `row`, stored under `key`. Decodes nothing if there are no indexes.
+    fn stored_places(&self, key: &[u8], row: &Bytes) -> Result<Places, String> {
+        if self.versions.iter().all(|version| version.indexes.is_empty()) {
+            return Ok(Places { key: key.to_vec(), in_indexes: Vec::new() });
         }
         let (_, value) = layout::split_record_value(row).ok_or("the stored record's row is too short")?;
-        let stored = self.rows_of(&value).map_err(|reason| format!("the stored record: {reason}"))?;
+        let stored = self.places(&value).map_err(|reason| format!("the stored record: {reason}"))?;
         if stored.key != key {
             // Its index rows would be looked for under the wrong key, and stay.
             return Err("the stored record has another key than its row".to_owned());
         }
-        Ok(stored.index_keys)
+        Ok(stored)
     }
 
-    fn rows_of(&self, value: &[u8]) -> Result<RecordRows, String> {
-        let rows = (self.glue.rows)(value)?;
-        if rows.index_keys.len() != self.indexes.len() {
+    /// The value in this version, with its places; `None`, if it is in a later one.
+    fn as_active(&self, version: u8, value: &Bytes) -> Result<Option<(Bytes, Places)>, String> {
+        let written = *value.first().ok_or("it is empty")?;
+        let value = match written.cmp(&version) {
+            std::cmp::Ordering::Greater => return Ok(None),
+            std::cmp::Ordering::Equal => value.clone(),
+            std::cmp::Ordering::Less => Bytes::from((self.version(version)?.glue.convert)(value)?),
+        };
+        let places = self.places(&value)?;
+        Ok(Some((value, places)))
+    }
+
+    /// Where the record is to be found whose value this is, in the version in which it is.
+    fn places(&self, value: &[u8]) -> Result<Places, String> {
+        let version = self.version(*value.first().ok_or("it is empty")?)?;
+        let rows = (version.glue.rows)(value)?;
+        if rows.index_keys.len() != version.indexes.len() {
             return Err("the record type gave another number of index keys than it has indexes".to_owned());
         }
-        Ok(rows)
+        let in_indexes = version.indexes.iter().zip(rows.index_keys);
+        let in_indexes = in_indexes.filter_map(|(index, index_key)| Some((*index, index_key?))).collect();
+        Ok(Places { key: rows.key, in_indexes })
+    }
+
+    fn version(&self, number: u8) -> Result<&Version, String> {
+        let known = self.versions.iter().find(|version| version.glue.version == number);
+        known.ok_or_else(|| format!("it was written in version {number}, which this program does not know"))
+    }
+
+    fn index_name(&self, id: IndexId) -> &'static str {
+        self.versions.iter().find_map(|version| version.glue.index(id)).map_or("?", |index| index.name)
     }
 
     fn is_taken(&self, rows: &dyn Rows, index: IndexId, index_key: &[u8]) -> Result<bool, Error> {

@@ -1,10 +1,13 @@
-//! Whose rows a store holds: the record types it was written with, and by what.
+//! Whose rows a store holds: the record types it was written with, in which versions, and by what.
 //!
 //! Must hold: a store never shows records under another schema than they were written with; rows whose rounds come from
 //! consensus are never written by a store alone, nor the other way round.
 
+use std::collections::BTreeMap;
+
+use super::versions::Versions;
 use crate::Error;
-use crate::schema::{Catalog, Descriptor, codec};
+use crate::schema::{Catalog, Descriptor, RecordId, codec};
 use crate::storage::{Store, StoreError, layout};
 
 /// What gives a store its rounds.
@@ -26,8 +29,14 @@ impl Keeper {
     }
 }
 
-/// Takes a store for this schema. A new one gets the schema's descriptor; one with another is refused.
-pub(crate) fn adopt(store: &mut Store, catalog: &Catalog, keeper: Keeper) -> Result<(), Error> {
+/// Takes a store for this schema, and says in which versions its records are. A new one begins with those of `founding`; one
+/// with another schema is refused.
+pub(crate) fn adopt(
+    store: &mut Store,
+    catalog: &Catalog,
+    keeper: Keeper,
+    founding: &BTreeMap<RecordId, u8>,
+) -> Result<Versions, Error> {
     match store.meta(layout::META_KEEPER)? {
         None if store.applied() == 0 => {
             store.set_meta(layout::META_KEEPER, keeper.name().as_bytes().into())?;
@@ -41,12 +50,11 @@ pub(crate) fn adopt(store: &mut Store, catalog: &Catalog, keeper: Keeper) -> Res
             return Err(StoreError::Foreign(what.to_owned()).into());
         }
     }
-    let ours = catalog.descriptor();
     let stored = match store.meta(layout::META_DESCRIPTOR)? {
         Some(stored) => {
             let theirs: Descriptor = codec::decode(&stored)
                 .map_err(|error| StoreError::Damaged(format!("the stored schema does not decode: {error}")))?;
-            ours.check(&theirs)?;
+            catalog.descriptor().check(&theirs)?;
             Some(theirs)
         }
         None if store.applied() > 0 => {
@@ -54,18 +62,33 @@ pub(crate) fn adopt(store: &mut Store, catalog: &Catalog, keeper: Keeper) -> Res
         }
         None => None,
     };
-    let all = all_records(ours, stored.as_ref());
-    if stored.as_ref() != Some(&all) {
-        let all = codec::encode(&all)
-            .map_err(|error| StoreError::Failed(format!("the schema cannot be written: {error}")))?;
-        store.set_meta(layout::META_DESCRIPTOR, all.into())?;
+    let mut versions = Versions::load(&store.view())?;
+    if versions.is_empty() && store.applied() == 0 {
+        versions = Versions::founded(founding);
+        store.begin_with(versions.rows()?)?;
     }
-    Ok(())
+    versions.check(catalog, keeper)?;
+    let in_use = in_use(catalog, &versions, stored.as_ref());
+    if stored.as_ref() != Some(&in_use) {
+        store.set_meta(layout::META_DESCRIPTOR, encoded(&in_use)?.into())?;
+    }
+    Ok(versions)
 }
 
-/// Our record types, and those that only the directory knows: what is stored once stays compared.
-fn all_records(ours: &Descriptor, stored: Option<&Descriptor>) -> Descriptor {
-    let is_ours = |name: &str| ours.records().iter().any(|record| record.name == name);
-    let theirs = stored.map_or(&[][..], Descriptor::records).iter().filter(|record| !is_ours(&record.name));
-    Descriptor::new(ours.records().iter().chain(theirs).cloned().collect())
+/// The descriptor's row, of a program that goes on with these versions.
+pub(super) fn descriptor_row(catalog: &Catalog, versions: &Versions, stored: Option<&[u8]>) -> Result<Vec<u8>, Error> {
+    let stored = stored.and_then(|stored| codec::decode(stored).ok());
+    encoded(&in_use(catalog, versions, stored.as_ref()))
+}
+
+/// The versions of our record types that are or were in use, and the record types that only the directory knows: what is
+/// stored once stays compared, and what was never stored may still change.
+fn in_use(catalog: &Catalog, versions: &Versions, stored: Option<&Descriptor>) -> Descriptor {
+    let active = |name: &str| versions.active(RecordId::named(name));
+    catalog.descriptor().limited(active).joined(stored)
+}
+
+fn encoded(descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+    let encoded = codec::encode(descriptor);
+    Ok(encoded.map_err(|error| StoreError::Failed(format!("the schema cannot be written: {error}")))?)
 }

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::footprint::Footprint;
 use super::rule::Rule;
+use super::versions::Versions;
 use crate::Error;
 use crate::command::{Read, Refusal, Write};
 use crate::schema::{Catalog, Plan, RecordGlue, RecordId};
@@ -18,12 +19,14 @@ use crate::storage::{Branch, Row, Selecting, View};
 pub(crate) struct Trial {
     branch: Branch,
     footprint: Footprint,
+    /// In which versions the records are, once it is asked for.
+    versions: Option<Versions>,
 }
 
 impl Trial {
     /// One that has read and written nothing yet.
     pub(crate) fn new(view: View) -> Self {
-        Trial { branch: Branch::new(view), footprint: Footprint::default() }
+        Trial { branch: Branch::new(view), footprint: Footprint::default(), versions: None }
     }
 
     /// The stored value under `key`.
@@ -55,7 +58,11 @@ impl Trial {
     ) -> Result<Result<(), Refusal>, Error> {
         // The round shows nowhere: what was written here is not noted as read.
         let round = self.branch.below().applied() + 1;
-        let (rows, outcome) = rule.apply(&self.branch, write, round)?;
+        let versions = match &mut self.versions {
+            Some(versions) => versions,
+            versions => versions.insert(Versions::load(self.branch.below())?),
+        };
+        let (rows, outcome) = rule.apply(&self.branch, versions, write, round)?;
         if let Err(refusal) = outcome {
             if let Some(glue) = catalog.record(write.record()) {
                 self.footprint.refused(&self.branch, write, &refusal, glue)?;

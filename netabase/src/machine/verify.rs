@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use super::versions::Versions;
 use crate::Error;
-use crate::schema::{Catalog, IndexId, RecordGlue, RecordId};
+use crate::schema::{Catalog, IndexGlue, IndexId, RecordGlue, RecordId};
 use crate::storage::{Rows, StoreError, Sum, View, layout};
 
 /// What was found to be in order.
@@ -29,11 +30,17 @@ pub(crate) fn verify(view: &View, catalog: &Catalog) -> Result<Verified, Error> 
 /// Whether records and indexes say the same.
 fn consistent(rows: &dyn Rows, catalog: &Catalog) -> Result<Verified, Error> {
     let mut verified = Verified { records: 0, index_rows: 0 };
+    let versions = Versions::load(rows)?;
     for (record, glue) in catalog.records() {
+        let Some(stored) = versions.get(record) else { continue };
         let expected = records(rows, record, glue, &mut verified)?;
-        for index in glue.indexes {
-            let id = IndexId::named(index.name);
-            let found = index_rows(rows, record, id, index.unique)
+        // Of several versions a row has the indexes of its own.
+        let in_use = || glue.versions().filter(|glue| (stored.floor..=stored.active).contains(&glue.version));
+        let indexes: BTreeMap<IndexId, &IndexGlue> =
+            in_use().flat_map(|glue| glue.indexes).map(|index| (IndexId::named(index.name), index)).collect();
+        for (&id, index) in &indexes {
+            let unique = in_use().all(|glue| glue.index(id).is_some_and(|index| index.unique));
+            let found = index_rows(rows, record, id, unique)
                 .map_err(|what| damaged(format!("the index `{}` of `{}` {what}", index.name, glue.name)))?;
             // Every record is in it where it should be, so a different number is a row too many.
             let expected = expected.get(&id).copied().unwrap_or(0);
@@ -62,7 +69,8 @@ fn records(
         let (row_key, row_value) = row?;
         let key = layout::split_record_key(&row_key).ok_or_else(|| wrong("has too short a key".into()))?;
         let (_, value) = layout::split_record_value(&row_value).ok_or_else(|| wrong("is cut off".into()))?;
-        let stored = (glue.rows)(&value).map_err(|reason| wrong(format!("does not decode: {reason}")))?;
+        let (glue, stored) =
+            glue.rows_as_stored(&value).map_err(|reason| wrong(format!("does not decode: {reason}")))?;
         if stored.key != key {
             return Err(wrong("lies under another key than its own".into()));
         }

@@ -272,9 +272,9 @@ impl Survivor<'_> {
         drop(machine);
         forget(&*engine)?;
 
-        let mut charter = Charter::founded(&Voters::new(vec![self.me]));
+        let mut charter = Charter::founded(&Voters::new(vec![self.me]), &self.catalog);
         charter.salt = entropy::bytes();
-        let cluster = charter.cluster(&self.catalog.fingerprint()).ok_or(Error::ShutDown)?;
+        let cluster = charter.cluster().ok_or(Error::ShutDown)?;
         if self.kind == StoreKind::Memory {
             self.pack(engine, cluster.0)?;
         }

@@ -95,12 +95,9 @@ impl Assembly {
         let installing = vault::resume(&*self.volume, self.store)?;
         let store = Store::open(self.volume.open_store(self.store)?)?;
         let machine = Machine::open(store, self.catalog.clone(), founders_of(&card))?;
-        if self.cluster_of(&card.charter)? != card.cluster {
+        if cluster_of(&card.charter)? != card.cluster {
             return Err(Error::DataDirectory {
-                reason: format!(
-                    "it belongs to the cluster {}, which began with another schema: use the schema it was made with",
-                    card.cluster
-                ),
+                reason: "its file `node` contradicts itself: restore the directory from a backup".into(),
             });
         }
         let card = if self.rebuild { self.to_be_rebuilt(card, is_new, &machine)? } else { card };
@@ -126,7 +123,8 @@ impl Assembly {
         }
         match &self.beginning {
             Beginning::Founded(peers) => {
-                let founders = Charter::founded(&Voters::new(peers.iter().map(|(peer, _)| *peer).collect())).founders;
+                let founders: Voters = Voters::new(peers.iter().map(|(peer, _)| *peer).collect());
+                let founders: Vec<String> = founders.iter().map(ToString::to_string).collect();
                 if founders != card.charter.founders {
                     return Err(Error::Configuration {
                         option: "founders",
@@ -162,21 +160,18 @@ impl Assembly {
             (peer.to_string(), addresses.iter().map(ToString::to_string).collect())
         };
         let (charter, peers) = match &self.beginning {
-            Beginning::Alone => (Charter::founded(&Voters::new(vec![me])), Vec::new()),
+            Beginning::Alone => (Charter::founded(&Voters::new(vec![me]), &self.catalog), Vec::new()),
             Beginning::Founded(peers) => {
                 let founders = Voters::new(peers.iter().map(|(peer, _)| *peer).collect());
-                (Charter::founded(&founders), peers.iter().filter(|(peer, _)| *peer != me).map(text).collect())
+                (
+                    Charter::founded(&founders, &self.catalog),
+                    peers.iter().filter(|(peer, _)| *peer != me).map(text).collect(),
+                )
             }
             Beginning::Joined(Admission { charter, peers, .. }) => (charter.clone(), peers.clone()),
         };
-        let cluster = self.cluster_of(&charter)?;
+        let cluster = cluster_of(&charter)?;
         Ok(Card::new(charter, cluster, me.to_string(), peers))
-    }
-
-    fn cluster_of(&self, charter: &Charter) -> Result<ClusterId> {
-        charter.cluster(&self.catalog.fingerprint()).ok_or_else(|| Error::DataDirectory {
-            reason: "its file `node` names founders that are no peer ids: restore the directory from a backup".into(),
-        })
     }
 
     /// The first start in this directory.
@@ -335,10 +330,16 @@ impl Assembly {
     }
 }
 
+fn cluster_of(charter: &Charter) -> Result<ClusterId> {
+    charter.cluster().ok_or_else(|| Error::DataDirectory {
+        reason: "its file `node` names founders that are no peer ids: restore the directory from a backup".into(),
+    })
+}
+
 /// Who took part before the log says anything.
 pub(super) fn founders_of(card: &Card) -> Roster {
     let founders = card.charter.voters().map(|voters| voters.iter().map(member_id).collect::<Vec<_>>());
-    Roster::founded(founders.unwrap_or_default())
+    Roster::founded(founders.unwrap_or_default(), card.charter.records.clone())
 }
 
 /// A member that is ready to run, with what the handle needs of it.
@@ -410,9 +411,11 @@ fn replay(replica: &Replica, log: &Log) -> Result<()> {
             });
         }
         for row in rows {
-            replica.replay(row.round, &row.entry).map_err(|failed| Error::Storage {
-                reason: format!("a chosen entry cannot be applied: {failed}"),
-                source: None,
+            replica.replay(row.round, &row.entry).map_err(|failed| match &*failed.0 {
+                Error::SchemaMismatch { ours, theirs } => {
+                    Error::SchemaMismatch { ours: ours.clone(), theirs: theirs.clone() }
+                }
+                _ => Error::Storage { reason: format!("a chosen entry cannot be applied: {failed}"), source: None },
             })?;
         }
     }

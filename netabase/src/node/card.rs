@@ -14,7 +14,7 @@ use crate::schema::codec;
 const MAGIC: &[u8; 8] = b"netabase";
 const HASH_BYTES: usize = 32;
 /// Raised with every change of [`Card`].
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 
 /// What a data directory says about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

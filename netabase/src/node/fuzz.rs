@@ -10,7 +10,7 @@ use super::invite::Invite;
 use super::role::Role;
 use super::vault::{self, Files};
 use super::volume::{Side, Volume};
-use crate::consensus::{Charter, ClusterId, Vault};
+use crate::consensus::{Charter, ClusterId, Vault, Voters};
 use crate::machine::{Machine, Roster, SnapshotId};
 use crate::network::Identity;
 use crate::schema::{Catalog, codec};
@@ -63,8 +63,8 @@ pub(crate) fn mark(fields: &[u8; 56], part: &[u8], catalog: Catalog, founders: R
 }
 
 /// Bodies of a card and of both markers, for seeds.
-pub(crate) fn seeds() -> (Vec<u8>, Vec<Vec<u8>>) {
-    let charter = Charter { founders: vec![identity().peer_id().to_string()], salt: [0; 16] };
+pub(crate) fn seeds(catalog: &Catalog) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let charter = Charter::founded(&Voters::new(vec![identity().peer_id()]), catalog);
     let peers = vec![(identity().peer_id().to_string(), vec!["/ip4/10.0.0.1/tcp/4710".to_owned()])];
     let mut card = Card::new(charter, ClusterId([7; 16]), identity().peer_id().to_string(), peers);
     card.incarnation = crate::consensus::Incarnation([2; 16]);

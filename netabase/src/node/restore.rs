@@ -37,9 +37,9 @@ pub(crate) async fn restore(backup: &Path, directory: &Path, catalog: Catalog) -
 async fn make(backup: &Path, directory: &Path, catalog: Catalog) -> Result<()> {
     let volume: Arc<dyn Volume> = Arc::new(Directory::open(directory, CACHE_BYTES)?);
     let me = Identity::load_or_create(directory)?.peer_id();
-    let mut charter = Charter::founded(&Voters::new(vec![me]));
+    let mut charter = Charter::founded(&Voters::new(vec![me]), &catalog);
     charter.salt = entropy::bytes();
-    let cluster = charter.cluster(&catalog.fingerprint()).ok_or(Error::ShutDown)?;
+    let cluster = charter.cluster().ok_or(Error::ShutDown)?;
     let card = Card::new(charter, cluster, me.to_string(), Vec::new());
     let owner = Owner { cluster, incarnation: card.incarnation };
     let (source, files) = (backup.to_owned(), Arc::clone(&volume));
@@ -78,7 +78,7 @@ fn fill(backup: &Path, volume: &dyn Volume, catalog: Catalog) -> Result<u64> {
     drop(engine);
     volume.swap_store(KIND, header.round)?;
     // That it opens is better known now than at the first start.
-    let machine = Machine::open(Store::open(volume.open_store(KIND)?)?, catalog, Roster::founded([]))?;
+    let machine = Machine::open(Store::open(volume.open_store(KIND)?)?, catalog, Roster::default())?;
     Ok(machine.applied())
 }
 

@@ -117,6 +117,7 @@ impl Node {
         let me = member_id(&peer_id);
         if matches!(&node.replica()?.roster().voters[..], [voter] if voter.id == me) {
             node.led().await?;
+            node.upgraded().await?;
         }
         Ok(node)
     }
@@ -125,6 +126,23 @@ impl Node {
     async fn led(&self) -> Result<()> {
         let mut standing = self.follow();
         let waited = tokio::time::timeout(LEAD_TIMEOUT, standing.wait_for(|standing| standing.leads)).await;
+        match waited {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(self.failure().unwrap_or(Error::ShutDown)),
+            Err(_) => Err(Error::Timeout),
+        }
+    }
+
+    /// Alone, a node writes what its own program writes: nobody else has to learn it first.
+    async fn upgraded(&self) -> Result<()> {
+        let replica = self.replica()?;
+        let mut applied = replica.follow();
+        let newest = self.catalog.newest();
+        let is_upgraded = || {
+            let versions = replica.versions();
+            newest.iter().all(|(record, version)| versions.active(*record) == Some(*version))
+        };
+        let waited = tokio::time::timeout(LEAD_TIMEOUT, applied.wait_for(|_| is_upgraded())).await;
         match waited {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(_)) => Err(self.failure().unwrap_or(Error::ShutDown)),
@@ -270,6 +288,11 @@ enum Failure {
     Quarantined {
         round: u64,
     },
+    /// The cluster writes what this program cannot read.
+    SchemaMismatch {
+        ours: String,
+        theirs: String,
+    },
 }
 
 impl Failure {
@@ -277,6 +300,9 @@ impl Failure {
         match error {
             Error::Removed => Failure::Removed,
             Error::Quarantined { round } => Failure::Quarantined { round: *round },
+            Error::SchemaMismatch { ours, theirs } => {
+                Failure::SchemaMismatch { ours: ours.clone(), theirs: theirs.clone() }
+            }
             other => Failure::Storage(other.to_string()),
         }
     }
@@ -286,6 +312,9 @@ impl Failure {
             Failure::Storage(reason) => Error::Storage { reason: reason.clone(), source: None },
             Failure::Removed => Error::Removed,
             Failure::Quarantined { round } => Error::Quarantined { round: *round },
+            Failure::SchemaMismatch { ours, theirs } => {
+                Error::SchemaMismatch { ours: ours.clone(), theirs: theirs.clone() }
+            }
         }
     }
 }

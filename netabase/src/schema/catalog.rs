@@ -10,6 +10,8 @@ use super::descriptor::Descriptor;
 use super::fingerprint::Fingerprint;
 use super::membership::{Member, Schema};
 use super::record::RecordGlue;
+#[cfg(feature = "native")]
+use super::summary::Summary;
 use crate::error::Error;
 
 /// A record type in rows and on the wire: from its stored name.
@@ -82,10 +84,12 @@ impl Catalog {
             if let Some(other) = records.insert(RecordId::named(glue.name), glue) {
                 return Err(refused(clash("record", glue.name, other.name)));
             }
-            let mut indexes = BTreeMap::new();
-            for index in glue.indexes {
-                if let Some(other) = indexes.insert(IndexId::named(index.name), index.name) {
-                    return Err(refused(clash("index", index.name, other)));
+            for glue in glue.versions() {
+                let mut indexes = BTreeMap::new();
+                for index in glue.indexes {
+                    if let Some(other) = indexes.insert(IndexId::named(index.name), index.name) {
+                        return Err(refused(clash("index", index.name, other)));
+                    }
                 }
             }
             let mut descriptor = (glue.describe)().map_err(refused)?;
@@ -110,14 +114,15 @@ impl Catalog {
         self.inner.records.iter().map(|(&id, &glue)| (id, glue))
     }
 
-    /// Each record's name with a short hash of all that is known of it, for a peer to compare.
+    /// What this program knows of each record type, for a peer to compare.
     #[cfg(feature = "native")]
-    pub(crate) fn summary(&self) -> Vec<(String, String)> {
-        let hash = |record: &super::descriptor::RecordDescriptor| {
-            let bytes = super::codec::encode(record).expect("plain data always encodes");
-            Fingerprint::of("netabase record summary v1", &bytes).short()
-        };
-        self.inner.descriptor.records().iter().map(|record| (record.name.clone(), hash(record))).collect()
+    pub(crate) fn summary(&self) -> Summary {
+        Summary::of(&self.inner.descriptor)
+    }
+
+    /// Each record type with its newest version.
+    pub(crate) fn newest(&self) -> BTreeMap<RecordId, u8> {
+        self.records().map(|(id, glue)| (id, glue.version)).collect()
     }
 
     pub(crate) fn descriptor(&self) -> &Descriptor {

@@ -9,8 +9,8 @@ use super::shape::Shape;
 use crate::error::Error;
 
 /// The purpose of the hashes here. A change to what is hashed, or how, must change it.
-const VERSION_PURPOSE: &str = "netabase 2026 record version fingerprint 1";
-const SCHEMA_PURPOSE: &str = "netabase 2026 schema fingerprint 1";
+const VERSION_PURPOSE: &str = "netabase 2026 record version fingerprint 2";
+const SCHEMA_PURPOSE: &str = "netabase 2026 schema fingerprint 2";
 
 /// Every record of a schema, by name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,23 +18,24 @@ pub(crate) struct Descriptor {
     records: Vec<RecordDescriptor>,
 }
 
-/// One record type: its indexes, and every version of its value that the program knows.
+/// One record type: every version of it that the program knows, the oldest first.
 #[doc(hidden)]
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecordDescriptor {
     pub(crate) name: String,
     pub(crate) versions: Vec<VersionDescriptor>,
-    pub(crate) indexes: Vec<IndexDescriptor>,
 }
 
-/// One version of a record's value.
+/// One version of a record: its value and its indexes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct VersionDescriptor {
-    pub(crate) version: u32,
+    pub(crate) version: u8,
+    /// Over all of it.
     pub(crate) fingerprint: Fingerprint,
     pub(crate) key_fields: Vec<String>,
     pub(crate) key: KeyForm,
     pub(crate) shape: Shape,
+    pub(crate) indexes: Vec<IndexDescriptor>,
 }
 
 /// One index of a record type.
@@ -46,17 +47,17 @@ pub(crate) struct IndexDescriptor {
 }
 
 impl VersionDescriptor {
-    pub(crate) fn new(version: u32, key_fields: Vec<String>, key: KeyForm, shape: Shape) -> Self {
-        let bytes =
-            codec::encode(&(version, &key_fields, &key, &shape.canonical())).expect("plain data always encodes");
+    pub(crate) fn new(
+        version: u8,
+        key_fields: Vec<String>,
+        key: KeyForm,
+        shape: Shape,
+        indexes: Vec<IndexDescriptor>,
+    ) -> Self {
+        let bytes = codec::encode(&(version, &key_fields, &key, &shape.canonical(), &indexes))
+            .expect("plain data always encodes");
         let fingerprint = Fingerprint::of(VERSION_PURPOSE, &bytes);
-        VersionDescriptor { version, fingerprint, key_fields, key, shape }
-    }
-}
-
-impl RecordDescriptor {
-    fn version(&self, version: u32) -> Option<&VersionDescriptor> {
-        self.versions.iter().find(|known| known.version == version)
+        VersionDescriptor { version, fingerprint, key_fields, key, shape, indexes }
     }
 
     fn show_indexes(&self) -> String {
@@ -65,11 +66,13 @@ impl RecordDescriptor {
             format!("{kind}`{}` {:?}", index.name, index.form)
         };
         let indexes: Vec<_> = self.indexes.iter().map(show).collect();
-        if indexes.is_empty() {
-            format!("`{}` without indexes", self.name)
-        } else {
-            format!("`{}` with the indexes {}", self.name, indexes.join(", "))
-        }
+        if indexes.is_empty() { "no indexes".to_owned() } else { format!("the indexes {}", indexes.join(", ")) }
+    }
+}
+
+impl RecordDescriptor {
+    fn version(&self, version: u8) -> Option<&VersionDescriptor> {
+        self.versions.iter().find(|known| known.version == version)
     }
 }
 
@@ -85,14 +88,40 @@ impl Descriptor {
         &self.records
     }
 
-    /// Over names, fingerprints of versions and indexes of all records; not over their order in the enum.
+    /// Only the versions up to the one that is in use, of the record types that are.
+    pub(crate) fn limited(&self, in_use: impl Fn(&str) -> Option<u8>) -> Descriptor {
+        let record = |record: &RecordDescriptor| {
+            let newest = in_use(&record.name)?;
+            let versions = record.versions.iter().filter(|known| known.version <= newest).cloned().collect();
+            Some(RecordDescriptor { name: record.name.clone(), versions })
+        };
+        Descriptor { records: self.records.iter().filter_map(record).collect() }
+    }
+
+    /// With what only the other one knows.
+    pub(crate) fn joined(mut self, other: Option<&Descriptor>) -> Descriptor {
+        for theirs in other.map_or(&[][..], Descriptor::records) {
+            match self.records.iter_mut().find(|ours| ours.name == theirs.name) {
+                None => self.records.push(theirs.clone()),
+                Some(ours) => {
+                    let news = theirs.versions.iter().filter(|known| ours.version(known.version).is_none());
+                    let news: Vec<_> = news.cloned().collect();
+                    ours.versions.extend(news);
+                    ours.versions.sort_by_key(|known| known.version);
+                }
+            }
+        }
+        Descriptor::new(self.records)
+    }
+
+    /// Over names and fingerprints of all records; not over their order in the enum.
     pub(crate) fn fingerprint(&self) -> Fingerprint {
         let records: Vec<_> = self
             .records
             .iter()
             .map(|record| {
                 let versions: Vec<_> = record.versions.iter().map(|v| (v.version, v.fingerprint)).collect();
-                (&record.name, versions, &record.indexes)
+                (&record.name, versions)
             })
             .collect();
         Fingerprint::of(SCHEMA_PURPOSE, &codec::encode(&records).expect("plain data always encodes"))
@@ -100,23 +129,24 @@ impl Descriptor {
 
     /// Compares the records and versions that both know; the first difference is an error that names it.
     pub(crate) fn check(&self, theirs: &Descriptor) -> Result<(), Error> {
-        let show = |record: &RecordDescriptor, version: &VersionDescriptor| {
-            format!("`{}` version {} ({})", record.name, version.version, version.fingerprint.short())
-        };
         for our in &self.records {
             let Some(their) = theirs.records.iter().find(|their| their.name == our.name) else {
                 continue;
             };
-            for (our_version, their_version) in
-                our.versions.iter().filter_map(|ours| Some((ours, their.version(ours.version)?)))
-            {
-                if our_version.fingerprint != their_version.fingerprint {
-                    let (ours, theirs) = (show(our, our_version), show(their, their_version));
-                    return Err(Error::SchemaMismatch { ours, theirs });
+            for ours in &our.versions {
+                let Some(theirs) = their.version(ours.version) else { continue };
+                if ours.fingerprint == theirs.fingerprint {
+                    continue;
                 }
-            }
-            if our.indexes != their.indexes {
-                return Err(Error::SchemaMismatch { ours: our.show_indexes(), theirs: their.show_indexes() });
+                let show = |version: &VersionDescriptor| {
+                    let what = if ours.indexes == theirs.indexes {
+                        format!("({})", version.fingerprint.short())
+                    } else {
+                        format!("with {}", version.show_indexes())
+                    };
+                    format!("`{}` version {} {what}", our.name, version.version)
+                };
+                return Err(Error::SchemaMismatch { ours: show(ours), theirs: show(theirs) });
             }
         }
         Ok(())

@@ -18,12 +18,14 @@ mod query;
 mod record;
 mod selection;
 mod shape;
+#[cfg(feature = "native")]
+mod summary;
 
 pub(crate) use self::catalog::{Catalog, IndexId, RecordId};
 pub(crate) use self::descriptor::Descriptor;
-#[cfg(test)]
-pub(crate) use self::descriptor::IndexDescriptor;
 pub use self::descriptor::RecordDescriptor;
+#[cfg(test)]
+pub(crate) use self::descriptor::{IndexDescriptor, VersionDescriptor};
 pub(crate) use self::fingerprint::Fingerprint;
 pub(crate) use self::key::shown;
 pub use self::key::{IntoPart, Key, KeyError, KeyForm, KeyParts, deserialize_parts, serialize_parts, show_parts};
@@ -31,12 +33,17 @@ pub use self::membership::{Agreed, Member, Schema};
 pub(crate) use self::plan::{After, Plan, successor};
 pub use self::query::Query;
 pub use self::record::{
-    IndexGlue, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize, describe,
-    glue, is_new, named,
+    IndexGlue, MadeFrom, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize,
+    SameKeyAs, WrittenAs, decode_before, describe, glue, is_new, is_version, named, same_key,
 };
 pub use self::selection::{
     Bounds, IntoKey, IntoPrefix, IntoRange, IntoSelection, Leading, StartsWith, leading, starts_with,
 };
+
+#[cfg(test)]
+pub(crate) use self::shape::{Form, Shape};
+#[cfg(feature = "native")]
+pub(crate) use self::summary::Summary;
 
 #[cfg(test)]
 mod tests;

@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::catalog::IndexId;
 use super::codec;
 use super::descriptor::{IndexDescriptor, RecordDescriptor, VersionDescriptor};
 use super::key::{Key, KeyForm};
@@ -12,9 +13,6 @@ use super::query::Query;
 use super::selection::{IntoPrefix, IntoRange};
 use super::shape;
 use crate::error::Error;
-
-/// The version of every record type until versions can be declared; the first byte of a stored value.
-pub(crate) const RECORD_VERSION: u8 = 1;
 
 /// A type whose values are stored: a struct with a key. Implemented by `#[derive(NetabaseSchema)]`.
 #[diagnostic::on_unimplemented(
@@ -54,6 +52,13 @@ pub trait Record: Send + Sync + Unpin + Sized + 'static {
     #[doc(hidden)]
     fn __encode(&self) -> Result<Vec<u8>, Error>;
 
+    /// The stored value in an earlier version, for those who know no later one; `None`: it has no such form.
+    #[doc(hidden)]
+    fn __encode_as(&self, version: u8) -> Result<Option<Vec<u8>>, Error> {
+        if version < Self::__GLUE.version { Ok(None) } else { self.__encode().map(Some) }
+    }
+
+    /// Reads a stored value of this version, or of an earlier one that this one follows.
     #[doc(hidden)]
     fn __decode(bytes: &[u8]) -> Result<Self, Error>;
 
@@ -77,12 +82,64 @@ impl<R: Record> RecordFor<'_> for R {}
 pub struct RecordGlue {
     /// The stored name.
     pub name: &'static str,
+    /// The version that the type has: the first byte of its stored values.
+    pub version: u8,
     /// In declaration order.
     pub indexes: &'static [IndexGlue],
-    /// Decodes a stored value to its key bytes and index keys.
+    /// Decodes a stored value, of this version or an earlier one, to the key bytes and index keys of this version.
     pub rows: fn(value: &[u8]) -> Result<RecordRows, String>,
+    /// Makes a stored value of this version of one of an earlier version.
+    pub convert: fn(value: &[u8]) -> Result<Vec<u8>, String>,
     /// Traces the shape of the value; called once when a schema is opened.
     pub describe: fn() -> Result<RecordDescriptor, String>,
+    /// The version before, if it can still be read. Its name says nothing.
+    pub before: Option<&'static RecordGlue>,
+}
+
+impl RecordGlue {
+    /// This version and those before it, the newest first.
+    pub(crate) fn versions(&self) -> impl Iterator<Item = &RecordGlue> {
+        std::iter::successors(Some(self), |glue| glue.before)
+    }
+
+    /// The glue of a version.
+    pub(crate) fn at(&self, version: u8) -> Option<&RecordGlue> {
+        self.versions().find(|glue| glue.version == version)
+    }
+
+    /// The glue of the version in which a value is stored, and the rows that it takes in that one.
+    pub(crate) fn rows_as_stored(&self, value: &[u8]) -> Result<(&RecordGlue, RecordRows), String> {
+        let version = value.first().ok_or("it is empty")?;
+        let glue = self.at(*version).ok_or_else(|| unknown_version(*version))?;
+        let rows = (glue.rows)(value)?;
+        if rows.index_keys.len() != glue.indexes.len() {
+            return Err("the record type gave another number of index keys than it has indexes".to_owned());
+        }
+        Ok((glue, rows))
+    }
+
+    pub(crate) fn index(&self, id: IndexId) -> Option<&IndexGlue> {
+        self.indexes.iter().find(|index| IndexId::named(index.name) == id)
+    }
+
+    /// The newest version that has this index.
+    pub(crate) fn of_index(&self, id: IndexId) -> Option<&RecordGlue> {
+        self.versions().find(|glue| glue.index(id).is_some())
+    }
+
+    /// Whether the index of these rows is the same in every version from `floor` to `active`: then it holds every record,
+    /// whichever of these its row is in.
+    pub(crate) fn is_index_whole(&self, id: IndexId, floor: u8, active: u8) -> bool {
+        let Some(ours) = self.index(id) else { return false };
+        (floor..=active).all(|version| {
+            let theirs = self.at(version).and_then(|glue| glue.index(id));
+            theirs.is_some_and(|theirs| theirs.unique == ours.unique && (theirs.form)() == (ours.form)())
+        })
+    }
+}
+
+fn unknown_version(version: u8) -> String {
+    format!("it was written in version {version}, which this program does not know")
 }
 
 /// One index of a record type.
@@ -107,19 +164,28 @@ pub struct RecordRows {
 #[doc(hidden)]
 #[must_use]
 pub const fn glue<R: Record>(
+    version: u8,
     indexes: &'static [IndexGlue],
     describe: fn() -> Result<RecordDescriptor, String>,
+    before: Option<&'static RecordGlue>,
 ) -> RecordGlue {
-    RecordGlue { name: R::NAME, indexes, rows: rows::<R>, describe }
+    RecordGlue { name: R::NAME, version, indexes, rows: rows::<R>, convert: convert::<R>, describe, before }
 }
 
 fn rows<R: Record>(value: &[u8]) -> Result<RecordRows, String> {
-    // `apply` must be total, and a `Deserialize` written by hand may panic on bytes that no `Serialize` wrote.
-    catch_unwind(AssertUnwindSafe(|| {
+    total(|| {
         let record = R::__decode(value).map_err(reason)?;
         Ok(RecordRows { key: record.key().to_bytes(), index_keys: record.__index_keys() })
-    }))
-    .unwrap_or_else(|_| Err("reading the value back panicked".to_owned()))
+    })
+}
+
+fn convert<R: Record>(value: &[u8]) -> Result<Vec<u8>, String> {
+    total(|| R::__decode(value).and_then(|record| record.__encode()).map_err(reason))
+}
+
+/// `apply` must be total, and a `Deserialize` or `From` written by hand may panic on bytes that no `Serialize` wrote.
+fn total<T>(read: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| Err("reading the value back panicked".to_owned()))
 }
 
 fn reason(error: Error) -> String {
@@ -176,8 +242,26 @@ pub fn describe<R: Record>(
         .map(|index| IndexDescriptor { name: index.name.to_owned(), unique: index.unique, form: (index.form)() })
         .collect();
     let key_fields = key_fields.iter().map(|&field| field.to_owned()).collect();
-    let version = VersionDescriptor::new(u32::from(RECORD_VERSION), key_fields, R::Key::form(), shape?);
-    Ok(RecordDescriptor { name: R::NAME.to_owned(), versions: vec![version], indexes })
+    let RecordGlue { version, before, .. } = R::__GLUE;
+    let mut versions = match before {
+        Some(before) => (before.describe)()?.versions,
+        None => Vec::new(),
+    };
+    versions.push(VersionDescriptor::new(version, key_fields, R::Key::form(), shape?, indexes));
+    Ok(RecordDescriptor { name: R::NAME.to_owned(), versions })
+}
+
+/// Reads a value of the version before, or of one before that, for the generated `__decode`.
+#[doc(hidden)]
+pub fn decode_before<R: MadeFrom<Before>, Before: Record>(bytes: &[u8]) -> Result<R, Error> {
+    Before::__decode(bytes).map(R::__made_from)
+}
+
+/// Whether a value is in this version, for the generated `__decode`.
+#[doc(hidden)]
+#[must_use]
+pub fn is_version(bytes: &[u8], version: u8) -> bool {
+    bytes.first() == Some(&version)
 }
 
 // The requirements on a record, one trait each, so that each missing derive is explained in our words, once.
@@ -208,13 +292,13 @@ impl<T: Clone> RecordClone for T {
 )]
 pub trait RecordSerialize: Sized {
     #[doc(hidden)]
-    fn __to_value(&self, record: &str) -> Result<Vec<u8>, Error>;
+    fn __to_value(&self, version: u8, record: &str) -> Result<Vec<u8>, Error>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize> RecordSerialize for T {
-    fn __to_value(&self, record: &str) -> Result<Vec<u8>, Error> {
-        let mut value = vec![RECORD_VERSION];
+    fn __to_value(&self, version: u8, record: &str) -> Result<Vec<u8>, Error> {
+        let mut value = vec![version];
         codec::encode_into(self, &mut value)
             .map_err(|error| Error::Codec { record: record.to_owned(), reason: error.to_string() })?;
         Ok(value)
@@ -229,21 +313,21 @@ impl<T: Serialize> RecordSerialize for T {
 )]
 pub trait RecordDeserialize: Sized {
     #[doc(hidden)]
-    fn __from_value(bytes: &[u8], record: &str) -> Result<Self, Error>;
+    fn __from_value(bytes: &[u8], version: u8, record: &str) -> Result<Self, Error>;
     #[doc(hidden)]
     fn __shape() -> Result<shape::Shape, String>;
 }
 
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> RecordDeserialize for T {
-    fn __from_value(bytes: &[u8], record: &str) -> Result<Self, Error> {
+    fn __from_value(bytes: &[u8], version: u8, record: &str) -> Result<Self, Error> {
         let failed = |reason: String| Error::Codec { record: record.to_owned(), reason };
-        match bytes {
-            [RECORD_VERSION, fields @ ..] => codec::decode(fields).map_err(|error| failed(error.to_string())),
-            [version, ..] => {
-                Err(failed(format!("it was written in version {version}, which this program does not know")))
+        match bytes.split_first() {
+            Some((written, fields)) if *written == version => {
+                codec::decode(fields).map_err(|error| failed(error.to_string()))
             }
-            [] => Err(failed("it is empty".to_owned())),
+            Some((written, _)) => Err(failed(unknown_version(*written))),
+            None => Err(failed("it is empty".to_owned())),
         }
     }
 
@@ -251,3 +335,54 @@ impl<T: DeserializeOwned> RecordDeserialize for T {
         shape::trace::<T>()
     }
 }
+
+/// Is made of the version before it.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` cannot be made of a `{Before}`, the version before it",
+    label = "write `impl From<{Before}> for {Self}`",
+    note = "what was stored as `{Before}` is read through it"
+)]
+pub trait MadeFrom<Before>: Sized {
+    #[doc(hidden)]
+    fn __made_from(before: Before) -> Self;
+}
+
+#[diagnostic::do_not_recommend]
+impl<Before, T: From<Before>> MadeFrom<Before> for T {
+    fn __made_from(before: Before) -> Self {
+        before.into()
+    }
+}
+
+/// Can be written as the version before it.
+#[diagnostic::on_unimplemented(
+    message = "a `{Self}` cannot be written as a `{Before}`, the version before it",
+    label = "write `impl From<{Self}> for {Before}`, or remove `into`",
+    note = "as long as a member of the cluster knows only `{Before}`, that is what is written"
+)]
+pub trait WrittenAs<Before>: Sized {
+    #[doc(hidden)]
+    fn __written_as(self) -> Before;
+}
+
+#[diagnostic::do_not_recommend]
+impl<Before, T: Into<Before>> WrittenAs<Before> for T {
+    fn __written_as(self) -> Before {
+        self.into()
+    }
+}
+
+/// A key over the same types as another record's.
+#[diagnostic::on_unimplemented(
+    message = "the key of a record cannot change from one version to the next",
+    label = "the key of this version is made of other types",
+    note = "rows are found by their keys: declare the same `key` fields, or store the record under another `name` and copy it over"
+)]
+pub trait SameKeyAs<Parts> {}
+
+#[diagnostic::do_not_recommend]
+impl<K: super::key::KeyParts> SameKeyAs<K::Parts> for K {}
+
+/// Asked when the user's crate is compiled.
+#[doc(hidden)]
+pub const fn same_key<K: SameKeyAs<Parts>, Parts>() {}

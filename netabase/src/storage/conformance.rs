@@ -81,7 +81,7 @@ fn a_store_refuses_rows_of_another_program(engine: Arc<dyn Engine>) {
 
 fn a_store_refuses_a_format_that_it_does_not_know(engine: Arc<dyn Engine>) {
     drop(Store::open(Arc::clone(&engine)).expect("an empty engine becomes a store"));
-    let newer = (layout::meta_key(META_FORMAT), Some(Bytes::from_static(&[0, 0, 0, 3])));
+    let newer = (layout::meta_key(META_FORMAT), Some(Bytes::copy_from_slice(&(layout::FORMAT + 1).to_be_bytes())));
     engine.write(&mut std::iter::once(newer), true).expect("a write");
     assert!(matches!(Store::open(engine), Err(Error::DataDirectory { .. })));
 }

@@ -8,6 +8,7 @@
 //! change   [0x05][round BE8][position of the first BE4]         -> [bytes written so far BE8][change]…
 //! floor    [0x05]                                               -> [oldest round kept BE8][bytes written before it BE8]
 //! roster   [0x06]                                               -> codec(Roster)
+//! version  [0x07][RecordId BE4]                                 -> [active][floor][codec(Pass), if there is one]
 //! meta     [0x0f][name]                                         -> as said at each name
 //! ```
 //! Key and index-key bytes are prefix-free, so all rows with one index key are exactly one byte prefix.
@@ -25,7 +26,7 @@ use crate::schema::{IndexId, RecordId};
 pub(super) const ROWS_TABLE: &str = "netabase-rows";
 
 /// The version of everything in this file, stored in [`META_FORMAT`].
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 pub(crate) const SPACE_RECORD: u8 = 0x01;
 pub(crate) const SPACE_SESSION: u8 = 0x03;
@@ -33,6 +34,7 @@ pub(crate) const SPACE_REQUEST: u8 = 0x04;
 const SPACE_INDEX: u8 = 0x02;
 const SPACE_CHANGE: u8 = 0x05;
 pub(crate) const SPACE_ROSTER: u8 = 0x06;
+const SPACE_VERSION: u8 = 0x07;
 const SPACE_META: u8 = 0x0f;
 
 /// `FORMAT` as BE4.
@@ -43,7 +45,7 @@ pub(super) const META_APPLIED: &str = "applied";
 pub(super) const META_SUM: &str = "sum";
 /// What gives the rows their rounds: `node` or `alone`.
 pub(crate) const META_KEEPER: &str = "keeper";
-/// codec(Descriptor), written when the directory is first opened.
+/// codec(Descriptor) of the versions that were ever in use.
 pub(crate) const META_DESCRIPTOR: &str = "descriptor";
 
 const ROUND_BYTES: usize = 8;
@@ -155,6 +157,28 @@ pub(super) fn change_bounds() -> (Bytes, Bytes) {
 /// Where the list of members is.
 pub(crate) fn roster_key() -> Bytes {
     Bytes::from_static(&[SPACE_ROSTER])
+}
+
+/// Which versions a record type has.
+pub(crate) fn version_key(record: RecordId) -> Bytes {
+    joined(&version_prefix(), &[&record.0.to_be_bytes()])
+}
+
+pub(crate) fn version_prefix() -> [u8; 1] {
+    [SPACE_VERSION]
+}
+
+/// In which version records are written, and the lowest in which there may be rows, of a version row.
+pub(crate) fn split_versions(row: &[u8]) -> Option<(u8, u8)> {
+    match row {
+        [active, floor, ..] if (1..=*active).contains(floor) => Some((*floor, *active)),
+        _ => None,
+    }
+}
+
+/// The record type of a version row's key.
+pub(crate) fn split_version_key(row_key: &[u8]) -> Option<RecordId> {
+    Some(RecordId(u32::from_be_bytes(row_key.get(1..)?.try_into().ok()?)))
 }
 
 pub(crate) fn meta_key(name: &str) -> Bytes {

@@ -83,8 +83,31 @@ pub(crate) trait Selecting: Rows {
     fn plan_bounds(&self, plan: &Plan, glue: &RecordGlue) -> Result<RowBounds, Error> {
         Ok(match plan.index {
             None => record_bounds(plan),
-            Some(index) => index_bounds(plan, index, self.row_before(plan, index, glue)?),
+            Some(index) => {
+                self.expect_whole(plan.record, index, glue)?;
+                index_bounds(plan, index, self.row_before(plan, index, glue)?)
+            }
         })
+    }
+
+    /// Errs where an index that only some versions have does not hold every record.
+    fn expect_whole(&self, record: RecordId, index: IndexId, glue: &RecordGlue) -> Result<(), Error> {
+        if glue.before.is_none() {
+            return Ok(());
+        }
+        let Some((floor, active)) = self.versions_of(record)? else { return Ok(()) };
+        if glue.of_index(index).is_some_and(|glue| glue.is_index_whole(index, floor, active)) {
+            return Ok(());
+        }
+        let name = glue.of_index(index).and_then(|glue| glue.index(index)).map_or("?", |index| index.name);
+        Err(Error::IndexNotReady { record: glue.name.to_owned(), index: name.to_owned() })
+    }
+
+    /// Between which versions the rows of a record type are; `None`, if it is not written.
+    fn versions_of(&self, record: RecordId) -> Result<Option<(u8, u8)>, Error> {
+        let row = self.get(&layout::version_key(record))?;
+        row.map(|row| layout::split_versions(&row).ok_or_else(|| damaged("a record type's versions do not decode")))
+            .transpose()
     }
 
     /// The index row behind which the plan goes on.
@@ -116,8 +139,9 @@ pub(crate) trait Selecting: Rows {
 impl<R: Rows + ?Sized> Selecting for R {}
 
 fn index_key_of(glue: &RecordGlue, index: IndexId, value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
-    let rows = (glue.rows)(value).map_err(|reason| Error::Codec { record: glue.name.to_owned(), reason })?;
-    let position = glue.indexes.iter().position(|glue| IndexId::named(glue.name) == index);
+    let (stored, rows) =
+        glue.rows_as_stored(value).map_err(|reason| Error::Codec { record: glue.name.to_owned(), reason })?;
+    let position = stored.indexes.iter().position(|glue| IndexId::named(glue.name) == index);
     Ok(position.and_then(|position| rows.index_keys.into_iter().nth(position)).flatten())
 }
 

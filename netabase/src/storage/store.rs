@@ -56,7 +56,6 @@ impl WriteSet {
     }
 
     /// For rows that nobody sums.
-    #[cfg(test)]
     pub(crate) fn put(&mut self, key: Bytes, value: Bytes) {
         self.rows.push((key, Some(value)));
     }
@@ -195,7 +194,12 @@ impl Store {
 
     /// Writes a meta row, durable when it returns. For opening; not while a flush is out.
     pub(crate) fn set_meta(&mut self, name: &str, value: Bytes) -> Result<(), Error> {
-        self.engine.write(&mut std::iter::once((layout::meta_key(name), Some(value))), true)?;
+        self.begin_with(vec![(layout::meta_key(name), Some(value))])
+    }
+
+    /// Writes rows that nobody sums, durable when it returns. For opening; not while a flush is out.
+    pub(crate) fn begin_with(&mut self, rows: Vec<(Bytes, Option<Bytes>)>) -> Result<(), Error> {
+        self.engine.write(&mut rows.into_iter(), true)?;
         self.views.write().layers.base = self.engine.snapshot()?;
         Ok(())
     }

@@ -8,7 +8,7 @@
 //!
 //! Must hold: it is what a walk over the rows gives, whatever was written in whatever order. Over records, indexes and the
 //! list of members; not over sessions and named calls, which are no rows until a flush, nor over the change table, which
-//! says once more what was done to records, and would double what a write costs here.
+//! says once more what was done to records, and would double what a write costs here, nor over the versions of record types.
 
 use std::hash::Hasher;
 use std::ops::Bound;

@@ -58,7 +58,7 @@ impl Inner {
             let written = encode::<S, R>(&record).and_then(|value| {
                 bytes += value.len();
                 let write = Write::Put { record: RecordId::of_member::<S, R>(), value };
-                let (rows, outcome) = self.rule.apply(&draft, &write, round)?;
+                let (rows, outcome) = self.rule.apply(&draft, &self.versions, &write, round)?;
                 let applied = outcome.map_err(|refusal| refusal.into_error(&self.catalog))?;
                 draft.write(rows);
                 Ok(applied)

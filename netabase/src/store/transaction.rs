@@ -99,7 +99,7 @@ impl<S: Schema> StoreTx<'_, S> {
 
     fn write(&self, write: &Write) -> Result<()> {
         let mut draft = self.draft.borrow_mut();
-        let (rows, outcome) = self.inner.rule.apply(&*draft, write, self.round)?;
+        let (rows, outcome) = self.inner.rule.apply(&*draft, &self.inner.versions, write, self.round)?;
         outcome.map_err(|refusal| refusal.into_error(&self.inner.catalog))?;
         draft.write(rows);
         Ok(())

@@ -27,7 +27,11 @@ fn cluster_of(stage: &Stage) -> ClusterId {
 /// The state of a node that applied this many rounds, each after the first with a record of this size.
 fn snapshot(cluster: ClusterId, rounds: u64, size: usize) -> (SnapshotId, Vec<u8>) {
     let store = Store::open(Arc::new(MemoryEngine::default())).unwrap();
-    let mut machine = Machine::open(store, Catalog::of::<Item>().unwrap(), Roster::founded([])).unwrap();
+    let mut machine = {
+        let catalog = Catalog::of::<Item>().unwrap();
+        let founders = Roster::founded([], catalog.newest());
+        Machine::open(store, catalog, founders).unwrap()
+    };
     for round in 1..=rounds {
         let item = Item { id: round, name: "n".repeat(size) };
         let entry = if round == 1 { opening(1) } else { putting(round, session(1), round, &item) };

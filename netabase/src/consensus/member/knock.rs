@@ -13,7 +13,7 @@ use libp2p::PeerId;
 use super::Member;
 use crate::clock;
 use crate::command::{Action, InviteHash, MemberId, Reform, ReformRefusal};
-use crate::consensus::acquaintance::schema_difference;
+use crate::consensus::acquaintance::shown;
 use crate::consensus::addresses::knocker;
 use crate::consensus::charter::Admission;
 use crate::consensus::message::{Knock, KnockAnswer, Pulse, PulseAnswer};
@@ -32,8 +32,10 @@ impl Member {
             let reason = format!("it is to the cluster {}, and this is {}", knock.cluster, self.seat.terms.cluster);
             return answer(reply, KnockAnswer::Invalid(reason));
         }
-        if let Some((ours, theirs)) = schema_difference(&self.schema, &knock.schema) {
-            return answer(reply, KnockAnswer::SchemaMismatch { ours, theirs });
+        let stored = self.seat.replica.versions().stored();
+        let difference = self.schema.difference(&knock.schema);
+        if let Some((ours, theirs)) = difference.or_else(|| self.schema.lacking(&knock.schema, &stored)) {
+            return answer(reply, KnockAnswer::SchemaMismatch { ours, theirs: shown(theirs) });
         }
         let Ok(peer) = PeerId::from_bytes(&knock.member) else {
             return answer(reply, KnockAnswer::Invalid("who asks to be let in gives no peer id".to_owned()));

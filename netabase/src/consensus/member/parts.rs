@@ -11,6 +11,7 @@ use crate::consensus::seat::Seat;
 use crate::consensus::submit::Submitter;
 use crate::consensus::vault::Vault;
 use crate::error::Result;
+use crate::schema::Summary;
 
 /// Records durably, in the node's card, what must outlive it.
 pub(crate) trait Keepsake: Send {
@@ -33,7 +34,7 @@ pub(crate) struct Parts {
     pub(crate) addresses: Addresses,
     pub(crate) ids: EntryIds,
     /// The records, as a greeting names them.
-    pub(crate) schema: Vec<(String, String)>,
+    pub(crate) schema: Summary,
     pub(crate) own: VotingLife,
     /// Whether it was let in just now: what its log says of having left is of before.
     pub(crate) let_in: bool,

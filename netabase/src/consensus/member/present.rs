@@ -1,4 +1,4 @@
-//! A member says in which life it is and where it is reached, when the log says otherwise.
+//! A member says in which life it is, where it is reached and what it reads, when the log says otherwise.
 //!
 //! Must hold: a founder of a cluster to which nothing has happened says nothing; one that lost its memory always does,
 //! since it votes again only in an epoch that names its new life (D9). Said through the submitter, as any other command.
@@ -32,12 +32,14 @@ impl Member {
         let Some(known) = roster.member(&me) else { return };
         let addresses = self.reachable_at();
         let moved = !addresses.is_empty() && known.addresses != addresses;
-        let said = known.life == Some(self.own) && !moved;
-        if said || (roster.is_founded_only() && self.own.lapses == 0) {
+        let reads = self.schema.newest();
+        let is_same = known.reads == reads;
+        let said = known.life == Some(self.own) && !moved && is_same;
+        if said || (roster.is_founded_only() && self.own.lapses == 0 && is_same) {
             return;
         }
         let addresses = if addresses.is_empty() { known.addresses.clone() } else { addresses };
-        let present = Action::from(Reform::Present { member: me, life: self.own, addresses });
+        let present = Action::from(Reform::Present { member: me, life: self.own, addresses, reads });
         self.presence.saying = true;
         let (submitter, reports) = (Arc::clone(&self.submitter), self.reports.clone());
         tokio::task::spawn_local(async move {

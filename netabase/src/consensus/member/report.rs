@@ -56,6 +56,8 @@ pub(crate) enum Report {
     Fetched(Fetched),
     /// What this node had to say of itself is said, or was not taken.
     Presented,
+    /// A record type was brought to a later version, or some of its rows; or not.
+    Upgraded { taken: bool },
     /// The state was copied for peers.
     Exported { peer: PeerId, export: Result<Export> },
     /// The copy was removed.
@@ -140,6 +142,7 @@ impl Member {
             Report::ChunkRead { bad } => self.on_chunk_read(bad),
             Report::Received(received) => self.on_received(now, received),
             Report::Installed(installed) => self.on_installed(now, installed)?,
+            Report::Upgraded { taken } => self.on_upgraded(now, taken),
             Report::Presented => self.on_presented(now),
             Report::Flushed => {}
         }

@@ -25,7 +25,8 @@ fn hash_of(path: &Path) -> crate::machine::StateHash {
 
 fn machine(engine: Arc<dyn Engine>) -> Machine {
     let catalog = Catalog::of::<Item>().expect("a schema");
-    Machine::open(Store::open(engine).expect("a store"), catalog, Roster::founded([])).expect("a machine")
+    let founders = Roster::founded([], catalog.newest());
+    Machine::open(Store::open(engine).expect("a store"), catalog, founders).expect("a machine")
 }
 
 /// The oracle: the entries of the log, applied anew up to the backup's round.

@@ -8,12 +8,11 @@ use bytes::Bytes;
 
 use super::*;
 use crate::command::{Applied, Refusal, Write};
-use crate::machine::fixture::{self, Person, catalog, entry, put_note};
+use crate::machine::fixture::{self, Person, catalog, entry, founders, put_note};
 use crate::storage::{Engine, MemoryEngine, Rows, Snapshot, layout};
 
 fn open(engine: Arc<dyn Engine>) -> Machine {
-    Machine::open(Store::open(engine).expect("the store opens"), catalog(), Roster::default())
-        .expect("the machine opens")
+    Machine::open(Store::open(engine).expect("the store opens"), catalog(), founders()).expect("the machine opens")
 }
 
 pub(super) fn in_memory() -> Machine {
@@ -242,7 +241,9 @@ fn another_schema_is_refused_and_new_records_are_remembered() {
     let engine: Arc<dyn Engine> = Arc::new(MemoryEngine::default());
     let reopen = |records| {
         let store = Store::open(Arc::clone(&engine)).expect("the store opens");
-        Machine::open(store, Catalog::new(records).expect("a catalog"), Roster::default())
+        let catalog = Catalog::new(records).expect("a catalog");
+        let founders = Roster::founded([], catalog.newest());
+        Machine::open(store, catalog, founders)
     };
     drop(reopen(&fixture::RECORDS[1..]).expect("a new store"));
     drop(reopen(&fixture::RECORDS).expect("one record more"));

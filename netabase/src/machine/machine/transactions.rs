@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::tests::{apply, done, in_memory, open_session, reply};
 use super::*;
 use crate::command::{Digest, RangeRead, Read, RequestId};
-use crate::machine::fixture::{self, Person, RECORDS, index, note_id, person_id, put_note};
+use crate::machine::fixture::{self, Person, RECORDS, index, note_id, person_id, put_note, versions};
 use crate::machine::footprint::Footprint;
 use crate::schema::Plan;
 use crate::storage::{Branch, Changes, Place, Selecting, View};
@@ -254,7 +254,7 @@ fn run(rule: &Rule, view: View, steps: &[Step]) -> (Vec<String>, Transaction) {
                 seen.push(format!("{:?}", footprint.query(&branch, &plan, glue).expect("few rows")));
             }
             Step::Write(write) => {
-                let (rows, outcome) = rule.apply(&branch, write, 99).expect("memory reads");
+                let (rows, outcome) = rule.apply(&branch, &versions(), write, 99).expect("memory reads");
                 match &outcome {
                     Ok(_) => {
                         branch.write(rows);

@@ -21,7 +21,7 @@ fn ids(voters: &[Voter]) -> Vec<MemberId> {
 }
 
 fn founded(voters: u8) -> Roster {
-    Roster::founded((1..=voters).map(id))
+    Roster::founded((1..=voters).map(id), BTreeMap::new())
 }
 
 /// Invites and admits in the rounds 2n and 2n + 1.
@@ -102,7 +102,10 @@ fn another_life_votes_from_the_next_seal_on() {
     let mut roster = founded(3);
     let life = |byte, lapses| Life { incarnation: [byte; 16], lapses };
     let present = |roster: &mut Roster, life| {
-        roster.reform(&Reform::Present { member: id(2), life, addresses: vec!["/dns/b/tcp/1".into()] }, at(4))
+        roster.reform(
+            &Reform::Present { member: id(2), life, addresses: vec!["/dns/b/tcp/1".into()], reads: BTreeMap::new() },
+            at(4),
+        )
     };
     present(&mut roster, life(7, 0)).unwrap();
     assert_eq!(roster.next_voters(), None, "it votes in this life, as far as anybody knows");
@@ -116,7 +119,7 @@ fn another_life_votes_from_the_next_seal_on() {
     assert!(!roster.votes(&id(2), life(8, 0)), "another directory");
     assert!(seal(&mut roster, 1, &[1, 2, 3], 6));
     assert!(roster.votes(&id(2), life(8, 0)));
-    let stranger = Reform::Present { member: id(9), life: life(1, 0), addresses: vec![] };
+    let stranger = Reform::Present { member: id(9), life: life(1, 0), addresses: vec![], reads: BTreeMap::new() };
     assert_eq!(roster.reform(&stranger, at(9)), Err(ReformRefusal::NotAMember));
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
-use crate::machine::fixture::{Person, catalog, index, note_id, person_id, put_note};
+use crate::machine::fixture::{Person, catalog, index, note_id, person_id, put_note, versions};
 use crate::storage::{MemoryEngine, Store};
 
 /// Rows in memory, to which outcomes are applied as the machine does.
@@ -22,7 +22,7 @@ impl Bench {
 
     fn apply(&mut self, write: &Write) -> (WriteSet, Outcome) {
         let round = self.store.applied() + 1;
-        let (changes, outcome) = self.rule.apply(&self.store.view(), write, round).expect("memory reads");
+        let (changes, outcome) = self.rule.apply(&self.store.view(), &versions(), write, round).expect("memory reads");
         self.set(changes.clone());
         (changes, outcome)
     }
@@ -135,7 +135,7 @@ fn refusals_are_outcomes_and_change_nothing() {
     let before = bench.rows();
     let record = person_id();
     assert_eq!(bench.apply(&Person::new(1, 12).insert()).1, Err(Refusal::AlreadyExists { record }));
-    let garbage = Write::Put { record, value: Bytes::from_static(b"garbage") };
+    let garbage = Write::Put { record, value: Bytes::from_static(b"P") };
     assert_eq!(bench.apply(&garbage).1, Err(Refusal::undecodable(record, "not a person".to_owned())));
     for write in [
         Write::Put { record: RecordId(1), value: Bytes::new() },
@@ -265,6 +265,6 @@ fn a_failed_read_is_an_error_and_no_outcome() {
         }
     }
     let rule = Rule::new(&catalog());
-    assert!(rule.apply(&Broken, &Person::new(1, 1).put(), 1).is_err());
-    assert!(rule.apply(&Broken, &Person::remove(1), 1).is_err());
+    assert!(rule.apply(&Broken, &versions(), &Person::new(1, 1).put(), 1).is_err());
+    assert!(rule.apply(&Broken, &versions(), &Person::remove(1), 1).is_err());
 }

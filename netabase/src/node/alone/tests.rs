@@ -60,8 +60,8 @@ impl Survivors {
         let identity = Identity::generate();
         let me = identity.peer_id();
         let peers: Vec<PeerId> = (1..founders).map(|_| PeerId::random()).chain([me]).collect();
-        let charter = Charter::founded(&Voters::new(peers));
-        let cluster = charter.cluster(&catalog().fingerprint()).expect("founders");
+        let charter = Charter::founded(&Voters::new(peers), &catalog());
+        let cluster = charter.cluster().expect("founders");
         Survivors { identity, me, card: Card::new(charter, cluster, me.to_string(), Vec::new()), kind }
     }
 
@@ -124,7 +124,11 @@ impl Survivors {
         assert_ne!((card.cluster, card.incarnation), (self.card.cluster, self.card.incarnation));
         assert_eq!(card.charter.founders, [self.me.to_string()]);
         let machine = self.machine(&volume, founders_of(&card));
-        assert_eq!(**machine.roster(), Roster::founded([member_id(&self.me)]), "the old list of members is gone");
+        assert_eq!(
+            **machine.roster(),
+            Roster::founded([member_id(&self.me)], catalog().newest()),
+            "the old list of members is gone"
+        );
         let owner = Owner { cluster: card.cluster, incarnation: card.incarnation };
         let log = Log::open(volume.open_log().expect("a database"), owner).expect("its owner's");
         assert_eq!(log.durable(|log| (log.epoch(), log.chosen())), (Epoch(0), machine.applied()));

@@ -19,7 +19,7 @@ const VOTED: u64 = 15;
 const BALLOT: u64 = 9;
 
 fn founders() -> Roster {
-    Roster::founded([])
+    Roster::founded([], catalog().newest())
 }
 
 fn catalog() -> Catalog {

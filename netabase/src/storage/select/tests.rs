@@ -6,15 +6,18 @@ use super::*;
 use crate::schema::{IndexGlue, KeyForm, RecordRows};
 use crate::storage::{MemoryEngine, Store, WriteSet};
 
-/// A person's value is its key, three times.
+/// A person's value is its version, and its key twice.
 static GLUE: RecordGlue = RecordGlue {
     name: "person",
+    version: 1,
     indexes: &[IndexGlue { name: "by_city", unique: false, form: || KeyForm::Bytes }],
     rows: |value| match value {
-        [person, ..] => Ok(RecordRows { key: vec![*person], index_keys: vec![Some(city_of(*person))] }),
-        [] => Err("empty".to_owned()),
+        [_, person, ..] => Ok(RecordRows { key: vec![*person], index_keys: vec![Some(city_of(*person))] }),
+        _ => Err("too short".to_owned()),
     },
+    convert: |_| Err("there is one version".to_owned()),
     describe: || Err("not asked for".to_owned()),
+    before: None,
 };
 
 const PERSON: RecordId = RecordId(1);
@@ -26,7 +29,7 @@ fn people() -> Store {
         let mut rows = WriteSet::default();
         for record in [RecordId(0), PERSON, RecordId(2)] {
             let city = city_of(round);
-            rows.put(layout::record_key(record, &[round]), layout::record_value(u64::from(round), &[round; 3]));
+            rows.put(layout::record_key(record, &[round]), layout::record_value(u64::from(round), &[1, round, round]));
             rows.put(layout::index_key(record, by_city(), &city, &[round]), layout::index_value(&city));
         }
         let mut draft = store.draft();
@@ -59,7 +62,7 @@ fn selected(store: &Store, plan: &Plan) -> Vec<u8> {
     let rows: Vec<Row> = view.select(plan, &GLUE).expect("a plan").collect::<Result<_, _>>().expect("rows");
     for row in &rows {
         let person = row.key[0];
-        assert_eq!((row.round, &row.value[..]), (u64::from(person), &[person; 3][..]));
+        assert_eq!((row.round, &row.value[..]), (u64::from(person), &[1, person, person][..]));
         assert_eq!(row.index_key.as_deref(), plan.index.map(|_| city_of(person)).as_deref());
     }
     assert_eq!(view.count(plan, &GLUE).expect("a plan"), rows.len() as u64);

@@ -6,6 +6,7 @@ use super::voter::{Asked, Papers, Say, encoded};
 use crate::consensus::id::{Epoch, Incarnation};
 use crate::consensus::message::{Greeting, Pulse, PulseAnswer, PulseRequest};
 use crate::network::Channel;
+use crate::schema::Summary;
 
 type Change = fn(&mut Greeting);
 
@@ -15,8 +16,8 @@ const CHANGES: &[(&str, Change)] = &[
     ("another life of its directory", |greeting| greeting.incarnation = Incarnation([0; 16])),
     ("other founders", |greeting| greeting.founders = vec!["x".repeat(1_000); 50]),
     ("no founders", |greeting| greeting.founders.clear()),
-    ("another schema", |greeting| greeting.schema = vec![("y".repeat(1_000), String::new()); 50]),
-    ("no schema", |greeting| greeting.schema.clear()),
+    ("another schema", |greeting| greeting.schema = Summary::made_of(&[("item", 1, &"y".repeat(1_000))])),
+    ("no schema", |greeting| greeting.schema = Summary::default()),
     ("a vote counted under the greatest ballot", |greeting| greeting.counted = u64::MAX),
     ("a vote counted under ten million", |greeting| greeting.counted = 10_000_000),
     ("the greatest round applied", |greeting| greeting.applied = u64::MAX),

@@ -20,7 +20,7 @@ use crate::consensus::message::{
 use crate::network::{
     self, Channel, Identity, Inbound, Network, NetworkConfig, NetworkEvent, NetworkLimits, RequestError,
 };
-use crate::schema::{Catalog, codec};
+use crate::schema::{Catalog, Summary, codec};
 use crate::testing::fixture::Item;
 
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -57,7 +57,7 @@ pub(super) struct Papers {
     pub(super) cluster: ClusterId,
     pub(super) incarnation: Incarnation,
     founders: Vec<String>,
-    schema: Vec<(String, String)>,
+    schema: Summary,
     /// The greatest ballot that an honest node named.
     seen: AtomicU64,
 }

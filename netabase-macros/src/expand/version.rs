@@ -1,0 +1,96 @@
+//! How a record goes on from the version before it: reading that one, writing it while others know no later one, and what
+//! must be true of the two, checked when the user's crate is compiled.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+
+use super::place;
+use crate::model::{Before, Key, Record};
+
+/// The body of `__decode`.
+pub(super) fn decode(record: &Record) -> TokenStream {
+    let private = record.runtime.private();
+    let (ident, number, stored_name) = (&record.ident, record.version.number, &record.stored_name);
+    let (_, arguments, _) = record.generics.split_for_impl();
+    let own = quote!(<#ident #arguments as #private::RecordDeserialize>::__from_value(bytes, #number, #stored_name));
+    let Some(Before { path, .. }) = &record.version.before else { return own };
+    let here = record.runtime.private_at(place(path));
+    let before = quote_spanned!(place(path)=> #here::decode_before::<Self, #path>);
+    quote! {
+        if #private::is_version(bytes, #number) { #own } else { #before(bytes) }
+    }
+}
+
+/// `__encode_as`, where it is not the one that every record has.
+pub(super) fn encode_as(record: &Record) -> Option<TokenStream> {
+    let Before { path, .. } = record.version.before.as_ref().filter(|before| before.written)?;
+    let private = record.runtime.private();
+    let here = record.runtime.private_at(place(path));
+    let number = record.version.number;
+    let written = quote_spanned!(place(path)=> #here::WrittenAs::<#path>::__written_as);
+    let encode = quote_spanned!(place(path)=> <#path as #here::Record>::__encode_as);
+    Some(quote! {
+        fn __encode_as(
+            &self,
+            version: #private::core::primitive::u8,
+        ) -> #private::core::result::Result<
+            #private::core::option::Option<#private::std::vec::Vec<#private::core::primitive::u8>>,
+            #private::Error,
+        > {
+            if version < #number {
+                let record = #written(<Self as #private::Record>::__clone(self));
+                #encode(&record, version)
+            } else {
+                #private::core::result::Result::map(
+                    <Self as #private::Record>::__encode(self),
+                    #private::core::option::Option::Some,
+                )
+            }
+        }
+    })
+}
+
+/// The glue of the version before, as an `Option`.
+pub(super) fn glue_before(record: &Record) -> TokenStream {
+    let private = record.runtime.private();
+    match &record.version.before {
+        None => quote!(#private::core::option::Option::None),
+        Some(Before { path, .. }) => {
+            let here = record.runtime.private_at(place(path));
+            let glue = quote_spanned!(place(path)=> &<#path as #here::Record>::__GLUE);
+            quote!(#private::core::option::Option::Some(#glue))
+        }
+    }
+}
+
+/// That the version before is the one before, and has the same key.
+pub(super) fn checks(record: &Record) -> Option<TokenStream> {
+    let Before { path, .. } = record.version.before.as_ref()?;
+    let here = record.runtime.private_at(place(path));
+    let number = record.version.number;
+    let follows = number - 1;
+    let message = format!(
+        "this is version {number}, and `from` is not version {follows}: write `#[netabase(version = {follows})]` on that struct, or name the one that has it"
+    );
+    let parts = match &record.key {
+        Key::One(field) => {
+            let ty = &field.ty;
+            quote!(#ty)
+        }
+        Key::Many(fields) => {
+            let types = fields.iter().map(|field| &field.ty);
+            quote!((#(#types,)*))
+        }
+        Key::Missing => return None,
+    };
+    let key = quote_spanned!(place(path)=> #here::same_key::<<#path as #here::Record>::Key, #parts>());
+    let version = quote_spanned!(place(path)=> #here::core::assert!(<#path as #here::Record>::__GLUE.version == #follows, #message););
+    if !record.generics.params.is_empty() {
+        // Without arguments nothing can be said here; what is stored in the wrong version is refused when it is read.
+        return None;
+    }
+    Some(quote! {
+        const _: () = #version
+        const _: () = #key;
+    })
+}

@@ -1,0 +1,59 @@
+//! When the leader brings a record type to a later version: every member says that it reads that one, or rows of an earlier
+//! one are left.
+//!
+//! Must hold: it is an action like any other, which does the same whoever asks for it and however often; one at a time, so
+//! that writes are held up by one step of the conversion at most. What could not be converted is looked at again after a
+//! pause, since a write may have mended it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Member;
+use super::report::Report;
+use crate::command::Action;
+use crate::consensus::leadership::Role;
+
+/// Pause after a step that was not taken.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Pause before rows that could not be converted are looked at again.
+const STUCK_PAUSE: Duration = Duration::from_secs(30);
+
+/// What this leader does about versions.
+#[derive(Debug, Default)]
+pub(super) struct Upgrading {
+    asking: bool,
+    after: Option<Instant>,
+    /// Not before this time are rows that could not be converted looked at again.
+    stuck_after: Option<Instant>,
+}
+
+impl Member {
+    pub(super) fn upgrade(&mut self) {
+        let Role::Leading { .. } = self.leadership.role() else { return };
+        let now = Instant::now();
+        let is_over = |pause: Option<Instant>| pause.is_none_or(|pause| now >= pause);
+        if self.upgrading.asking || !is_over(self.upgrading.after) {
+            return;
+        }
+        let again = is_over(self.upgrading.stuck_after);
+        let Some((record, is_stuck)) = self.seat.replica.machine().due_upgrade(again) else { return };
+        if is_stuck {
+            self.upgrading.stuck_after = Some(now + STUCK_PAUSE);
+        }
+        self.upgrading.asking = true;
+        let (submitter, reports) = (Arc::clone(&self.submitter), self.reports.clone());
+        tokio::task::spawn_local(async move {
+            let upgraded = submitter.submit(Action::Upgrade(record)).await;
+            if let Err(error) = &upgraded {
+                tracing::debug!(%error, "a record type could not be brought to a later version");
+            }
+            let _ = reports.send(Report::Upgraded { taken: upgraded.is_ok() }).await;
+        });
+    }
+
+    pub(super) fn on_upgraded(&mut self, now: Instant, taken: bool) {
+        self.upgrading.asking = false;
+        self.upgrading.after = (!taken).then(|| now + PAUSE);
+        self.upgrade();
+    }
+}
