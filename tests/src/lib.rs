@@ -4,6 +4,7 @@
 mod host;
 #[cfg(target_os = "linux")]
 pub mod net;
+mod note;
 mod processes;
 pub mod words;
 
@@ -11,8 +12,8 @@ pub use host::{Host, settle_in};
 use netabase::testing::Cluster;
 pub use netabase::testing::Random;
 use netabase::{Netabase, Schema};
-pub use processes::{Failed, Processes};
-use serde::{Deserialize, Serialize};
+pub use note::{Kept, LaterNote, Note};
+pub use processes::{Failed, Processes, VERSION};
 
 /// On which side of the wire the handle of a test is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,39 +54,6 @@ macro_rules! on_both_sides {
             )+
         }
     };
-}
-
-/// The record that the node processes store.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, netabase::NetabaseSchema)]
-pub struct Note {
-    /// Unique over a test.
-    #[netabase(key)]
-    pub id: u64,
-    /// Which writer wrote it.
-    #[netabase(index)]
-    pub writer: String,
-    /// Filler, derived from the id.
-    pub text: String,
-}
-
-impl Note {
-    /// The one record of this id: whoever reads it back can tell whether it is whole.
-    #[must_use]
-    pub fn of(id: u64) -> Self {
-        Note {
-            id,
-            writer: format!("writer {}", id % 16),
-            text: format!("{id:x}-").repeat(usize::try_from(id % 40).unwrap_or(0)),
-        }
-    }
-
-    /// As [`Note::of`], with a text of so many bytes.
-    #[must_use]
-    pub fn sized(id: u64, bytes: usize) -> Self {
-        let mut text = format!("{id:016x}").repeat(bytes.div_ceil(16));
-        text.truncate(bytes);
-        Note { text, ..Note::of(id) }
-    }
 }
 
 /// Writes the note of this id, again and again while there is no quorum, for ten seconds.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use netabase::{Event, Invite, Netabase, Role};
-use netabase_tests::{Note, settle_in, words};
+use netabase_tests::{Kept, LaterNote, Note, VERSION, settle_in, words};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
@@ -17,9 +17,17 @@ const FILLERS: usize = 32;
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    match std::env::var(VERSION).as_deref() {
+        Ok("2") => node::<LaterNote>().await,
+        _ => node::<Note>().await,
+    }
+}
+
+/// A node whose program knows the notes up to this version.
+async fn node<N: Kept>() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let (Some(dir), Some(listen)) = (arguments.next(), arguments.next()) else { return ExitCode::FAILURE };
-    let start = Netabase::<Note>::start().data_dir(dir).listen(listen).tuning(settle_in());
+    let start = Netabase::<N>::start().data_dir(dir).listen(listen).tuning(settle_in());
     let mut arguments = arguments.peekable();
     let start = match arguments.peek().map(|first| first.parse::<Invite>()) {
         None => start,
@@ -94,9 +102,17 @@ async fn main() -> ExitCode {
                 }
                 return ExitCode::SUCCESS;
             }
+            "records" => match db.status().await {
+                Ok(status) => say(&format!("records {:?}", status.records)),
+                Err(error) => say(&format!("records - {error}")),
+            },
+            "counted" => match N::counted(&db, rest.parse().unwrap_or(0)).await {
+                Ok(count) => say(&format!("counted {count}")),
+                Err(error) => say(&format!("counted - {error}")),
+            },
             "put" => {
                 let id = rest.parse().unwrap_or(0);
-                match db.put_record(Note::of(id)).await {
+                match db.put_record(N::from(Note::of(id))).await {
                     Ok(_) => say("put ok"),
                     Err(error) => say(&format!("put {error}")),
                 }
@@ -108,7 +124,7 @@ async fn main() -> ExitCode {
 }
 
 /// Counts how often somebody else leads, or nobody.
-fn count_changes(db: &Netabase<Note>) -> Arc<AtomicU64> {
+fn count_changes<N: Kept>(db: &Netabase<N>) -> Arc<AtomicU64> {
     let changes = Arc::new(AtomicU64::new(0));
     let (mut events, counted) = (db.events(), Arc::clone(&changes));
     tokio::spawn(async move {
@@ -128,7 +144,7 @@ struct Writing {
 }
 
 impl Writing {
-    fn start(&mut self, db: &Netabase<Note>, words: &str) {
+    fn start<N: Kept>(&mut self, db: &Netabase<N>, words: &str) {
         let (first, callers) = words::split(words);
         let first: u64 = first.parse().unwrap_or(0);
         let callers: u64 = callers.parse().unwrap_or(1);
@@ -138,7 +154,7 @@ impl Writing {
             self.callers.spawn(async move {
                 let mut id = first + caller;
                 while !stop.load(Ordering::Relaxed) {
-                    if db.put_record(Note::of(id)).await.is_ok() {
+                    if db.put_record(N::from(Note::of(id))).await.is_ok() {
                         say(&format!("ack {id}"));
                     }
                     id += callers;
@@ -154,7 +170,7 @@ impl Writing {
 }
 
 /// Writes so many notes of this size, a few of them at a time.
-async fn fill(db: &Netabase<Note>, words: &str) -> netabase::Result<()> {
+async fn fill<N: Kept>(db: &Netabase<N>, words: &str) -> netabase::Result<()> {
     let mut words = words.split_whitespace().map(|word| word.parse::<u64>().unwrap_or(0));
     let mut word = || words.next().unwrap_or(0);
     let (first, count, bytes) = (word(), word(), word() as usize);
@@ -163,7 +179,7 @@ async fn fill(db: &Netabase<Note>, words: &str) -> netabase::Result<()> {
         let db = db.clone();
         callers.spawn(async move {
             for id in (first..first + count).skip(caller).step_by(FILLERS) {
-                db.put_record(Note::sized(id, bytes)).await?;
+                db.put_record(N::from(Note::sized(id, bytes))).await?;
             }
             Ok(())
         });
@@ -172,11 +188,11 @@ async fn fill(db: &Netabase<Note>, words: &str) -> netabase::Result<()> {
 }
 
 /// How many of the records of the ids in this file are not there, or are not what was written.
-async fn missing(db: &Netabase<Note>, file: &str) -> usize {
+async fn missing<N: Kept>(db: &Netabase<N>, file: &str) -> usize {
     let ids = std::fs::read_to_string(file).unwrap_or_default();
     let mut missing = 0;
     for id in ids.lines().filter_map(|id| id.parse::<u64>().ok()) {
-        if db.get_record::<Note>(id).await.ok().flatten() != Some(Note::of(id)) {
+        if db.get_record::<N>(id).await.ok().flatten() != Some(N::from(Note::of(id))) {
             missing += 1;
         }
     }

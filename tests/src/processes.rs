@@ -38,6 +38,9 @@ impl std::fmt::Display for Failed {
 
 impl std::error::Error for Failed {}
 
+/// In the environment of a node: up to which version its program knows the notes.
+pub const VERSION: &str = "NETABASE_TEST_NOTE_VERSION";
+
 fn failed(what: impl std::fmt::Display) -> Failed {
     Failed(what.to_string())
 }
@@ -75,6 +78,8 @@ struct Place {
     peer: String,
     /// What it is started with: the founders, the invite, or nothing.
     told: Vec<String>,
+    /// Up to which version of the notes its program knows them.
+    version: u8,
     running: Option<Running>,
 }
 
@@ -82,7 +87,7 @@ impl Place {
     fn new(dir: PathBuf, host: Host) -> Result<Self, Failed> {
         std::fs::create_dir_all(&dir).map_err(failed)?;
         let peer = Identity::load_or_create(&dir).map_err(failed)?.peer_id().to_string();
-        Ok(Place { dir, host, peer, told: Vec::new(), running: None })
+        Ok(Place { dir, host, peer, told: Vec::new(), version: 1, running: None })
     }
 }
 
@@ -141,6 +146,11 @@ impl Processes {
         &self.places[node].dir
     }
 
+    /// From its next start on, a node has the program that knows the notes up to this version.
+    pub fn set_version(&mut self, node: usize, version: u8) {
+        self.places[node].version = version;
+    }
+
     /// What a node is started with, after its directory and its address.
     #[must_use]
     pub fn told(&self, node: usize) -> &[String] {
@@ -160,6 +170,7 @@ impl Processes {
         let mut child = place
             .host
             .command(&self.binary)
+            .env(VERSION, place.version.to_string())
             .arg(&place.dir)
             .arg(place.host.listen())
             .args(&place.told)

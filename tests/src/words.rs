@@ -10,6 +10,8 @@
 //! | `check <file of ids>` | `missing <how many>` |
 //! | `put <id>` | `put ok` or `put <error>` |
 //! | `fill <first id> <how many> <bytes of text>` | `fill ok` or `fill <error>` |
+//! | `records` | `records <what `status()` says of them>` |
+//! | `counted <bytes>` | `counted <how many notes have such a text; all in version 1>` |
 //! | `applied` | `applied <the last round applied here>` |
 //! | `refused` | `refused <how many, by reason>` |
 //! | `invite`, `invite-client`, `members`, `remove <peer id>`, `changes`, `stop` | see `node.rs` |

@@ -1,0 +1,117 @@
+//! A cluster of processes goes over to a program with a later version of its record, one node after the other, while it
+//! is written to.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use netabase_tests::{Failed, Processes};
+
+const NODES: usize = 3;
+const CALLERS: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Ids that every node writes from in a part of the test, so that no two write the same.
+fn first_id(node: usize, part: u64) -> u64 {
+    (node as u64 + 1) << 40 | part << 32
+}
+
+fn write(cluster: &mut Processes, node: usize, part: u64) -> Result<(), Failed> {
+    cluster.say(node, &format!("write {} {CALLERS}", first_id(node, part)))
+}
+
+/// Writes go on for so many more.
+fn writes_more(cluster: &Processes, more: usize) {
+    let (goal, since) = (cluster.acknowledged_count() + more, Instant::now());
+    while cluster.acknowledged_count() < goal {
+        assert!(since.elapsed() < PATIENCE, "no writes are acknowledged any more");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn missing(cluster: &mut Processes, node: usize, dir: &Path) -> Result<String, Failed> {
+    let ids = dir.join("ids");
+    let acknowledged: Vec<String> = cluster.acknowledged().iter().map(ToString::to_string).collect();
+    std::fs::write(&ids, acknowledged.join("\n")).map_err(|error| Failed(error.to_string()))?;
+    cluster.ask(node, &format!("check {}", ids.display()))
+}
+
+#[test]
+fn three_processes_go_over_to_a_later_version_one_by_one_under_writes() -> Result<(), Failed> {
+    let dir = tempfile::tempdir().map_err(|error| Failed(error.to_string()))?;
+    let mut cluster = Processes::start(Path::new(env!("CARGO_BIN_EXE_netabase-test-node")), dir.path(), NODES)?;
+    for node in 0..NODES {
+        write(&mut cluster, node, 0)?;
+    }
+    writes_more(&cluster, 200);
+
+    for node in 0..NODES {
+        if node > 0 {
+            let told = cluster.ask(0, "records")?;
+            assert!(told.contains("newest: 2, active: Some(1)"), "{told}");
+            assert!(told.contains(cluster.peer(NODES - 1)), "it says who is missing: {told}");
+            // What an index holds that is not there yet is not told.
+            let counted = cluster.ask(0, "counted 0")?;
+            assert!(counted.contains("the index `bytes` of `note` is still being built"), "{counted}");
+        }
+        cluster.kill(node)?;
+        cluster.set_version(node, 2);
+        cluster.restart(node)?;
+        write(&mut cluster, node, 1)?;
+        writes_more(&cluster, 200);
+        if node == 0 {
+            // Nothing was written that it would not know: back, and forth again.
+            cluster.kill(node)?;
+            cluster.set_version(node, 1);
+            cluster.restart(node)?;
+            write(&mut cluster, node, 2)?;
+            writes_more(&cluster, 200);
+            cluster.kill(node)?;
+            cluster.set_version(node, 2);
+            cluster.restart(node)?;
+            write(&mut cluster, node, 3)?;
+        }
+    }
+    let since = Instant::now();
+    loop {
+        let told = cluster.ask(0, "records")?;
+        if told.contains("newest: 2, active: Some(2), oldest: Some(2), missing: [], stuck: None") {
+            break;
+        }
+        assert!(since.elapsed() < PATIENCE, "the rows are not converted: {told}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    writes_more(&cluster, 200);
+    for node in 0..NODES {
+        cluster.ask(node, "pause")?;
+    }
+    cluster.same_hash()?;
+    for node in 0..NODES {
+        assert_eq!(missing(&mut cluster, node, dir.path())?, "0", "node {node}");
+    }
+    // Of the ids that are a multiple of 40 the text is empty: the new index has them all, whenever they were written.
+    let empty = cluster.acknowledged().iter().filter(|id| **id % 40 == 0).count() as u64;
+    let counted: u64 = cluster.ask(1, "counted 0")?.parse().map_err(|_| Failed("no count".into()))?;
+    assert!(counted >= empty && empty > 0, "{counted} of {empty}");
+
+    let refused = cluster.join(0);
+    let why = refused.err().map_or_else(String::new, |error| error.to_string());
+    assert!(
+        why.contains("`note` version 2") && why.contains("`note` version 1"),
+        "a fourth with the old program: {why}"
+    );
+    // Nor does one of the three go back now.
+    cluster.kill(2)?;
+    cluster.set_version(2, 1);
+    let why = cluster.restart(2).err().map_or_else(String::new, |error| error.to_string());
+    assert!(why.contains("`note` version 2, which is in use"), "going back: {why}");
+    cluster.set_version(2, 2);
+    cluster.restart(2)?;
+    cluster.same_hash()?;
+    assert!(cluster.panics().is_empty(), "{:?}", cluster.panics());
+    println!(
+        "{} acknowledged, none missing; longest stall {:?}",
+        cluster.acknowledged_count(),
+        cluster.longest_stall()
+    );
+    Ok(())
+}
