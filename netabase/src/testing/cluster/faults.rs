@@ -53,7 +53,7 @@ impl<S: Schema> Cluster<S> {
         }
     }
 
-    /// Delays every message by a time in this range; over sockets, whatever has come by then and is read at once.
+    /// Delays every message by a time in this range; over sockets, every piece that is read of a stream.
     pub fn delay_messages(&self, delay: Range<Duration>) {
         self.medium.set_delay(delay);
     }
