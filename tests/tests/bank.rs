@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, RwLock};
 use std::time::{Duration, Instant};
 
 use netabase::testing::{Cluster, Unsynced};
-use netabase::{Error, Netabase, NetabaseSchema, Record as _, StoreKind, Tuning, Tx};
+use netabase::{Error, Netabase, NetabaseSchema, Record as _, Tuning, Tx};
 use netabase_tests::Random;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
@@ -125,7 +125,7 @@ async fn the_sum_never_changes() -> netabase::Result<()> {
     let (seed, mut random) = Random::from_environment();
     println!("seed {seed}, {seconds} s");
     let tuning = Tuning::default().request_timeout(Duration::from_secs(5));
-    let mut cluster = Cluster::<Bank>::start_with(NODES, seed, tuning, StoreKind::Redb).await?;
+    let mut cluster = Cluster::<Bank>::start(NODES).seed(seed).tuning(tuning).await?;
     cluster.node(0).put_records((0..ACCOUNTS).map(|id| Account { id, balance: START })).await?;
     cluster.converged().await?;
     let shared = Arc::new(Shared {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use netabase::testing::Cluster;
-use netabase::{Change, Changes, Cursor, Error, Netabase, Record, Role, StoreKind, Tuning};
+use netabase::{Change, Changes, Cursor, Error, Netabase, Record, Role, Tuning};
 use netabase_tests::{Note, until_taken};
 
 fn note(id: u64, text: impl Into<String>) -> Note {
@@ -246,7 +246,7 @@ async fn nothing_is_older_than_what_the_handle_has_seen() -> netabase::Result<()
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_quorum_it_says_so_and_goes_on_when_there_is_one() -> netabase::Result<()> {
     let tuning = Tuning::default().request_timeout(Duration::from_secs(2));
-    let mut cluster = Cluster::<Note>::start_with(3, 0, tuning, StoreKind::Redb).await?;
+    let mut cluster = Cluster::<Note>::start(3).tuning(tuning).await?;
     let client = cluster.client().await?;
     client.put_record(note(1, "one")).await?;
     let leader = cluster.leader().await?;

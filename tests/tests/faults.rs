@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use netabase::testing::{Cluster, Unsynced};
-use netabase::{Error, StoreKind, Tuning};
+use netabase::{Error, Tuning};
 use netabase_tests::{Note, Random, until_taken};
 use tokio::task::JoinSet;
 
@@ -26,7 +26,7 @@ async fn acknowledged_writes_survive_power_cuts_and_partitions() -> netabase::Re
         let tuning = Tuning::default().request_timeout(Duration::from_secs(5));
         let mut run = Run {
             random: Random::new(seed),
-            cluster: Cluster::start_with(NODES, seed, tuning, StoreKind::Redb).await?,
+            cluster: Cluster::start(NODES).seed(seed).tuning(tuning).await?,
             acknowledged: Arc::default(),
         };
         for round in 0..ROUNDS {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use netabase::testing::Cluster;
-use netabase::{Error, Netabase, Record as _, StoreKind, Tuning};
+use netabase::{Error, Netabase, Record as _, Tuning};
 use netabase_tests::{Note, until_taken};
 
 fn is_refused<T: std::fmt::Debug>(answer: netabase::Result<T>) {
@@ -39,7 +39,7 @@ async fn what_was_acknowledged_anywhere_is_seen_everywhere() -> netabase::Result
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leader_that_is_cut_off_serves_no_old_value() -> netabase::Result<()> {
     let tuning = Tuning::default().request_timeout(Duration::from_secs(2));
-    let mut cluster = Cluster::<Note>::start_with(3, 0, tuning, StoreKind::Redb).await?;
+    let mut cluster = Cluster::<Note>::start(3).tuning(tuning).await?;
     let old = cluster.leader().await?;
     let others = [(old + 1) % 3, (old + 2) % 3];
     cluster.node(old).put_record(Note::of(1)).await?;

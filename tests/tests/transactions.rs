@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use netabase::testing::Cluster;
-use netabase::{Error, Netabase, NetabaseSchema, Query, Record as _, StoreKind, Tuning, Tx};
+use netabase::{Error, Netabase, NetabaseSchema, Query, Record as _, Tx};
 use netabase_tests::{Side, on_both_sides};
 use serde::{Deserialize, Serialize};
 
@@ -327,7 +327,7 @@ async fn updates_on_every_node_add_up() -> netabase::Result<()> {
 /// A thousand claims of the same hundred e-mail addresses, on every node at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unique_value_is_given_once() -> netabase::Result<()> {
-    let cluster = Cluster::<Bank>::start_with(3, 0, Tuning::default(), StoreKind::Redb).await?;
+    let cluster = Cluster::<Bank>::start(3).await?;
     let claims = (0..1_000_u64).map(|n| {
         let db = cluster.node((n % 3) as usize);
         let claim = Account { email: format!("{}@y.org", n % 100), ..account(n, 0) };

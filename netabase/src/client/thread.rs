@@ -136,7 +136,7 @@ fn run(parts: Parts, ready: oneshot::Sender<Result<Arc<Shared>>>, stopped: onesh
 
 async fn open(identity: &Identity, target: &Target, wire: Wire) -> Result<(Network, mpsc::Receiver<NetworkEvent>)> {
     match wire {
-        Wire::Sockets { listen } => {
+        Wire::Sockets { listen, sockets } => {
             let defaults = NetworkLimits::default();
             let config = NetworkConfig {
                 keypair: identity.keypair().clone(),
@@ -144,6 +144,7 @@ async fn open(identity: &Identity, target: &Target, wire: Wire) -> Result<(Netwo
                 peers: target.members.clone(),
                 // Whatever the cluster's own limit is.
                 limits: NetworkLimits { client_bytes_max: desk::frame_bytes_max(RECORD_BYTES_CEILING), ..defaults },
+                sockets,
             };
             let (network, events, driver) = network::start(config).await?;
             tokio::task::spawn_local(driver);

@@ -117,7 +117,8 @@ pub(crate) enum PulseAnswer {
 }
 
 /// Channel `Heartbeat`, once a connection: who we are. Sent outside of [`Envelope`], since it is what settles whether two
-/// nodes belong together.
+/// nodes belong together. It names neither of them, and is not signed: the connection's handshake has proved who both are, so
+/// whoever repeats another's greeting has said it of itself, as it could have made it up.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Greeting {
     pub(crate) cluster: ClusterId,

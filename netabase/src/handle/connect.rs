@@ -8,7 +8,7 @@ use std::pin::Pin;
 use super::Netabase;
 use crate::client::{Client, Parts, Target};
 use crate::error::{Error, Result};
-use crate::network::Identity;
+use crate::network::{Identity, Sockets};
 use crate::node::{Door, Invite, Role, Tuning, Wire, knock};
 use crate::schema::{Catalog, Schema};
 
@@ -62,9 +62,9 @@ impl<S: Schema> Connect<S> {
             (None, None) => Identity::generate(),
         };
         let catalog = Catalog::of::<S>()?;
-        let admission = knock(Door::Street, &invite, identity.peer_id(), &catalog).await?;
+        let admission = knock(Door::Street(Sockets::System), &invite, identity.peer_id(), &catalog).await?;
         let target = Target::of(&admission, &invite);
-        let wire = Wire::Sockets { listen: Vec::new() };
+        let wire = Wire::Sockets { listen: Vec::new(), sockets: Sockets::System };
         Client::connect(Parts { catalog, identity, target, wire, tuning }).await.map(Netabase::of_client)
     }
 }

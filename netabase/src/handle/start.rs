@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::Netabase;
 use crate::error::{Error, Result};
-use crate::network::{Identity, NetworkLimits};
+use crate::network::{Identity, NetworkLimits, Sockets};
 use crate::node::{
     Assembly, Directory, Door, Invite, Limits, Node, Options, Tuning, Volume, Wire, beginning_of, recover, used,
 };
@@ -167,7 +167,7 @@ impl<S: Schema> Start<S> {
         let Start { options, .. } = self;
         options.check()?;
         let catalog = Catalog::of::<S>()?;
-        let wire = Wire::Sockets { listen: options.listen_addresses()? };
+        let wire = Wire::Sockets { listen: options.listen_addresses()?, sockets: Sockets::System };
         let directory = options.data_dir.clone();
         let in_directory = move |error| match error {
             Error::DataDirectory { reason } => {
@@ -188,9 +188,9 @@ impl<S: Schema> Start<S> {
             recover(&volume, me, catalog.clone(), options.store).await.map_err(in_directory.clone())?;
         }
         let beginning = match &options.join {
-            Some(invite) => {
-                beginning_of(Door::Street, invite, me, &catalog, &*volume).await.map_err(in_directory.clone())?
-            }
+            Some(invite) => beginning_of(Door::Street(Sockets::System), invite, me, &catalog, &*volume)
+                .await
+                .map_err(in_directory.clone())?,
             None => options.beginning(me)?,
         };
         let role = options.join.as_ref().map(Invite::role);

@@ -15,6 +15,8 @@ mod codec;
 mod dialer;
 mod directory;
 mod driver;
+#[cfg(any(test, feature = "testing"))]
+mod faults;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod gate;
@@ -24,6 +26,8 @@ mod identity;
 mod inbound;
 mod inlet;
 mod limits;
+#[cfg(any(test, feature = "testing"))]
+mod links;
 mod listen;
 mod outlet;
 mod protocol;
@@ -44,15 +48,17 @@ pub(crate) use handle::{Network, RequestError};
 pub(crate) use inbound::{Inbound, NetworkEvent, Reply};
 pub(crate) use protocol::Channel;
 pub(crate) use refused::Reason;
-pub(crate) use start::{NetworkConfig, start};
+pub(crate) use start::{NetworkConfig, Sockets, start};
 
-/// For other transports of this crate: the in-memory fabric.
+/// For tests: faults on sockets, and what another transport, the in-memory fabric, needs.
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use {
     directory::Members,
+    faults::{Faults, Separation},
     handle::{RequestResult, Transport},
     inbound::{Answer, Door, ReplyPath},
     limits::EVENT_QUEUE_MAX,
+    links::Links,
     refused::Refusals,
 };
 

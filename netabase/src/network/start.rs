@@ -18,6 +18,17 @@ pub(crate) struct NetworkConfig {
     /// connected. May name this node itself, which is passed over.
     pub(crate) peers: Vec<(PeerId, Vec<Multiaddr>)>,
     pub(crate) limits: NetworkLimits,
+    pub(crate) sockets: Sockets,
+}
+
+/// Whose sockets carry the bytes.
+#[derive(Clone, Debug)]
+pub(crate) enum Sockets {
+    /// The system's.
+    System,
+    /// The same, on loopback and with faults on demand; peers are found by name.
+    #[cfg(any(test, feature = "testing"))]
+    Faulty(super::links::Links),
 }
 
 /// Starts the network. On return every listen address is bound. The caller spawns the driver, wherever
@@ -29,13 +40,13 @@ pub(crate) struct NetworkConfig {
 pub(crate) async fn start(
     config: NetworkConfig,
 ) -> Result<(Network, mpsc::Receiver<NetworkEvent>, impl Future<Output = ()> + Send + 'static), Error> {
-    let NetworkConfig { keypair, listen, mut peers, limits } = config;
+    let NetworkConfig { keypair, listen, mut peers, limits, sockets } = config;
     let local = PeerId::from(keypair.public());
     peers.retain(|(peer, _)| *peer != local);
     let (events, receiver) = mpsc::channel(EVENT_QUEUE_MAX);
     let directory = Directory::new(limits, peers.iter().map(|(peer, _)| *peer));
     let dialled = peers.iter().flat_map(|(_, addresses)| addresses);
-    let swarm = swarm::build(keypair, dialled, directory.clone(), events.clone())?;
+    let swarm = swarm::build(keypair, &sockets, dialled, directory.clone(), events.clone())?;
     let mut driver = Driver::new(swarm, directory.clone(), peers, events);
     driver.listen(&listen).await?;
     Ok((Network::new(local, directory), receiver, driver.run()))

@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::{
     behaviour::PaxosBehaviour, directory::Directory, inbound::NetworkEvent, limits::NetworkLimits,
-    protocol::IDENTIFY_PROTOCOL,
+    protocol::IDENTIFY_PROTOCOL, start::Sockets,
 };
 use crate::Error;
 
@@ -53,6 +53,7 @@ impl Behaviour {
 /// `dialled`: all addresses that may be dialled. The system's resolver is read only if one is a name.
 pub(super) fn build<'a>(
     keypair: Keypair,
+    sockets: &Sockets,
     dialled: impl IntoIterator<Item = &'a Multiaddr>,
     directory: Arc<Directory>,
     events: mpsc::Sender<NetworkEvent>,
@@ -60,19 +61,33 @@ pub(super) fn build<'a>(
     let NetworkLimits { handshake_timeout, streams_max, .. } = *directory.limits();
     let network = |error: &dyn std::fmt::Display, hint: &str| Error::Network { reason: format!("{error}; {hint}") };
     let behaviour = |keypair: &Keypair| Behaviour::new(keypair, directory, events);
+    let tcp = tcp::Config::new().nodelay(true);
+    let muxer = || {
+        let mut config = yamux::Config::default();
+        config.set_max_num_streams(streams_max as usize);
+        config
+    };
     let config = |config: libp2p::swarm::Config| {
         config
             // Connections are kept alive by our handler; this is for the moment before it has a say.
             .with_idle_connection_timeout(Duration::from_secs(60))
             .with_max_negotiating_inbound_streams(streams_max as usize)
     };
+    match sockets {
+        Sockets::System => {}
+        #[cfg(any(test, feature = "testing"))]
+        Sockets::Faulty(links) => {
+            let security = noise::Config::new(&keypair)
+                .map_err(|error| network(&error, "the node's identity key cannot be used for noise"))?;
+            let me = keypair.public().to_peer_id();
+            let transport = links.transport(me, tcp, security, muxer(), handshake_timeout);
+            let config = config(libp2p::swarm::Config::with_tokio_executor());
+            return Ok(Swarm::new(transport, behaviour(&keypair), me, config));
+        }
+    }
     let transports = SwarmBuilder::with_existing_identity(keypair)
         .with_tokio()
-        .with_tcp(tcp::Config::new().nodelay(true), (tls::Config::new, noise::Config::new), || {
-            let mut config = yamux::Config::default();
-            config.set_max_num_streams(streams_max as usize);
-            config
-        })
+        .with_tcp(tcp, (tls::Config::new, noise::Config::new), muxer)
         .map_err(|error| network(&error, "the node's identity key cannot be used for TLS or noise"))?
         .with_quic_config(|mut config| {
             config.handshake_timeout = handshake_timeout;

@@ -45,6 +45,7 @@ async fn try_start(
         listen: listen.iter().map(|address| address.parse().unwrap()).collect(),
         peers: peers.to_vec(),
         limits,
+        sockets: Sockets::System,
     };
     let (network, events, driver) = start(config).await?;
     Ok(Node { network, events, connected: BTreeSet::new(), driver: tokio::spawn(driver) })

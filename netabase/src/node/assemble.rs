@@ -23,7 +23,7 @@ use crate::desk;
 use crate::entropy;
 use crate::error::{Error, Result};
 use crate::machine::{Machine, Roster};
-use crate::network::{self, Identity, Network, NetworkConfig, NetworkEvent, NetworkLimits};
+use crate::network::{self, Identity, Network, NetworkConfig, NetworkEvent, NetworkLimits, Sockets};
 use crate::schema::Catalog;
 use crate::storage::{Store, StoreKind};
 
@@ -31,7 +31,7 @@ use crate::storage::{Store, StoreKind};
 #[derive(Debug)]
 pub(crate) enum Wire {
     /// libp2p, listening here.
-    Sockets { listen: Vec<Multiaddr> },
+    Sockets { listen: Vec<Multiaddr>, sockets: Sockets },
     /// A network that was joined already.
     #[cfg(any(test, feature = "testing"))]
     Joined(Network, mpsc::Receiver<NetworkEvent>),
@@ -230,7 +230,7 @@ impl Assembly {
             entered
         };
         let addresses = self.addresses(&card);
-        let wire = std::mem::replace(&mut self.wire, Wire::Sockets { listen: Vec::new() });
+        let wire = std::mem::replace(&mut self.wire, Wire::Sockets { listen: Vec::new(), sockets: Sockets::System });
         let (network, events) = self.connect(wire, addresses.members(&roster)).await?;
         let entry_bytes_max = entry_bytes_max(self.limits.record_bytes());
         let terms = Terms {
@@ -313,12 +313,13 @@ impl Assembly {
         peers: Vec<(PeerId, Vec<Multiaddr>)>,
     ) -> Result<(Network, mpsc::Receiver<NetworkEvent>)> {
         match wire {
-            Wire::Sockets { listen } => {
+            Wire::Sockets { listen, sockets } => {
                 let config = NetworkConfig {
                     keypair: self.identity.keypair().clone(),
                     listen,
                     peers,
                     limits: self.network_limits(),
+                    sockets,
                 };
                 let (network, events, driver) = network::start(config).await?;
                 tokio::task::spawn_local(driver);

@@ -20,7 +20,7 @@ use super::invite::Invite;
 use super::volume::Volume;
 use crate::consensus::{Admission, Knock, KnockAnswer, Pulse};
 use crate::error::{Error, Result};
-use crate::network::{self, Channel, Network, NetworkConfig, NetworkEvent, NetworkLimits};
+use crate::network::{self, Channel, Network, NetworkConfig, NetworkEvent, NetworkLimits, Sockets};
 use crate::schema::{Catalog, codec};
 
 /// How long members are looked for.
@@ -33,7 +33,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// The way to the members that an invite names.
 pub(crate) enum Door {
     /// Sockets.
-    Street,
+    Street(Sockets),
     /// A network that was joined already, under the id of the invite's key.
     #[cfg(any(test, feature = "testing"))]
     Inside(Network, mpsc::Receiver<NetworkEvent>),
@@ -68,12 +68,13 @@ pub(crate) async fn knock(door: Door, invite: &Invite, member: PeerId, catalog: 
     let payload = codec::encode(&Pulse::<()>::Knock(Box::new(knock)))
         .map_err(|error| Error::Network { reason: format!("the knock cannot be encoded: {error}") })?;
     match door {
-        Door::Street => {
+        Door::Street(sockets) => {
             let config = NetworkConfig {
                 keypair: invite.knocker()?.keypair().clone(),
                 listen: Vec::new(),
                 peers: invite.members().to_vec(),
                 limits: NetworkLimits::default(),
+                sockets,
             };
             let (network, events, driver) = network::start(config).await?;
             tokio::select! {

@@ -8,7 +8,7 @@ use crate::consensus::Round;
 use crate::error::Result;
 use crate::machine::{Verified, verify};
 use crate::network::Identity;
-use crate::node::{Door, beginning_of};
+use crate::node::beginning_of;
 use crate::schema::Schema;
 
 /// Bytes of rows that are read of a log at once.
@@ -62,9 +62,9 @@ impl<S: Schema> Cluster<S> {
     /// When that node came without an invite: a test that asks for it is wrong.
     pub async fn present_again(&self, place: usize) -> Result<()> {
         let invite = self.places[place].invite.as_ref().expect("a founder comes without an invite");
-        let (network, events) = self.fabric.join(invite.knocker()?.peer_id());
+        let door = self.medium.door(invite.knocker()?.peer_id());
         let (stranger, empty) = (Identity::generate().peer_id(), Disks::new());
-        beginning_of(Door::Inside(network, events), invite, stranger, &self.catalog, &empty.mount()).await.map(drop)
+        beginning_of(door, invite, stranger, &self.catalog, &empty.mount()).await.map(drop)
     }
 
     fn running_places(&self) -> impl Iterator<Item = usize> + '_ {

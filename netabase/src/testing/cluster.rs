@@ -1,14 +1,21 @@
-//! Clusters in one process: nodes on an in-memory network and on disks that forget what was not synced.
+//! Clusters in one process: nodes on a network with faults on demand and on disks that forget what was not synced.
 //!
 //! Must hold: a crash leaves of a node exactly what its disks had synced; nothing here waits by sleeping, only for a
-//! condition, with a deadline.
+//! condition, with a deadline; what runs in memory runs over sockets, too.
+
+mod faults;
+mod medium;
+mod setup;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use libp2p::PeerId;
+use libp2p::{Multiaddr, PeerId};
 
-use super::fabric::{Fabric, Separation};
+use self::medium::Medium;
+pub use self::setup::Setup;
+#[cfg(test)]
+use super::fabric::Fabric;
 use super::volume::Disks;
 use super::{ForgetfulDisk, Unsynced};
 use crate::client::{self, Client, Target};
@@ -16,7 +23,7 @@ use crate::consensus::member_id;
 use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
 use crate::network::{Identity, NetworkLimits};
-use crate::node::{Assembly, Beginning, Door, Invite, Limits, Node, Role, Tuning, Volume, Wire, beginning_of, recover};
+use crate::node::{Assembly, Beginning, Invite, Limits, Node, Role, Tuning, Volume, beginning_of, recover};
 use crate::schema::{Catalog, Schema};
 use crate::storage::StoreKind;
 
@@ -45,7 +52,7 @@ const DEADLINE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Cluster<S: Schema> {
     pub(super) catalog: Catalog,
-    pub(super) fabric: Fabric,
+    pub(super) medium: Medium,
     tuning: Tuning,
     store: StoreKind,
     pub(super) places: Vec<Place>,
@@ -71,33 +78,12 @@ impl Place {
 }
 
 impl<S: Schema> Cluster<S> {
-    /// Starts `voters` nodes and waits until one of them leads.
+    /// Starts `voters` nodes when it is awaited, and waits until one of them leads. Options come before the `.await`.
     ///
     /// # Errors
     /// What a node's start gives; [`Error::Timeout`] when nobody leads in time.
-    pub async fn start(voters: usize) -> Result<Self> {
-        Self::start_with(voters, 0, Tuning::default(), StoreKind::Redb).await
-    }
-
-    /// The same with a seed for what the network does, with the nodes' timing and their store.
-    ///
-    /// # Errors
-    /// As [`Cluster::start`].
-    pub async fn start_with(voters: usize, seed: u64, tuning: Tuning, store: StoreKind) -> Result<Self> {
-        let places = (0..voters).map(|_| Place::new(None));
-        let mut cluster = Cluster {
-            catalog: Catalog::of::<S>()?,
-            fabric: Fabric::new(seed),
-            tuning,
-            store,
-            places: places.collect(),
-            schema: std::marker::PhantomData,
-        };
-        for place in 0..voters {
-            cluster.restart(place).await?;
-        }
-        cluster.leader().await?;
-        Ok(cluster)
+    pub fn start(voters: usize) -> Setup<S> {
+        Setup::new(voters)
     }
 
     /// The handle of a running node.
@@ -148,19 +134,25 @@ impl<S: Schema> Cluster<S> {
     async fn connect(&self, role: Role) -> Result<Netabase<S>> {
         let identity = Identity::generate();
         self.admit(identity.peer_id(), role).await?;
-        let (network, events) = self.fabric.join(identity.peer_id());
+        let wire = self.medium.wire(identity.peer_id(), false);
         let cluster = self.places.iter().find_map(|place| place.node.as_ref()).map(|node| node.cluster);
         let parts = client::Parts {
             catalog: self.catalog.clone(),
             identity,
-            target: Target {
-                cluster: cluster.ok_or(Error::ShutDown)?,
-                members: self.places.iter().map(|place| (place.identity.peer_id(), Vec::new())).collect(),
-            },
-            wire: Wire::Joined(network, events),
+            target: Target { cluster: cluster.ok_or(Error::ShutDown)?, members: self.known(self.places.iter()) },
+            wire,
             tuning: self.tuning,
         };
         Ok(Netabase::of_client(Client::connect(parts).await?))
+    }
+
+    /// These nodes, with where they are found.
+    fn known<'a>(&self, places: impl Iterator<Item = &'a Place>) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let known = |place: &Place| {
+            let peer = place.identity.peer_id();
+            (peer, self.medium.addresses(peer))
+        };
+        places.map(known).collect()
     }
 
     /// Has a peer let in, by any node that runs.
@@ -221,7 +213,7 @@ impl<S: Schema> Cluster<S> {
 
     /// Crashes a node; `unsynced` says what its disks keep of what they had not synced.
     pub async fn crash_leaving(&mut self, place: usize, unsynced: Unsynced) {
-        self.fabric.cut(self.peer_id(place));
+        self.medium.cut(self.peer_id(place));
         self.places[place].disks.power_cut(unsynced);
         if let Some(node) = self.places[place].node.take() {
             node.kill().await;
@@ -231,7 +223,7 @@ impl<S: Schema> Cluster<S> {
     /// Cuts the power of every node at once.
     pub async fn crash_all(&mut self, unsynced: Unsynced) {
         for place in 0..self.len() {
-            self.fabric.cut(self.peer_id(place));
+            self.medium.cut(self.peer_id(place));
             self.places[place].disks.power_cut(unsynced);
         }
         for place in 0..self.len() {
@@ -248,7 +240,7 @@ impl<S: Schema> Cluster<S> {
     pub async fn stop(&mut self, place: usize) -> Result<()> {
         let Some(node) = self.places[place].node.take() else { return Ok(()) };
         let stopped = node.shut_down().await;
-        self.fabric.cut(self.peer_id(place));
+        self.medium.cut(self.peer_id(place));
         stopped
     }
 
@@ -275,7 +267,7 @@ impl<S: Schema> Cluster<S> {
 
     #[cfg(test)]
     pub(crate) fn fabric(&self) -> &Fabric {
-        &self.fabric
+        self.medium.fabric()
     }
 
     /// Starts a node again from its disks; nothing happens when it runs.
@@ -303,23 +295,21 @@ impl<S: Schema> Cluster<S> {
         let beginning = match &self.places[place].invite {
             _ if self.places[place].alone => Beginning::Alone,
             Some(invite) => {
-                let (network, events) = self.fabric.join(invite.knocker()?.peer_id());
-                let door = Door::Inside(network, events);
+                let door = self.medium.door(invite.knocker()?.peer_id());
                 beginning_of(door, invite, self.peer_id(place), &self.catalog, &volume).await?
             }
             None => {
                 let founders = self.places.iter().filter(|place| place.invite.is_none());
-                Beginning::Founded(founders.map(|place| (place.identity.peer_id(), Vec::new())).collect())
+                Beginning::Founded(self.known(founders))
             }
         };
-        let (network, events) = self.fabric.join(self.peer_id(place));
         let assembly = Assembly {
             catalog: self.catalog.clone(),
             identity: self.places[place].identity.clone(),
             beginning,
             rebuild,
             volume: Arc::new(volume),
-            wire: Wire::Joined(network, events),
+            wire: self.medium.wire(self.peer_id(place), true),
             store: self.store,
             limits: Limits::default(),
             network_limits: NetworkLimits::default(),
@@ -361,62 +351,6 @@ impl<S: Schema> Cluster<S> {
         recover(&volume, self.peer_id(place), self.catalog.clone(), self.store).await?;
         self.places[place].alone = true;
         self.restart(place).await
-    }
-
-    /// Separates the nodes into groups that do not hear each other; a node in no group hears nobody.
-    pub fn partition<const N: usize>(&mut self, groups: [&[usize]; N]) {
-        let groups: Vec<Vec<PeerId>> =
-            groups.iter().map(|group| group.iter().map(|&place| self.peer_id(place)).collect()).collect();
-        let named: Vec<PeerId> = groups.iter().flatten().copied().collect();
-        let alone = (0..self.len()).map(|place| self.peer_id(place)).filter(|peer| !named.contains(peer));
-        let groups: Vec<Vec<PeerId>> = groups.into_iter().chain(alone.map(|peer| vec![peer])).collect();
-        let groups: Vec<&[PeerId]> = groups.iter().map(Vec::as_slice).collect();
-        self.fabric.partition(&groups);
-    }
-
-    /// Nothing that the one node sends reaches the other one from now on, while what the other one sends comes through.
-    pub fn cut(&mut self, from: usize, to: usize) {
-        self.fabric.block(self.peer_id(from), self.peer_id(to));
-    }
-
-    /// Whether partitions close connections from now on, as a firewall that refuses, rather than letting everything fall
-    /// silent, as a cable that is pulled.
-    pub fn refuse_in_partitions(&mut self, refuse: bool) {
-        self.fabric.set_separation(if refuse { Separation::Closed } else { Separation::Silent });
-    }
-
-    /// Ends every partition and every cut.
-    pub fn heal(&mut self) {
-        self.fabric.heal();
-    }
-
-    /// Everything that was asked of the network is over: partitions, cuts, loss, delay, doubles and overtaking.
-    pub fn calm(&mut self) {
-        self.heal();
-        self.lose_messages(0);
-        self.delay_messages(Duration::ZERO..Duration::ZERO);
-        self.double_messages(0);
-        self.reorder_messages(0);
-    }
-
-    /// Loses this many of a thousand messages.
-    pub fn lose_messages(&self, per_thousand: u64) {
-        self.fabric.set_loss(per_thousand);
-    }
-
-    /// Delays every message by a time in this range.
-    pub fn delay_messages(&self, delay: std::ops::Range<Duration>) {
-        self.fabric.set_delay(delay);
-    }
-
-    /// Delivers this many of a thousand messages twice.
-    pub fn double_messages(&self, per_thousand: u64) {
-        self.fabric.set_doubles(per_thousand);
-    }
-
-    /// Lets this many of a thousand messages overtake those before them; only with a delay is there anything to overtake.
-    pub fn reorder_messages(&self, per_thousand: u64) {
-        self.fabric.set_overtaking(per_thousand);
     }
 
     /// The place of the node that leads, as a majority of the running nodes sees it. Waits until there is one.
@@ -496,3 +430,6 @@ async fn until<T, F: Future<Output = Result<Option<T>>>>(mut look: impl FnMut() 
     };
     tokio::time::timeout(DEADLINE, waiting).await.unwrap_or(Err(Error::Timeout))
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,7 +8,7 @@
 mod port;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::HashMap,
     ops::Range,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -22,21 +22,10 @@ use tokio::{
 };
 
 use crate::network::{
-    Answer, Channel, Door, EVENT_QUEUE_MAX, Guests, Members, Network, NetworkEvent, NetworkLimits, Reason, Refusals,
-    RequestError, RequestResult, Transport,
+    Answer, Channel, Door, EVENT_QUEUE_MAX, Faults, Guests, Members, Network, NetworkEvent, NetworkLimits, Reason,
+    Refusals, RequestError, RequestResult, Separation, Transport,
 };
 use port::{Parcel, Port};
-
-/// What a partition looks like to those it separates.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) enum Separation {
-    /// Connections stay and nothing comes through: requests end in `Timeout`.
-    #[default]
-    Silent,
-    /// Connections close: `Disconnected`, what is pending ends in `ConnectionLost`, what follows in
-    /// `NotConnected`.
-    Closed,
-}
 
 /// One message on its way, as a filter sees it.
 #[derive(Debug)]
@@ -60,17 +49,11 @@ pub(crate) struct Fabric {
 
 struct State {
     ports: HashMap<PeerId, Port>,
-    /// Group of each peer during a partition; peers of no group form one of their own.
-    groups: BTreeMap<PeerId, usize>,
-    separation: Separation,
-    /// One-way links that carry nothing.
-    blocked: BTreeSet<(PeerId, PeerId)>,
+    faults: Faults,
     filter: Option<Filter>,
-    delay: Range<Duration>,
     lost_per_thousand: u64,
     doubled_per_thousand: u64,
     overtaking_per_thousand: u64,
-    random: u64,
     limits: NetworkLimits,
     /// Requests without an answer, those that were lost too: until their requester has given up.
     pending: HashMap<u64, Pending>,
@@ -100,15 +83,11 @@ impl Fabric {
         Fabric {
             state: Arc::new(Mutex::new(State {
                 ports: HashMap::new(),
-                groups: BTreeMap::new(),
-                separation: Separation::default(),
-                blocked: BTreeSet::new(),
+                faults: Faults::new(seed),
                 filter: None,
-                delay: Duration::ZERO..Duration::ZERO,
                 lost_per_thousand: 0,
                 doubled_per_thousand: 0,
                 overtaking_per_thousand: 0,
-                random: seed,
                 limits: NetworkLimits::default(),
                 pending: HashMap::new(),
                 next_id: 0,
@@ -133,27 +112,24 @@ impl Fabric {
         (Network::new(peer, Arc::new(link)), receiver)
     }
 
-    /// Separates the groups from each other; peers that are in none are together in one more group.
-    /// Replaces an earlier partition. What is under way across the border is lost.
+    /// As [`Faults::partition`]; what is under way across the border is lost.
     pub(crate) fn partition(&self, groups: &[&[PeerId]]) {
         let mut state = self.lock();
-        state.groups =
-            groups.iter().zip(1..).flat_map(|(peers, group)| peers.iter().map(move |peer| (*peer, group))).collect();
+        state.faults.partition(groups);
         state.announce();
     }
 
     /// How partitions look from now on, a present one too.
     pub(crate) fn set_separation(&self, separation: Separation) {
         let mut state = self.lock();
-        state.separation = separation;
+        state.faults.set_separation(separation);
         state.announce();
     }
 
     /// Ends the partition and unblocks all links. What was lost stays lost.
     pub(crate) fn heal(&self) {
         let mut state = self.lock();
-        state.groups.clear();
-        state.blocked.clear();
+        state.faults.heal();
         state.announce();
     }
 
@@ -167,12 +143,12 @@ impl Fabric {
 
     /// Drops silently all that `from` sends to `to`, answers included, until `heal`.
     pub(crate) fn block(&self, from: PeerId, to: PeerId) {
-        self.lock().blocked.insert((from, to));
+        self.lock().faults.block(from, to);
     }
 
     /// Delays each request by a duration drawn from the range; order within a channel stays.
     pub(crate) fn set_delay(&self, delay: Range<Duration>) {
-        self.lock().delay = delay;
+        self.lock().faults.set_delay(delay);
     }
 
     /// Loses this many of a thousand requests, and of a thousand answers.
@@ -202,7 +178,7 @@ impl Fabric {
     /// Whether a request that was under way is still to be delivered.
     fn still_carries(&self, id: u64) -> bool {
         let state = self.lock();
-        state.pending.get(&id).is_some_and(|pending| state.together(pending.from, pending.to))
+        state.pending.get(&id).is_some_and(|pending| state.faults.together(pending.from, pending.to))
     }
 
     /// Called by the reply of request `id`.
@@ -238,41 +214,14 @@ impl Fabric {
 impl State {
     /// Whether connections between the two are open.
     fn connected(&self, a: PeerId, b: PeerId) -> bool {
-        a != b
-            && self.ports.contains_key(&a)
-            && self.ports.contains_key(&b)
-            && (self.separation == Separation::Silent || self.together(a, b))
-    }
-
-    fn together(&self, a: PeerId, b: PeerId) -> bool {
-        self.groups.get(&a) == self.groups.get(&b)
+        a != b && self.ports.contains_key(&a) && self.ports.contains_key(&b) && self.faults.keeps_open(a, b)
     }
 
     /// Whether this message comes through.
     fn carries(&mut self, message: &Passing<'_>) -> bool {
-        self.together(message.from, message.to)
-            && !self.blocked.contains(&(message.from, message.to))
-            && !self.happens(self.lost_per_thousand)
+        self.faults.passes(message.from, message.to)
+            && !self.faults.happens(self.lost_per_thousand)
             && self.filter.as_mut().is_none_or(|filter| filter(message))
-    }
-
-    /// Whether the seed says that it happens, which it does so many times of a thousand.
-    fn happens(&mut self, per_thousand: u64) -> bool {
-        per_thousand > 0 && self.draw() % 1000 < per_thousand
-    }
-
-    /// The next of the seed's numbers (splitmix64, Steele et al. 2014).
-    fn draw(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.random;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn draw_delay(&mut self) -> Duration {
-        let span = self.delay.end.saturating_sub(self.delay.start).as_nanos() as u64;
-        if span == 0 { self.delay.start } else { self.delay.start + Duration::from_nanos(self.draw() % span) }
     }
 
     /// The peer's life ends: dropping the senders of its requests is what `ConnectionLost` is.
@@ -289,11 +238,8 @@ impl State {
             let others = peers.iter().copied().filter(|other| self.connected(*peer, *other)).collect();
             self.ports[peer].announce(others);
         }
-        if self.separation == Separation::Closed {
-            let mut pending = std::mem::take(&mut self.pending);
-            pending.retain(|_, pending| self.connected(pending.from, pending.to));
-            self.pending = pending;
-        }
+        let faults = &self.faults;
+        self.pending.retain(|_, pending| faults.keeps_open(pending.from, pending.to));
     }
 
     fn sweep(&mut self) {
@@ -337,10 +283,10 @@ impl Transport for FabricLink {
         let (requester, response) = oneshot::channel();
         if through {
             let (doubled, overtaking) = (state.doubled_per_thousand, state.overtaking_per_thousand);
-            let copies = 1 + usize::from(state.happens(doubled));
+            let copies = 1 + usize::from(state.faults.happens(doubled));
             for _ in 0..copies {
-                let due = Instant::now() + state.draw_delay();
-                let overtakes = state.happens(overtaking);
+                let due = Instant::now() + state.faults.draw_delay();
+                let overtakes = state.faults.happens(overtaking);
                 let parcel = Parcel { id, from: self.peer, channel, payload: payload.clone(), due };
                 let port = state.ports.get_mut(&to).ok_or(RequestError::NotConnected)?;
                 port.deliver(parcel, overtakes)?;

@@ -82,7 +82,7 @@ async fn run(seed: u64) -> Ran {
     let mut random = Random::new(seed);
     let tuning = Tuning::default().request_timeout(Duration::from_secs(1));
     let kind = if random.below(4) == 0 { StoreKind::Memory } else { StoreKind::Redb };
-    let mut cluster = Cluster::<Zoo>::start_with(NODES, seed, tuning, kind).await.expect("it starts");
+    let mut cluster = Cluster::<Zoo>::start(NODES).seed(seed).tuning(tuning).store(kind).await.expect("it starts");
     let load = Load::start(&cluster, &mut random).await;
     let mut faults = Vec::new();
     for _ in 0..2 + random.below(3) {

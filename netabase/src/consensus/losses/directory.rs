@@ -7,7 +7,6 @@ use crate::consensus::id::Incarnation;
 use crate::consensus::message::PaxosAnswer;
 use crate::node::Role;
 use crate::node::Tuning;
-use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Unsynced};
 
@@ -92,7 +91,7 @@ async fn d14_a_node_that_is_remembered_from_another_directory_gives_up_its_vote(
 #[tokio::test(flavor = "multi_thread")]
 async fn d14_a_replaced_directory_makes_no_majority_with_a_node_that_counted_none_of_its_votes() {
     let tuning = Tuning::default().request_timeout(Duration::from_secs(2));
-    let mut cluster = Cluster::<Item>::start_with(3, 0, tuning, StoreKind::Redb).await.unwrap();
+    let mut cluster = Cluster::<Item>::start(3).tuning(tuning).await.unwrap();
     cluster.node(0).put_record(item(1)).await.unwrap();
     cluster.converged().await.unwrap();
     let leader = cluster.leader().await.unwrap();
@@ -123,7 +122,7 @@ async fn d14_a_replaced_directory_makes_no_majority_with_a_node_that_counted_non
 #[tokio::test(flavor = "multi_thread")]
 async fn d14_a_node_with_a_new_directory_has_no_vote_before_the_next_epoch() {
     let tuning = Tuning::default().request_timeout(Duration::from_secs(2));
-    let mut cluster = Cluster::<Item>::start_with(3, 0, tuning, StoreKind::Redb).await.unwrap();
+    let mut cluster = Cluster::<Item>::start(3).tuning(tuning).await.unwrap();
     for id in 0..20 {
         cluster.node(0).put_record(item(id)).await.unwrap();
     }

@@ -14,7 +14,6 @@ use crate::consensus::message::{Envelope, PaxosAnswer, PaxosRequest};
 use crate::network::Channel;
 use crate::node::Role;
 use crate::node::Tuning;
-use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Unsynced};
 
@@ -179,7 +178,7 @@ async fn a_node_that_lags_is_no_voter_yet() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_left_serves_until_the_next_epoch_runs() {
     let tuning = Tuning::default().request_timeout(Duration::from_secs(20));
-    let mut cluster = Cluster::<Item>::start_with(1, 0, tuning, StoreKind::Redb).await.unwrap();
+    let mut cluster = Cluster::<Item>::start(1).tuning(tuning).await.unwrap();
     let other = cluster.join(0, Role::Voter).await.unwrap();
     let leader = cluster.leader().await.unwrap();
     let stays = if leader == 0 { other } else { 0 };
@@ -205,7 +204,7 @@ async fn who_left_serves_until_the_next_epoch_runs() {
 /// A leader that seals takes no command in the epoch that ends; what waits is applied once, in the next.
 #[tokio::test(flavor = "multi_thread")]
 async fn commands_that_meet_a_seal_are_applied_once_in_the_next_epoch() {
-    let mut cluster = Cluster::<Item>::start_with(3, 0, eager_writes(), StoreKind::Redb).await.unwrap();
+    let mut cluster = Cluster::<Item>::start(3).tuning(eager_writes()).await.unwrap();
     let writers: Vec<_> = (0..3_u64)
         .map(|writer| {
             let db = cluster.node(writer as usize);

@@ -153,7 +153,7 @@ fn writer(cluster: &Cluster<Item>, place: usize, stop: &Arc<AtomicBool>) -> toki
 }
 
 async fn comes_back_by_snapshot(store: StoreKind) {
-    let mut cluster = Cluster::<Item>::start_with(3, 0, brief(), store).await.unwrap();
+    let mut cluster = Cluster::<Item>::start(3).tuning(brief()).store(store).await.unwrap();
     let leader = cluster.leader().await.unwrap();
     let (away, other) = ((leader + 1) % 3, (leader + 2) % 3);
     cluster.node(leader).put_record(item(1)).await.unwrap();
@@ -197,7 +197,7 @@ async fn a_node_that_was_away_for_too_long_comes_back_by_itself() {
 /// The power of a node that fetches and installs a snapshot goes at any moment, again and again, while others write.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_that_crashes_while_it_comes_back_comes_back() {
-    let mut cluster = Cluster::<Item>::start_with(3, 7, brief(), StoreKind::Redb).await.unwrap();
+    let mut cluster = Cluster::<Item>::start(3).seed(7).tuning(brief()).await.unwrap();
     let leader = cluster.leader().await.unwrap();
     let (away, other) = ((leader + 1) % 3, (leader + 2) % 3);
     for id in 0..100 {
@@ -240,7 +240,7 @@ async fn a_node_that_crashes_while_it_comes_back_comes_back() {
 /// where it votes.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_leads_into_a_later_epoch() {
-    let mut cluster = Cluster::<Item>::start_with(3, 0, brief(), StoreKind::Redb).await.unwrap();
+    let mut cluster = Cluster::<Item>::start(3).tuning(brief()).await.unwrap();
     for id in 0..20 {
         cluster.node(0).put_record(item(id)).await.unwrap();
     }

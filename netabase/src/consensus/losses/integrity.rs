@@ -6,7 +6,7 @@ use super::stage::{item, until};
 use crate::Error;
 use crate::node::{Event, Tuning};
 use crate::schema::{Record, RecordId};
-use crate::storage::{Engine, RedbEngine, StoreKind, layout};
+use crate::storage::{Engine, RedbEngine, layout};
 use crate::testing::Cluster;
 use crate::testing::fixture::Item;
 
@@ -14,7 +14,7 @@ const EVERY: u64 = 16;
 
 async fn cluster(voters: usize) -> Cluster<Item> {
     let tuning = Tuning { checkpoint_rounds: EVERY, ..Tuning::default() };
-    let cluster = Cluster::start_with(voters, 0, tuning, StoreKind::Redb).await.unwrap();
+    let cluster = Cluster::start(voters).tuning(tuning).await.unwrap();
     for id in 1..=3 {
         cluster.node(0).put_record(item(id)).await.unwrap();
     }

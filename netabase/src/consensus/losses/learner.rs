@@ -7,7 +7,6 @@ use crate::consensus::fixture::{entry, row};
 use crate::consensus::message::PaxosAnswer;
 use crate::node::Role;
 use crate::node::Tuning;
-use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Unsynced};
 
@@ -15,7 +14,7 @@ use crate::testing::{Cluster, Unsynced};
 #[tokio::test(flavor = "multi_thread")]
 async fn loss_4_a_node_without_its_log_has_no_vote_before_the_next_epoch() {
     let tuning = Tuning::default().request_timeout(Duration::from_secs(2));
-    let mut cluster = Cluster::<Item>::start_with(3, 0, tuning, StoreKind::Redb).await.unwrap();
+    let mut cluster = Cluster::<Item>::start(3).tuning(tuning).await.unwrap();
     for id in 0..20 {
         cluster.node(0).put_record(item(id)).await.unwrap();
     }

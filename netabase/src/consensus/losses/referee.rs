@@ -17,8 +17,6 @@ use crate::consensus::message::{Envelope, PaxosRequest};
 use crate::error::Error;
 use crate::handle::Netabase;
 use crate::network::Channel;
-use crate::node::Tuning;
-use crate::storage::StoreKind;
 use crate::testing::fixture::Item;
 use crate::testing::{Cluster, Passing, Unsynced};
 
@@ -89,7 +87,7 @@ async fn write(node: Netabase<Item>, ids: Range<u64>, count: Arc<AtomicUsize>) -
 #[tokio::test(flavor = "multi_thread")]
 async fn under_faults_every_round_and_ballot_has_one_entry() {
     for seed in 0..2 {
-        let mut cluster = Cluster::<Item>::start_with(3, seed, Tuning::default(), StoreKind::Redb).await.unwrap();
+        let mut cluster = Cluster::<Item>::start(3).seed(seed).await.unwrap();
         let referee = Arc::new(Mutex::new(Referee::default()));
         let sees = Arc::clone(&referee);
         cluster.fabric().set_filter(Some(Box::new(move |passing| {

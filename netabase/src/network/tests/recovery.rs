@@ -73,6 +73,7 @@ async fn the_driver_ends_with_its_receiver_and_frees_the_port() {
         listen: vec![TCP.parse().unwrap()],
         peers: Vec::new(),
         limits: NetworkLimits::default(),
+        sockets: Sockets::System,
     })
     .await
     .unwrap();

@@ -10,7 +10,7 @@ use crate::command::{BatchBuilder, Command, Entry, EntryId};
 use crate::consensus::message::{
     AcceptedRow, ForwardRequest, PaxosAnswer, PaxosRequest, Pulse, PulseRequest, SyncRequest,
 };
-use crate::network::{self, Channel, Identity, NetworkConfig, NetworkEvent, NetworkLimits};
+use crate::network::{self, Channel, Identity, NetworkConfig, NetworkEvent, NetworkLimits, Sockets};
 
 const CONNECTIONS: usize = 3;
 
@@ -61,6 +61,7 @@ async fn strangers_over(siege: &mut Siege, socket: &str) {
                 listen: Vec::new(),
                 peers: vec![(peer, vec![address.clone()])],
                 limits: NetworkLimits::default(),
+                sockets: Sockets::System,
             };
             let (network, mut events, driver) = network::start(config).await.unwrap();
             let driver = tokio::spawn(driver);

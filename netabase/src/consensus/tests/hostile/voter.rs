@@ -18,7 +18,7 @@ use crate::consensus::message::{
     Envelope, ForwardRequest, Greeting, PaxosAnswer, PaxosRequest, Pulse, PulseAnswer, PulseRequest, SyncRequest,
 };
 use crate::network::{
-    self, Channel, Identity, Inbound, Network, NetworkConfig, NetworkEvent, NetworkLimits, RequestError,
+    self, Channel, Identity, Inbound, Network, NetworkConfig, NetworkEvent, NetworkLimits, RequestError, Sockets,
 };
 use crate::schema::{Catalog, Summary, codec};
 use crate::testing::fixture::Item;
@@ -180,8 +180,13 @@ impl Voter {
         // Its own limits are no obstacle to it.
         let limits =
             NetworkLimits { heartbeat_bytes_max: 1 << 20, forward_bytes_max: 64 << 20, ..NetworkLimits::default() };
-        let config =
-            NetworkConfig { keypair: identity.keypair().clone(), listen: Vec::new(), peers: honest.to_vec(), limits };
+        let config = NetworkConfig {
+            keypair: identity.keypair().clone(),
+            listen: Vec::new(),
+            peers: honest.to_vec(),
+            limits,
+            sockets: Sockets::System,
+        };
         let (network, events, driver) = network::start(config).await.unwrap();
         let conduct: Arc<Mutex<Conduct>> = Arc::new(Mutex::new(Box::new(|_, _| None)));
         let tasks = vec![
