@@ -1,7 +1,7 @@
 //! Rounds and epochs (DESIGN): what ends with a seal, what survives it, and what nobody may say any more.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::puppet::Puppet;
@@ -183,16 +183,29 @@ async fn who_left_serves_until_the_next_epoch_runs() {
     let leader = cluster.leader().await.unwrap();
     let stays = if leader == 0 { other } else { 0 };
     let to = cluster.peer_id(stays);
+    let fetches = Arc::new(AtomicBool::new(true));
+    let may_fetch = Arc::clone(&fetches);
     cluster.fabric().set_filter(Some(Box::new(move |passing| {
         let commits = || {
             let request = Envelope::<PaxosRequest>::decode(passing.payload).map(|envelope| envelope.body);
             matches!(request, Ok(PaxosRequest::Commit { .. } | PaxosRequest::CommitById { .. }))
         };
-        passing.to != to || passing.answer || passing.channel != Channel::Paxos || !commits()
+        let heard = passing.to != to || passing.answer || passing.channel != Channel::Paxos || !commits();
+        heard && (passing.channel != Channel::Sync || may_fetch.load(Ordering::Relaxed))
     })));
     cluster.node(leader).put_record(item(1)).await.unwrap();
-    cluster.node(stays).remove_member(cluster.peer_id(leader)).await.unwrap();
+    until(|| cluster.replica(stays).applied() == cluster.replica(leader).applied()).await;
+    fetches.store(false, Ordering::Relaxed);
+    let removing = tokio::spawn({
+        let (db, leaves) = (cluster.node(stays), cluster.peer_id(leader));
+        async move { db.remove_member(leaves).await }
+    });
     let left = Arc::clone(cluster.running(leader));
+    until(|| cluster.replica(leader).roster().epoch == 2).await;
+    let alone = tokio::time::timeout(Duration::from_secs(1), until(|| left.failure().is_some())).await;
+    assert!(alone.is_err(), "it stops while nobody else knows how its epoch ended");
+    fetches.store(true, Ordering::Relaxed);
+    removing.await.unwrap().unwrap();
     until(|| left.failure().is_some()).await;
     cluster.crash(leader).await;
     put_at_last(&cluster, stays, 2).await;
