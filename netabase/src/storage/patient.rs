@@ -170,11 +170,13 @@ impl<B: StorageBackend> StorageBackend for PatientFile<B> {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        let mut waited = false;
+        let (mut waited, mut waits) = (false, true);
         while let Err(error) = self.write_kept() {
-            if !is_full(&error) || !self.patience.wait() {
+            if !is_full(&error) || !waits {
                 return Err(error);
             }
+            // Whoever is told to wait no longer looks once more: there may be room since the last look.
+            waits = self.patience.wait();
             waited = true;
         }
         if waited {

@@ -75,6 +75,25 @@ fn who_is_told_not_to_wait_hears_that_the_disk_is_full() {
     assert!(engine.write(&mut rows(2), true).is_err());
 }
 
+/// A node that stops right after there is room again does not say that its disk is full.
+#[test]
+fn who_is_told_not_to_wait_looks_once_more() {
+    let (disk, patience, engine) = patient(true);
+    disk.limit_bytes(Some(disk.bytes_used()));
+    let writer = std::thread::spawn({
+        let engine = Arc::clone(&engine);
+        move || engine.write(&mut rows(2), true)
+    });
+    let began = Instant::now();
+    while began.elapsed() < TRY_EVERY / 4 {
+        check(&*engine, 1);
+    }
+    disk.limit_bytes(None);
+    patience.set(false);
+    writer.join().expect("no panic").expect("there is room again");
+    check(&*engine, 2);
+}
+
 /// Writes of any length over each other, against a file on a disk with room.
 #[test]
 fn what_is_kept_is_read_before_what_is_in_the_file() {
