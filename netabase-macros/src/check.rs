@@ -33,7 +33,7 @@ pub(crate) fn check(input: &DeriveInput, mistakes: &mut Mistakes) -> Option<Mode
 fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Option<Record> {
     let attributes = attr::container(&input.attrs, Position::Record, mistakes);
     let runtime = Runtime::new(attributes.runtime.as_ref());
-    let version = version::version(&attributes, mistakes);
+    let version = version::version(&input.ident, &attributes, mistakes);
     serde_on_record(&input.attrs, mistakes);
 
     let fields = match &data.fields {

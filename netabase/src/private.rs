@@ -10,6 +10,6 @@ pub use crate::error::Error;
 pub use crate::schema::{
     Agreed, Bounds, IndexGlue, IntoPart, IntoSelection, Key, KeyError, KeyForm, KeyParts, MadeFrom, Member, Query,
     Record, RecordClone, RecordDescriptor, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize,
-    SameKeyAs, Schema, WrittenAs, decode_before, describe, deserialize_parts, glue, is_new, is_version, named,
-    same_key, serialize_parts, show_parts,
+    SameKeyAs, Schema, WrittenAs, describe, deserialize_parts, glue, is_new, is_version, named, same_key,
+    serialize_parts, show_parts,
 };

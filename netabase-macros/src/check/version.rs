@@ -1,5 +1,6 @@
 //! Which version of a record a struct is, and which struct it follows.
 
+use proc_macro2::Ident;
 use quote::ToTokens;
 
 use crate::attr;
@@ -7,7 +8,7 @@ use crate::diagnostics::Mistakes;
 use crate::model::{Before, Version};
 
 /// What is meant by what is written. A version without `from` follows none: what was stored before is not read any more.
-pub(super) fn version(attributes: &attr::Container, mistakes: &mut Mistakes) -> Version {
+pub(super) fn version(record: &Ident, attributes: &attr::Container, mistakes: &mut Mistakes) -> Version {
     let (number, from, into) = (&attributes.version, &attributes.from, &attributes.into);
     let Some(from) = from else {
         if let Some(into) = into {
@@ -31,9 +32,16 @@ pub(super) fn version(attributes: &attr::Container, mistakes: &mut Mistakes) -> 
     };
     let is_same =
         |into: &attr::Other| into.path.to_token_stream().to_string() == from.path.to_token_stream().to_string();
-    if let Some(into) = into.as_ref().filter(|into| !is_same(into)) {
+    if from.path.is_ident(record) {
+        let message =
+            format!("`{record}` cannot follow itself: keep the struct of version {} under another name", number - 1);
+        mistakes.at(&from.path, message);
+        return Version { number, before: None };
+    }
+    let written = into.as_ref().is_some_and(is_same);
+    if let Some(into) = into.as_ref().filter(|_| !written) {
         let before = from.path.to_token_stream();
         mistakes.at(&into.path, format!("`into` is the version before, as `from` is: write `into = {before}`"));
     }
-    Version { number, before: Some(Before { path: from.path.clone(), written: into.is_some() }) }
+    Version { number, before: Some(Before { path: from.path.clone(), written }) }
 }

@@ -4,7 +4,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::place;
+use super::{key, place};
 use crate::model::{Before, Key, Record};
 
 /// The body of `__decode`.
@@ -15,9 +15,20 @@ pub(super) fn decode(record: &Record) -> TokenStream {
     let own = quote!(<#ident #arguments as #private::RecordDeserialize>::__from_value(bytes, #number, #stored_name));
     let Some(Before { path, .. }) = &record.version.before else { return own };
     let here = record.runtime.private_at(place(path));
-    let before = quote_spanned!(place(path)=> #here::decode_before::<Self, #path>);
+    let before = quote_spanned!(place(path)=> <#path as #here::Record>::__decode);
+    let made_from = quote_spanned!(place(path)=> <Self as #here::MadeFrom<#path>>::__made_from);
     quote! {
-        if #private::is_version(bytes, #number) { #own } else { #before(bytes) }
+        if #private::is_version(bytes, #number) {
+            #own
+        } else {
+            // Not by `map`: the bounds of a function that is passed on are told a second time, of the derive as a whole.
+            match #before(bytes) {
+                #private::core::result::Result::Ok(before) => {
+                    #private::core::result::Result::Ok(#made_from(before))
+                }
+                #private::core::result::Result::Err(error) => #private::core::result::Result::Err(error),
+            }
+        }
     }
 }
 
@@ -27,7 +38,7 @@ pub(super) fn encode_as(record: &Record) -> Option<TokenStream> {
     let private = record.runtime.private();
     let here = record.runtime.private_at(place(path));
     let number = record.version.number;
-    let written = quote_spanned!(place(path)=> #here::WrittenAs::<#path>::__written_as);
+    let written = quote_spanned!(place(path)=> <Self as #here::WrittenAs<#path>>::__written_as);
     let encode = quote_spanned!(place(path)=> <#path as #here::Record>::__encode_as);
     Some(quote! {
         fn __encode_as(
@@ -63,15 +74,12 @@ pub(super) fn glue_before(record: &Record) -> TokenStream {
     }
 }
 
-/// That the version before is the one before, and has the same key.
+/// Of what the key is made, for a later version to be held against; and that the version before is the one before, and has
+/// the same key. Of a generic record nothing can be said without its arguments: what does not fit is refused when it is read.
 pub(super) fn checks(record: &Record) -> Option<TokenStream> {
-    let Before { path, .. } = record.version.before.as_ref()?;
-    let here = record.runtime.private_at(place(path));
-    let number = record.version.number;
-    let follows = number - 1;
-    let message = format!(
-        "this is version {number}, and `from` is not version {follows}: write `#[netabase(version = {follows})]` on that struct, or name the one that has it"
-    );
+    if !record.generics.params.is_empty() {
+        return None;
+    }
     let parts = match &record.key {
         Key::One(field) => {
             let ty = &field.ty;
@@ -83,14 +91,23 @@ pub(super) fn checks(record: &Record) -> Option<TokenStream> {
         }
         Key::Missing => return None,
     };
-    let key = quote_spanned!(place(path)=> #here::same_key::<<#path as #here::Record>::Key, #parts>());
+    let (private, key) = (record.runtime.private(), key::name(&record.ident));
+    let made_of = quote! {
+        #[automatically_derived]
+        impl #private::SameKeyAs<#parts> for #key {}
+    };
+    let Some(Before { path, .. }) = &record.version.before else { return Some(made_of) };
+    let here = record.runtime.private_at(place(path));
+    let number = record.version.number;
+    let follows = number - 1;
+    let message = format!(
+        "this is version {number}, and `from` is not version {follows}: write `#[netabase(version = {follows})]` on that struct, or name the one that has it"
+    );
+    let same_key = quote_spanned!(place(path)=> #here::same_key::<<#path as #here::Record>::Key, #parts>());
     let version = quote_spanned!(place(path)=> #here::core::assert!(<#path as #here::Record>::__GLUE.version == #follows, #message););
-    if !record.generics.params.is_empty() {
-        // Without arguments nothing can be said here; what is stored in the wrong version is refused when it is read.
-        return None;
-    }
     Some(quote! {
+        #made_of
         const _: () = #version
-        const _: () = #key;
+        const _: () = #same_key;
     })
 }

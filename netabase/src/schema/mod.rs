@@ -34,7 +34,7 @@ pub(crate) use self::plan::{After, Plan, successor};
 pub use self::query::Query;
 pub use self::record::{
     IndexGlue, MadeFrom, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize,
-    SameKeyAs, WrittenAs, decode_before, describe, glue, is_new, is_version, named, same_key,
+    SameKeyAs, WrittenAs, describe, glue, is_new, is_version, named, same_key,
 };
 pub use self::selection::{
     Bounds, IntoKey, IntoPrefix, IntoRange, IntoSelection, Leading, StartsWith, leading, starts_with,

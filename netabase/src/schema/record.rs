@@ -251,12 +251,6 @@ pub fn describe<R: Record>(
     Ok(RecordDescriptor { name: R::NAME.to_owned(), versions })
 }
 
-/// Reads a value of the version before, or of one before that, for the generated `__decode`.
-#[doc(hidden)]
-pub fn decode_before<R: MadeFrom<Before>, Before: Record>(bytes: &[u8]) -> Result<R, Error> {
-    Before::__decode(bytes).map(R::__made_from)
-}
-
 /// Whether a value is in this version, for the generated `__decode`.
 #[doc(hidden)]
 #[must_use]
@@ -338,7 +332,7 @@ impl<T: DeserializeOwned> RecordDeserialize for T {
 
 /// Is made of the version before it.
 #[diagnostic::on_unimplemented(
-    message = "a `{Self}` cannot be made of a `{Before}`, the version before it",
+    message = "`{Self}` cannot be made of `{Before}`, the version before it",
     label = "write `impl From<{Before}> for {Self}`",
     note = "what was stored as `{Before}` is read through it"
 )]
@@ -356,7 +350,7 @@ impl<Before, T: From<Before>> MadeFrom<Before> for T {
 
 /// Can be written as the version before it.
 #[diagnostic::on_unimplemented(
-    message = "a `{Self}` cannot be written as a `{Before}`, the version before it",
+    message = "`{Self}` cannot be written as `{Before}`, the version before it",
     label = "write `impl From<{Self}> for {Before}`, or remove `into`",
     note = "as long as a member of the cluster knows only `{Before}`, that is what is written"
 )]
@@ -379,9 +373,6 @@ impl<Before, T: Into<Before>> WrittenAs<Before> for T {
     note = "rows are found by their keys: declare the same `key` fields, or store the record under another `name` and copy it over"
 )]
 pub trait SameKeyAs<Parts> {}
-
-#[diagnostic::do_not_recommend]
-impl<K: super::key::KeyParts> SameKeyAs<K::Parts> for K {}
 
 /// Asked when the user's crate is compiled.
 #[doc(hidden)]

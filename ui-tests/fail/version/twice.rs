@@ -2,7 +2,7 @@ use netabase::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
-#[netabase(from = AccountV1)] // mistake
+#[netabase(version = 2, version = 3)] // mistake
 pub struct Account {
     #[netabase(key)]
     id: u64,

@@ -1,0 +1,13 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(version = 2, from = Account)] // mistake
+pub struct Account {
+    #[netabase(key)]
+    id: u64,
+}
+
+fn main() {
+    let _ = Account::range(1..2);
+}

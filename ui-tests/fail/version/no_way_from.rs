@@ -1,0 +1,19 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+pub struct AccountV1 {
+    #[netabase(key)]
+    id: u64,
+}
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(version = 2, from = AccountV1)] // mistake
+pub struct Account {
+    #[netabase(key)]
+    id: u64,
+}
+
+fn main() {
+    let _ = Account::range(1..2);
+}
