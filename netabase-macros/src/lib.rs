@@ -34,6 +34,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `index(name = "by_town")`, `unique(name = "by_town")` | a field | the same under a name of its own |
 /// | `index(name = "by_city_balance", fields(city, balance))` | the struct | an index over several fields in this order; any number of them |
 /// | `name = "accounts"` | the struct | the stored name; else the type's, in snake case |
+/// | `version = 2` | the struct | which version of the record this is, 1 to 255; 1 where nothing is said |
+/// | `from = AccountV1` | the struct | the struct of the version before, of which this one is made: `impl From<AccountV1> for Account` |
+/// | `into = AccountV1` | the struct | writes it as that one as long as a member of the cluster reads no later one: `impl From<Account> for AccountV1` |
 /// | `crate = "path"` | the struct, an enum | where `netabase` is, when it is renamed or re-exported |
 ///
 /// An index over one field is asked for a value, a range, or `starts_with("…")`. One over several, at most six, is asked
@@ -44,8 +47,13 @@ use syn::{DeriveInput, parse_macro_input};
 /// records: there `None` is a value like any other and sorts first. It is written with its type where that cannot be
 /// inferred: `by_nick_city((None::<String>, "Paris"))`.
 ///
-/// Which indexes a record has, and over which fields, is part of the schema: nodes and directories that differ in it do
-/// not open each other's data. The order in which the attributes of the struct are written says nothing. Where clippy takes
+/// What was stored as an earlier version is read as this one, through `From`, as far back as structs say `from`; each of them
+/// is a record with its own derive and the number before. All have the same key. Without `from`, earlier versions are not
+/// read any more. In a cluster, a version is written once every member reads it, and rows of before are converted while reads
+/// and writes go on; the stored name is that of the newest struct.
+///
+/// Which indexes a record has, and over which fields, is part of its version: nodes and directories that differ in it do
+/// not open each other's data. An index is added or removed with a new version. The order in which the attributes of the struct are written says nothing. Where clippy takes
 /// one field in two indexes for a mistake, write `#[allow(clippy::duplicated_attributes)]`.
 #[proc_macro_derive(NetabaseSchema, attributes(netabase))]
 pub fn netabase_schema(input: TokenStream) -> TokenStream {
