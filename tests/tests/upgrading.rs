@@ -4,7 +4,9 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use netabase_tests::{Failed, Processes};
+use netabase::store::Store;
+use netabase::{Error, Netabase, Role, StoreKind};
+use netabase_tests::{Failed, LaterNote, Note, Processes, until};
 
 const NODES: usize = 3;
 const CALLERS: usize = 4;
@@ -114,4 +116,69 @@ fn three_processes_go_over_to_a_later_version_one_by_one_under_writes() -> Resul
         cluster.longest_stall()
     );
     Ok(())
+}
+
+/// Clients may have the later program before the members do; those with the one of before are refused once it is too old.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_of_both_programs_are_served_as_long_as_both_can_read() -> netabase::Result<()> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let start = || Netabase::<Note>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0");
+    let node = start().await?;
+    let later = Netabase::<LaterNote>::connect(node.invite(Role::Client).await?).await?;
+    later.put_record(LaterNote::from(Note::of(41))).await?;
+    assert_eq!(node.get_record::<Note>(41).await?, Some(Note::of(41)), "written as what the member reads");
+    assert_eq!(later.get_record::<LaterNote>(41).await?, Some(LaterNote::from(Note::of(41))));
+    let refused = later.query(LaterNote::by_bytes(3)).await.expect_err("the member has no such index");
+    assert!(!refused.may_have_happened(), "{refused}");
+    let records = later.status().await?.records;
+    assert_eq!((records[0].newest, records[0].active), (2, Some(1)));
+    let (invite, of_before) = (node.invite(Role::Client).await?, node.invite(Role::Client).await?);
+    later.shutdown().await?;
+    let port = node.status().await?.listen_addresses;
+    node.shutdown().await?;
+
+    let listen = port.first().expect("it listened").to_string();
+    let node = Netabase::<LaterNote>::start().data_dir(dir.path()).listen(listen).await?;
+    let later = Netabase::<LaterNote>::connect(invite).await?;
+    later.put_record(LaterNote::from(Note::of(80))).await?;
+    until(|| async { later.query(LaterNote::by_bytes(0)).await.is_ok_and(|found| found.len() == 1) }).await;
+    let before = Netabase::<Note>::connect(of_before).await.map(drop);
+    assert!(matches!(before, Err(Error::SchemaMismatch { .. })), "{before:?}");
+    later.shutdown().await?;
+    node.shutdown().await
+}
+
+#[test]
+fn a_store_alone_goes_over_when_it_is_opened() -> netabase::Result<()> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().join("notes.redb");
+    let store = Store::<Note>::open(&path, StoreKind::Redb)?;
+    store.put_records((0..1_000).map(Note::of))?;
+    drop(store);
+    for _ in 0..2 {
+        let later = Store::<LaterNote>::open(&path, StoreKind::Redb)?;
+        assert_eq!(later.query(LaterNote::by_bytes(0))?.len(), 25);
+        assert_eq!(later.get_record::<LaterNote>(41)?, Some(LaterNote::from(Note::of(41))));
+        assert_eq!(later.verify()?.records, 1_000);
+        later.put_record(LaterNote::from(Note::of(7)))?;
+    }
+    let before = Store::<Note>::open(&path, StoreKind::Redb).map(drop);
+    assert!(matches!(before, Err(Error::SchemaMismatch { .. })), "{before:?}");
+    Ok(())
+}
+
+/// A backup is restored by the program that made it, or by a later one.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_of_before_is_restored_by_the_later_program() -> netabase::Result<()> {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (node, backup, restored) = (dir.path().join("node"), dir.path().join("backup"), dir.path().join("restored"));
+    let db = Netabase::<Note>::start().data_dir(node).await?;
+    db.put_records((0..300).map(Note::of)).await?;
+    db.backup(&backup).await?;
+    db.shutdown().await?;
+    Netabase::<LaterNote>::restore(&backup, &restored).await?;
+    let later = Netabase::<LaterNote>::start().data_dir(&restored).await?;
+    until(|| async { later.query(LaterNote::by_bytes(0)).await.is_ok_and(|found| found.len() == 8) }).await;
+    assert_eq!(later.get_record::<LaterNote>(41).await?, Some(LaterNote::from(Note::of(41))));
+    later.shutdown().await
 }
