@@ -30,6 +30,8 @@ pub(crate) enum Refusal {
     Undecodable { record: RecordId, reason: String },
     /// The value is in a later version than the one in which records of this type are written.
     NotActive { record: RecordId, active: u8 },
+    /// The value is in an earlier version than any in which there are rows of this type.
+    Outdated { record: RecordId, version: u8, active: u8 },
     /// Something that the transaction read has changed since.
     Conflict,
     /// A change of the membership that cannot be.
@@ -76,6 +78,10 @@ impl Refusal {
                     index: index_name.map_or_else(|| format!("{index:?}"), |index| index.name.to_owned()),
                 }
             }
+            Refusal::Outdated { record, version, active } => Error::SchemaMismatch {
+                ours: format!("`{}` version {version}", name(record)),
+                theirs: format!("`{}` version {active}, which is in use", name(record)),
+            },
             Refusal::AlreadyExists { record } => Error::AlreadyExists { record: name(record) },
             Refusal::UnknownRecord { record } => Error::UpgradePending { record: name(record), active: None },
             Refusal::NotActive { record, active } => {

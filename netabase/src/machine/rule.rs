@@ -122,6 +122,10 @@ impl RecordType {
         changes: &mut WriteSet,
     ) -> Result<Outcome, Error> {
         let record = self.id;
+        // Not whether it is known here: a program need not know what is below the floor, and all do the same.
+        if let Some(version) = value.first().copied().filter(|version| *version < stored.floor) {
+            return Ok(Err(Refusal::Outdated { record, version, active: stored.active }));
+        }
         let (value, new) = match self.as_active(stored.active, value) {
             Ok(Some(new)) => new,
             Ok(None) => return Ok(Err(Refusal::NotActive { record, active: stored.active })),

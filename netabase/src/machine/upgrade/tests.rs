@@ -243,6 +243,8 @@ fn rows_follow_some_at_a_time_and_what_is_read_is_always_whole() {
     assert_eq!(rounds(&node)[20..], written[20..], "nothing was written");
     let duplicate = two::Account { id: 1_000, ..account(7, "name 7").into() };
     assert!(matches!(node.put(&duplicate), Err(Refusal::UniqueViolation { .. })));
+    let outdated = Refusal::Outdated { record: record(), version: 1, active: 2 };
+    assert_eq!(node.put(&account(2_000, "too late")), Err(outdated), "a program need not know version 1 any more");
     let again = node.reopened::<two::Account>().expect("it opens");
     assert_eq!((again.versions(), again.found(two::Account::all()).unwrap().len()), ((2, 2), 600));
     let gone = again.reopened::<one::Account>().err().expect("it is too old");
