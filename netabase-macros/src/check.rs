@@ -2,12 +2,14 @@
 //! mistake itself is reported and not what would follow from it.
 
 mod index;
+mod own_key;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
 use syn::{Data, DataEnum, DataStruct, DeriveInput, Fields, GenericParam, Generics, parse_quote};
 
+pub(crate) use self::own_key::own_key;
 use crate::attr::{self, FieldIndex};
 use crate::diagnostics::Mistakes;
 use crate::keyword::Position;

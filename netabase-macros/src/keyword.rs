@@ -22,11 +22,13 @@ pub(crate) enum Position {
     Field,
     Schema,
     Variant,
+    OwnKey,
 }
 
 impl Position {
     /// Where a word belongs first comes first: `index` on a field.
-    const ALL: [Position; 4] = [Position::Field, Position::Record, Position::Schema, Position::Variant];
+    const ALL: [Position; 5] =
+        [Position::Field, Position::Record, Position::Schema, Position::Variant, Position::OwnKey];
 
     pub(crate) fn place(self) -> &'static str {
         match self {
@@ -34,6 +36,7 @@ impl Position {
             Position::Field => "on a field",
             Position::Schema => "on an enum",
             Position::Variant => "on a variant",
+            Position::OwnKey => "on a key type",
         }
     }
 
@@ -42,7 +45,7 @@ impl Position {
         match self {
             Position::Record => &[NAME, CRATE, INDEX],
             Position::Field => &[KEY, INDEX, UNIQUE],
-            Position::Schema => &[CRATE],
+            Position::Schema | Position::OwnKey => &[CRATE],
             Position::Variant => &[NAME],
         }
     }
@@ -51,7 +54,7 @@ impl Position {
     pub(crate) fn promised(self) -> &'static [&'static str] {
         match self {
             Position::Record => &[VERSION, FROM, CONSISTENCY, TTL],
-            Position::Field | Position::Schema | Position::Variant => &[],
+            Position::Field | Position::Schema | Position::Variant | Position::OwnKey => &[],
         }
     }
 

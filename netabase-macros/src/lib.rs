@@ -58,3 +58,31 @@ pub fn netabase_schema(input: TokenStream) -> TokenStream {
     };
     mistakes.beside(expansion).into()
 }
+
+/// Makes a type of your own a key: an enum without fields, or a struct with one field whose type is a key.
+///
+/// ```text
+/// #[derive(Clone, Serialize, Deserialize, NetabaseKey)]
+/// enum Status { Open, Paid, Closed }
+///
+/// #[derive(Clone, Serialize, Deserialize, NetabaseKey)]
+/// struct CustomerId(u64);
+/// ```
+///
+/// Such a type may stand wherever a key type may: as a `key`, `index` or `unique` field, in a tuple, in an `Option`. It is
+/// searched for as itself, `Order::by_status(Status::Open)`, `Order::by_status(Status::Paid..)`, `CustomerId(7)`.
+///
+/// A struct is sorted and stored as its field is; over a `String`, `starts_with("…")` works. An enum is sorted as its
+/// variants are declared, which is what `#[derive(Ord)]` does. Where they have numbers, `Paid = 20`, these must ascend.
+/// The names of the variants in their order are part of the schema: nodes and directories that have other ones do not open
+/// each other's data, so moving a variant never changes silently what stored bytes mean. One that is added at the end
+/// leaves the stored bytes of the others as they are.
+///
+/// `#[netabase(crate = "path")]` says where `netabase` is, when it is renamed or re-exported.
+#[proc_macro_derive(NetabaseKey, attributes(netabase))]
+pub fn netabase_key(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    let mut mistakes = diagnostics::Mistakes::default();
+    let key = check::own_key(&input, &mut mistakes);
+    mistakes.beside(expand::own_key(&key)).into()
+}

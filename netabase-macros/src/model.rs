@@ -1,7 +1,7 @@
 //! What is meant: all that the expansion needs to know, already checked. The expansion of a model cannot fail.
 
 use proc_macro2::Ident;
-use syn::{Generics, LitStr, Type, Visibility};
+use syn::{Generics, LitStr, Member, Type, Visibility};
 
 use crate::runtime_path::Runtime;
 
@@ -88,4 +88,21 @@ pub(crate) struct Variant {
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
     pub(crate) stored_name: Option<LitStr>,
+}
+
+/// A type of the user's that is a key: what `NetabaseKey` is derived on.
+pub(crate) struct OwnKey {
+    pub(crate) runtime: Runtime,
+    pub(crate) ident: Ident,
+    pub(crate) generics: Generics,
+    pub(crate) form: OwnKeyForm,
+}
+
+pub(crate) enum OwnKeyForm {
+    /// An enum, of these variants in this order; whether one of them was given a number.
+    Variants { variants: Vec<Ident>, are_numbered: bool },
+    /// A struct of this one field.
+    Newtype { member: Member, ty: Box<Type> },
+    /// Something else, which was reported: whatever lets the rest compile.
+    Unknown,
 }

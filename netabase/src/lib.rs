@@ -55,7 +55,7 @@ pub use crate::storage::StoreKind;
 pub use error::{Error, Result};
 #[cfg(feature = "native")]
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
-pub use netabase_macros::NetabaseSchema;
+pub use netabase_macros::{NetabaseKey, NetabaseSchema};
 pub use schema::{
     Agreed, IntoKey, IntoPrefix, IntoRange, IntoSelection, Key, KeyError, Leading, Member, Query, Record, Schema,
     StartsWith, leading, starts_with,
@@ -77,5 +77,5 @@ pub mod prelude {
     pub use crate::{Change, Invite, Limits, Netabase, Role};
 
     pub use crate::schema::{Record as _, Schema as _};
-    pub use crate::{Error, NetabaseSchema, Query, Receipt, StoreKind, leading, starts_with};
+    pub use crate::{Error, NetabaseKey, NetabaseSchema, Query, Receipt, StoreKind, leading, starts_with};
 }

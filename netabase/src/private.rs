@@ -8,7 +8,8 @@ pub use ::std;
 
 pub use crate::error::Error;
 pub use crate::schema::{
-    Agreed, Bounds, IndexGlue, IntoPart, IntoSelection, Key, KeyError, KeyForm, KeyParts, Member, Query, Record,
-    RecordClone, RecordDescriptor, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize, Schema,
-    describe, deserialize_parts, glue, is_new, named, serialize_parts, show_parts,
+    Agreed, Bounds, DebugPart, FirstFields, IndexGlue, IntoPart, IntoPrefix, IntoSelection, Key, KeyError, KeyForm,
+    KeyParts, KeyVariants, Member, Query, Record, RecordClone, RecordDescriptor, RecordDeserialize, RecordFor,
+    RecordGlue, RecordRows, RecordSerialize, Schema, Text, TextFor, describe, deserialize_parts, deserialize_variant,
+    glue, is_new, named, serialize_parts, serialize_variant, show_parts,
 };

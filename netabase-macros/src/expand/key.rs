@@ -117,7 +117,11 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             definition = quote! { #visibility struct #ident #parameters (#[doc = "Its value."] pub #ty) #clause; };
             parts = quote!(#ty);
             parts_pattern = quote!(part);
-            debug = quote! { formatter.debug_tuple(#name).field(<#ty as #private::Key>::debug_key(&self.0)).finish() };
+            debug = quote! {
+                formatter.debug_tuple(#name)
+                    .field(&#private::DebugPart(&|formatter| <#ty as #private::Key>::debug_key(&self.0, formatter)))
+                    .finish()
+            };
             form = quote! { <#ty as #private::Key>::form() };
             serialize = quote! { <#ty as #private::Key>::serialize_key(&self.0, serializer) };
             deserialize = quote! {
@@ -135,7 +139,12 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             parts_pattern = quote!((#(#locals,)*));
             debug = quote! {
                 formatter.debug_struct(#name)
-                    #(.field(#names, <#types as #private::Key>::debug_key(&self.#access)))*
+                    #(.field(
+                        #names,
+                        &#private::DebugPart(&|formatter| {
+                            <#types as #private::Key>::debug_key(&self.#access, formatter)
+                        }),
+                    ))*
                     .finish()
             };
             form = quote! {
@@ -273,6 +282,18 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
                 deserializer: __D,
             ) -> #private::core::result::Result<Self, __D::Error> {
                 #private::serde::Deserialize::deserialize(deserializer)
+            }
+            fn clone_key(&self) -> Self {
+                #private::core::clone::Clone::clone(self)
+            }
+            fn debug_key(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                #private::core::fmt::Debug::fmt(self, formatter)
+            }
+            fn compare_key(&self, other: &Self) -> #private::core::cmp::Ordering {
+                #private::core::cmp::Ord::cmp(self, other)
+            }
+            fn hash_key<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
+                #private::core::hash::Hash::hash(self, state);
             }
         }
 

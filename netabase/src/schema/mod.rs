@@ -26,7 +26,10 @@ pub(crate) use self::descriptor::IndexDescriptor;
 pub use self::descriptor::RecordDescriptor;
 pub(crate) use self::fingerprint::Fingerprint;
 pub(crate) use self::key::shown;
-pub use self::key::{IntoPart, Key, KeyError, KeyForm, KeyParts, deserialize_parts, serialize_parts, show_parts};
+pub use self::key::{
+    DebugPart, IntoPart, Key, KeyError, KeyForm, KeyParts, KeyVariants, Text, TextFor, deserialize_parts,
+    deserialize_variant, serialize_parts, serialize_variant, show_parts,
+};
 pub use self::membership::{Agreed, Member, Schema};
 pub(crate) use self::plan::{After, Plan, successor};
 pub use self::query::Query;
@@ -35,7 +38,7 @@ pub use self::record::{
     glue, is_new, named,
 };
 pub use self::selection::{
-    Bounds, IntoKey, IntoPrefix, IntoRange, IntoSelection, Leading, StartsWith, leading, starts_with,
+    Bounds, FirstFields, IntoKey, IntoPrefix, IntoRange, IntoSelection, Leading, StartsWith, leading, starts_with,
 };
 
 #[cfg(test)]

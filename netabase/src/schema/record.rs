@@ -1,5 +1,7 @@
 //! A record type: its typed side for users, and the glue by which everything below the handle sees it as bytes.
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
@@ -24,7 +26,7 @@ pub(crate) const RECORD_VERSION: u8 = 1;
 )]
 pub trait Record: Send + Sync + Unpin + Sized + 'static {
     /// What a record is found by.
-    type Key: Key;
+    type Key: Key + Clone + Ord + Hash + Debug;
 
     /// The stored name.
     const NAME: &'static str;

@@ -5,7 +5,7 @@
 
 use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
-use super::key::{IntoPart, Key, KeyParts, escape};
+use super::key::{IntoPart, Key, KeyParts, Text, escape};
 use super::plan::successor;
 
 /// Bounds over encoded keys.
@@ -28,7 +28,9 @@ impl Bounds {
         Bounds { lower: Bound::Unbounded, upper: Bound::Unbounded }
     }
 
-    fn starting_with(prefix: Vec<u8>) -> Bounds {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn starting_with(prefix: Vec<u8>) -> Bounds {
         Bounds { lower: Bound::Included(prefix.clone()), upper: successor(prefix) }
     }
 
@@ -168,14 +170,14 @@ impl StartsWith {
 }
 
 #[diagnostic::do_not_recommend]
-impl<K: KeyParts<Parts = String>> IntoRange<K> for StartsWith {
+impl<K: KeyParts<Parts: Text>> IntoRange<K> for StartsWith {
     fn into_bounds(self) -> Bounds {
         self.bounds()
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<K: KeyParts<Parts = String>> IntoSelection<K> for StartsWith {
+impl<K: KeyParts<Parts: Text>> IntoSelection<K> for StartsWith {
     fn into_selection(self) -> Bounds {
         self.bounds()
     }

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::{Key, KeyError, KeyForm, serde_key, take};
+use super::{Key, KeyError, KeyForm, native_key, serde_key, take};
 
 macro_rules! unsigned {
     ($($t:ty)*) => { $(
@@ -19,7 +19,8 @@ macro_rules! unsigned {
             fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 Display::fmt(self, f)
             }
-            serde_key!();
+            native_key!();
+    serde_key!();
         }
     )* };
 }
@@ -39,7 +40,8 @@ macro_rules! signed {
             fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 Display::fmt(self, f)
             }
-            serde_key!();
+            native_key!();
+    serde_key!();
         }
     )* };
 }
@@ -64,6 +66,7 @@ impl Key for bool {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
     }
+    native_key!();
     serde_key!();
 }
 
@@ -80,5 +83,6 @@ impl Key for char {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
     }
+    native_key!();
     serde_key!();
 }

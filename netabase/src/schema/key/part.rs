@@ -58,6 +58,16 @@ pub fn show_parts(
     Ok(())
 }
 
+/// A part of a key in the `Debug` of the whole.
+#[doc(hidden)]
+pub struct DebugPart<'a>(pub &'a dyn Fn(&mut fmt::Formatter<'_>) -> fmt::Result);
+
+impl fmt::Debug for DebugPart<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)(f)
+    }
+}
+
 /// A value that converts to the field type `P` of a key without loss.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{IntoPart, Key, KeyError, decode_all};
 
 /// Order, round trip, no encoding a prefix of another one, and exact consumption, of two keys.
-fn check<K: Key>(a: &K, b: &K) -> Result<(), TestCaseError> {
+fn check<K: Key + Ord + Debug>(a: &K, b: &K) -> Result<(), TestCaseError> {
     let (bytes_a, bytes_b) = (a.to_bytes(), b.to_bytes());
     prop_assert_eq!(bytes_a.cmp(&bytes_b), a.cmp(b), "{:?} {:?}", a, b);
     if a.cmp(b) != Ordering::Equal {
@@ -21,7 +21,7 @@ fn check<K: Key>(a: &K, b: &K) -> Result<(), TestCaseError> {
 }
 
 /// Alone, in tuples on either side of others, and in `Option`.
-fn check_everywhere<K: Key>(a: K, b: K, text: &str, number: i32) -> Result<(), TestCaseError> {
+fn check_everywhere<K: Key + Clone + Ord + Debug>(a: K, b: K, text: &str, number: i32) -> Result<(), TestCaseError> {
     check(&a, &b)?;
     check(&Some(a.clone()), &None)?;
     check(&Some(a.clone()), &Some(b.clone()))?;

@@ -9,7 +9,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeTuple;
 use serde::{Deserializer, Serializer};
 
-use super::{Key, KeyError, KeyForm, serde_key, take};
+use super::{Key, KeyError, KeyForm, native_key, serde_key, take};
 
 /// Appends `bytes` escaped, without the end: what every longer string that starts with them starts with, too.
 pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
@@ -20,6 +20,18 @@ pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
         }
     }
 }
+
+/// A key of one string, which can be asked for what it starts with.
+#[doc(hidden)]
+pub trait Text {}
+
+impl Text for String {}
+
+/// For the bounds of generated impls: about a type that is no text they then say nothing.
+#[doc(hidden)]
+pub trait TextFor<'a>: Text {}
+
+impl<T: Text> TextFor<'_> for T {}
 
 fn unescape(input: &mut &[u8]) -> Result<Vec<u8>, KeyError> {
     let mut out = Vec::new();
@@ -65,6 +77,7 @@ impl Key for String {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
     }
+    native_key!();
     serde_key!();
 }
 
@@ -82,6 +95,7 @@ impl Key for Vec<u8> {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(self, f)
     }
+    native_key!();
     serde_key!();
 }
 
@@ -98,6 +112,7 @@ impl<const N: usize> Key for [u8; N] {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(self, f)
     }
+    native_key!();
 
     // As serde has it for the lengths it knows: a tuple of N bytes.
     fn serialize_key<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
