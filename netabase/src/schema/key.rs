@@ -4,12 +4,18 @@
 //! that fields can follow each other); `decode` reads exactly what `encode` wrote and never panics on other bytes.
 //! Used by the generated key types, by queries (bounds) and by the store (rows).
 
+#[cfg(feature = "chrono")]
+mod chrono;
 mod integer;
 mod option;
 mod part;
 mod shown;
 mod text;
+#[cfg(feature = "time")]
+mod time;
 mod tuple;
+#[cfg(feature = "uuid")]
+mod uuid;
 mod variant;
 
 use std::cmp::Ordering;
@@ -35,6 +41,7 @@ pub use self::variant::{KeyVariants, deserialize_variant, serialize_variant};
     message = "`{Self}` cannot be a key or an index",
     label = "not a type that a key can be made of",
     note = "allowed are: `u8` to `u128`, `i8` to `i128`, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and `Option` of these, and types of your own: write `#[derive(NetabaseKey)]` on an enum without fields, or on a struct with one field",
+    note = "with netabase's feature `uuid`: `uuid::Uuid`; with `time`: `OffsetDateTime`, `UtcDateTime`, `PrimitiveDateTime`, `Date` and `Time`; with `chrono`: `DateTime<Utc>`, `NaiveDateTime`, `NaiveDate` and `NaiveTime`; write `features = [\"uuid\"]` beside netabase in Cargo.toml",
     note = "`usize` and `isize` differ between machines: use `u64` or `i64`; floating-point numbers have no total order"
 )]
 pub trait Key: Send + Sync + Unpin + Sized + 'static {

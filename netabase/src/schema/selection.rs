@@ -254,6 +254,9 @@ macro_rules! values {
     )* };
 }
 
+#[cfg(any(feature = "chrono", feature = "time", feature = "uuid"))]
+pub(super) use values;
+
 values! {
     [] u8; [] u16; [] u32; [] u64; [] u128;
     [] i8; [] i16; [] i32; [] i64; [] i128;

@@ -89,6 +89,9 @@ macro_rules! itself {
     )* };
 }
 
+#[cfg(any(feature = "chrono", feature = "time", feature = "uuid"))]
+pub(super) use itself;
+
 itself! { u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 bool char String Vec<u8> }
 
 impl IntoPart<String> for &str {

@@ -34,6 +34,28 @@ fn check_everywhere<K: Key + Clone + Ord + Debug>(a: K, b: K, text: &str, number
     check(&(a.clone(), (b.clone(), number)), &(a, (b, 0)))
 }
 
+/// Every one with every other one.
+#[cfg(any(feature = "chrono", feature = "time", feature = "uuid"))]
+pub(super) fn check_all<K: Key + Clone + Ord + Debug>(keys: &[K]) {
+    for a in keys {
+        for b in keys {
+            check(a, b).unwrap();
+        }
+        check_everywhere(a.clone(), keys[0].clone(), "a", 7).unwrap();
+    }
+}
+
+/// Bytes at the ends of all that there are, some of which stand for no value.
+#[cfg(any(feature = "chrono", feature = "time"))]
+pub(super) fn decode_edges<K: Key + Debug>() {
+    for first in [0, 1, 0x7F, 0x80, 0xFF] {
+        for last in [0, 1, 0x3B, 0x80, 0xFF] {
+            decode_any::<K>(&[[first; 4], [last; 4], [first; 4]].concat());
+            decode_any::<K>(&[[first; 8], [last; 8]].concat());
+        }
+    }
+}
+
 /// Zero and 0xFF bytes are what escaping gets wrong, short strings what prefixes get wrong.
 fn bytes() -> impl Strategy<Value = Vec<u8>> {
     vec(prop_oneof![Just(0u8), Just(1), Just(0xFE), Just(0xFF), any::<u8>()], 0..6)
