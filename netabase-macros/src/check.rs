@@ -36,20 +36,14 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
     let runtime = Runtime::new(attributes.runtime.as_ref());
     serde_on_record(&input.attrs, mistakes);
 
-    let fields = match &data.fields {
-        Fields::Named(fields) => &fields.named,
-        Fields::Unnamed(fields) => {
-            let message =
-                "a record needs named fields: keys and indexes are called after them; write `struct … { id: u64, … }`";
-            mistakes.at(fields, message);
-            return None;
-        }
-        Fields::Unit => {
-            let message = "a record needs fields, one of them with `#[netabase(key)]`; write `struct … { #[netabase(key)] id: u64 }`";
-            mistakes.at(&input.ident, message);
-            return None;
-        }
-    };
+    if data.fields.is_empty() {
+        let ident = &input.ident;
+        let message = format!(
+            "a record needs fields, one of them with `#[netabase(key)]`: write `struct {ident} {{ #[netabase(key)] id: u64 }}`"
+        );
+        mistakes.at(ident, message);
+        return None;
+    }
     if let Some(lifetime) = input.generics.lifetimes().next() {
         let message = "a record owns its data: use `String` for `&str`, `Vec<u8>` for `&[u8]`, and remove the lifetime";
         mistakes.at(lifetime, message);
@@ -60,17 +54,16 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
     let mut indexes = Vec::new();
     let mut key_words = Vec::new();
     let mut all = Vec::new();
-    for field in fields {
-        let Some(ident) = field.ident.clone() else { continue };
+    for (field, member) in data.fields.iter().zip(data.fields.members()) {
         let written = attr::field(&field.attrs, mistakes);
-        let is_indexed = written.is_indexed() || index::is_named(&attributes.indexes, &ident);
+        let is_indexed = written.is_indexed() || index::is_named(&attributes.indexes, &member);
         let is_stored = serde_on_field(&field.attrs, written.key.is_some() || is_indexed, mistakes);
-        let field = Field { ident, ty: field.ty.clone() };
+        let field = Field { member, ty: field.ty.clone() };
         if let (Some(index), Some(_)) = (&written.index, &written.unique) {
             mistakes.at(&index.word, "`unique` is an index already: remove `index`");
         }
         if written.is_indexed() && is_stored {
-            indexes.push(index::of_field(&field, &written));
+            indexes.extend(index::of_field(&field, &written, mistakes));
         }
         if let Some(word) = written.key {
             key_words.push((word, written.index.or(written.unique)));
@@ -94,7 +87,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
         (1, Some(field)) => Key::One(Box::new(field)),
         (_, Some(last)) => Key::Many(key.into_iter().chain([last]).collect()),
         (_, None) => {
-            mistakes.at(&input.ident, no_key(fields.iter().filter_map(|field| field.ident.as_ref())));
+            mistakes.at(&input.ident, no_key(&all));
             Key::Missing
         }
     };
@@ -110,10 +103,9 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
     })
 }
 
-fn no_key<'a>(mut fields: impl Iterator<Item = &'a Ident>) -> String {
-    let first = fields.next().map_or_else(|| "id".to_owned(), |field| field.unraw().to_string());
-    let named_id = fields.any(|field| field.unraw() == "id");
-    let field = if named_id { "id".to_owned() } else { first };
+fn no_key(fields: &[Field]) -> String {
+    let likely = fields.iter().find(|field| field.name() == "id").or(fields.first());
+    let field = likely.map_or_else(|| "id".to_owned(), Field::name);
     format!(
         "this record has no key: write `#[netabase(key)]` on the field that it is found by, for example on `{field}`"
     )
@@ -238,6 +230,14 @@ fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Opti
     if data.variants.is_empty() {
         let message = "a schema needs at least one record: write a variant such as `Account(Account)`";
         mistakes.at(&input.ident, message);
+        return None;
+    }
+    if data.variants.iter().all(|variant| matches!(variant.fields, Fields::Unit)) {
+        let ident = &input.ident;
+        let message = format!(
+            "a schema is an enum of records, such as `enum {ident} {{ Account(Account) }}`; for an enum without fields that is a key or an index, derive `NetabaseKey` instead"
+        );
+        mistakes.at(ident, message);
         return None;
     }
     let mut variants: Vec<Variant> = Vec::new();

@@ -1,6 +1,7 @@
 //! What is meant: all that the expansion needs to know, already checked. The expansion of a model cannot fail.
 
 use proc_macro2::Ident;
+use syn::ext::IdentExt;
 use syn::{Generics, LitStr, Member, Type, Visibility};
 
 use crate::runtime_path::Runtime;
@@ -29,11 +30,26 @@ pub(crate) enum Key {
     Missing,
 }
 
-/// A named field.
+/// A field: by its name, in a tuple struct by its position.
 #[derive(Clone)]
 pub(crate) struct Field {
-    pub(crate) ident: Ident,
+    pub(crate) member: Member,
     pub(crate) ty: Type,
+}
+
+impl Field {
+    /// As it is stored and shown.
+    pub(crate) fn name(&self) -> String {
+        named(&self.member)
+    }
+}
+
+/// A member without `r#`.
+pub(crate) fn named(member: &Member) -> String {
+    match member {
+        Member::Named(ident) => ident.unraw().to_string(),
+        Member::Unnamed(position) => position.index.to_string(),
+    }
 }
 
 pub(crate) struct Index {

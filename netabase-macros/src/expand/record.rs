@@ -2,7 +2,6 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::ext::IdentExt;
 
 use super::{index, key};
 use crate::model::{Field, Key, Record};
@@ -17,8 +16,8 @@ pub(super) fn record(record: &Record) -> TokenStream {
     let index_glue = index::glue(record);
     let index_keys = index::keys_of_record(record);
     let key_fields = match &record.key {
-        Key::One(field) => vec![field_name(field)],
-        Key::Many(fields) => fields.iter().map(field_name).collect(),
+        Key::One(field) => vec![field.name()],
+        Key::Many(fields) => fields.iter().map(Field::name).collect(),
         Key::Missing => vec![],
     };
     quote! {
@@ -63,23 +62,19 @@ pub(super) fn record(record: &Record) -> TokenStream {
     }
 }
 
-fn field_name(field: &Field) -> String {
-    field.ident.unraw().to_string()
-}
-
 /// The record's key, made of copies of its fields.
 fn key_value(record: &Record) -> TokenStream {
     let private = record.runtime.private();
     let name = key::name(&record.ident);
     match &record.key {
         Key::One(field) => {
-            let Field { ident, ty } = &**field;
-            quote!(#name(<#ty as #private::Key>::clone_key(&self.#ident)))
+            let Field { member, ty } = &**field;
+            quote!(#name(<#ty as #private::Key>::clone_key(&self.#member)))
         }
         Key::Many(fields) => {
-            let fields = fields
-                .iter()
-                .map(|Field { ident, ty }| quote!(#ident: <#ty as #private::Key>::clone_key(&self.#ident)));
+            let fields = fields.iter().zip(key::members(fields)).map(|(Field { member, ty }, here)| {
+                quote!(#here: <#ty as #private::Key>::clone_key(&self.#member))
+            });
             quote!(#name { #(#fields),* })
         }
         // Does not run: beside it stands the error that says why.

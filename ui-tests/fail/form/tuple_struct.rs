@@ -1,7 +1,0 @@
-use netabase::prelude::*;
-use serde::{Deserialize, Serialize};
-
-#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
-pub struct Account(#[netabase(key)] u64, String); // mistake
-
-fn main() {}
