@@ -58,6 +58,28 @@ impl Position {
         }
     }
 
+    /// What to write for a word of another library that means something here.
+    pub(crate) fn instead_of(word: &str) -> Option<&'static str> {
+        Some(match word {
+            "primary" | "primary_key" | "id" | "pk" => "the key is `#[netabase(key)]` on its field",
+            "secondary" | "secondary_key" | "indexed" | "sorted" => "an index is `#[netabase(index)]` on its field",
+            "unique_key" | "unique_index" => "an index without two equal values is `#[netabase(unique)]` on its field",
+            "rename" | "table" | "table_name" | "entity" => {
+                "the stored name is `#[netabase(name = \"…\")]` on the struct; a field is renamed by `#[serde(rename = \"…\")]`"
+            }
+            "skip" | "ignore" | "transient" => "a field that is not stored has `#[serde(skip)]`",
+            "default" => "a field's default is serde's: `#[serde(default)]`",
+            "nullable" | "optional" | "null" => "a field that may be missing is an `Option<…>`",
+            "auto_increment" | "autoincrement" | "auto" => {
+                "netabase gives no numbers: choose the key yourself, for example a `Uuid` (feature `uuid`)"
+            }
+            "compound" | "composite" => {
+                "a key of several fields has `#[netabase(key)]` on each; an index over several is `#[netabase(index(name = \"by_…\", fields(…, …)))]` on the struct"
+            }
+            _ => return None,
+        })
+    }
+
     /// Where else a word may be written.
     pub(crate) fn of(word: &str) -> Option<Position> {
         Position::ALL.into_iter().find(|position| position.words().contains(&word))

@@ -2,6 +2,7 @@
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
+use syn::ext::IdentExt;
 use syn::{Member, Type};
 
 use super::place;
@@ -21,8 +22,8 @@ pub(crate) fn own_key(key: &OwnKey) -> TokenStream {
 fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStream {
     let private = key.runtime.private();
     let ident = &key.ident;
-    let name = ident.to_string();
-    let names: Vec<_> = variants.iter().map(Ident::to_string).collect();
+    let name = ident.unraw().to_string();
+    let names: Vec<_> = variants.iter().map(|variant| variant.unraw().to_string()).collect();
     let positions: Vec<_> = (0..=u16::MAX).take(variants.len()).collect();
     let ascending = variants.windows(2).filter(|_| are_numbered).map(|pair| {
         let (one, two, here) = (&pair[0], &pair[1], key.runtime.private_at(place(&pair[1])));
@@ -54,6 +55,7 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
         #(#[allow(deprecated)] #ascending)*
 
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #private::Key for #ident {
             fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
                 <Self as #private::KeyVariants>::encode(self, out);
@@ -100,9 +102,10 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
 fn of_newtype(key: &OwnKey, member: &Member, ty: &Type) -> TokenStream {
     let private = key.runtime.private();
     let ident = &key.ident;
-    let name = ident.to_string();
+    let name = ident.unraw().to_string();
     quote! {
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #private::Key for #ident {
             fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
                 <#ty as #private::Key>::encode(&self.#member, out);

@@ -13,6 +13,7 @@ use crate::schema::{Bounds, FirstFields, IntoPart, IntoPrefix, IntoSelection, Ke
 
 macro_rules! keys {
     ($($t:ty: $form:ty, $to:expr, $from:expr;)*) => { $(
+        #[diagnostic::do_not_recommend]
         impl Key for $t {
             fn encode(&self, out: &mut Vec<u8>) {
                 let to: fn(&Self) -> $form = $to;

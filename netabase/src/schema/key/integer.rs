@@ -6,6 +6,7 @@ use super::{Key, KeyError, KeyForm, native_key, serde_key, take};
 
 macro_rules! unsigned {
     ($($t:ty)*) => { $(
+        #[diagnostic::do_not_recommend]
         impl Key for $t {
             fn encode(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&self.to_be_bytes());
@@ -27,6 +28,7 @@ macro_rules! unsigned {
 
 macro_rules! signed {
     ($($t:ty)*) => { $(
+        #[diagnostic::do_not_recommend]
         impl Key for $t {
             fn encode(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&(*self ^ <$t>::MIN).to_be_bytes());
@@ -49,6 +51,7 @@ macro_rules! signed {
 unsigned! { u8 u16 u32 u64 u128 }
 signed! { i8 i16 i32 i64 i128 }
 
+#[diagnostic::do_not_recommend]
 impl Key for bool {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(u8::from(*self));
@@ -70,6 +73,7 @@ impl Key for bool {
     serde_key!();
 }
 
+#[diagnostic::do_not_recommend]
 impl Key for char {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&u32::from(*self).to_be_bytes());

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{DebugPart, Key, KeyError, KeyForm, take};
 
+#[diagnostic::do_not_recommend]
 impl<T: Key> Key for Option<T> {
     const OPTIONAL: bool = true;
 

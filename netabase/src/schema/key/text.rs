@@ -63,6 +63,7 @@ fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.pad(&text)
 }
 
+#[diagnostic::do_not_recommend]
 impl Key for String {
     fn encode(&self, out: &mut Vec<u8>) {
         escape(self.as_bytes(), out);
@@ -81,6 +82,7 @@ impl Key for String {
     serde_key!();
 }
 
+#[diagnostic::do_not_recommend]
 impl Key for Vec<u8> {
     fn encode(&self, out: &mut Vec<u8>) {
         escape(self, out);
@@ -99,6 +101,7 @@ impl Key for Vec<u8> {
     serde_key!();
 }
 
+#[diagnostic::do_not_recommend]
 impl<const N: usize> Key for [u8; N] {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self);

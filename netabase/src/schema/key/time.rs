@@ -17,6 +17,7 @@ const OFFSET_SECONDS_MAX: i32 = (25 * 60 + 59) * 60 + 59;
 
 macro_rules! keys {
     ($($t:ty: $form:ty, $to:expr, $from:expr;)*) => { $(
+        #[diagnostic::do_not_recommend]
         impl Key for $t {
             fn encode(&self, out: &mut Vec<u8>) {
                 let to: fn(&Self) -> $form = $to;

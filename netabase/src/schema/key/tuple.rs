@@ -10,6 +10,7 @@ use super::{DebugPart, Key, KeyError, KeyForm};
 
 macro_rules! tuples {
     ($(($first:ident $zero:tt $($rest:ident $n:tt)*))*) => { $(
+        #[diagnostic::do_not_recommend]
         impl<$first: Key, $($rest: Key),*> Key for ($first, $($rest,)*) {
             #[allow(non_snake_case)]
             fn encode(&self, out: &mut Vec<u8>) {

@@ -9,6 +9,7 @@ use super::{Key, KeyError, KeyForm, native_key, serde_key, take};
 use crate::schema::selection::values;
 use crate::schema::{Bounds, FirstFields, IntoPart, IntoPrefix, IntoSelection, KeyParts};
 
+#[diagnostic::do_not_recommend]
 impl Key for Uuid {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self.as_bytes());
