@@ -14,6 +14,7 @@ const FORMS_MIN: usize = 8;
 fn accepted_forms_compile_and_mistakes_give_their_message() {
     let cases = trybuild::TestCases::new();
     cases.pass("pass/*.rs");
+    cases.pass("pass/*/*.rs");
     cases.compile_fail("fail/*/*.rs");
 }
 
