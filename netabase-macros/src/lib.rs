@@ -24,7 +24,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// On an enum, each variant holds one record; `#[netabase(name = "…")]` on a variant stores it under another name.
 ///
-/// On a struct with named fields:
+/// On a struct, with named fields or without (`struct Point(#[netabase(key)] u64, String);`):
 ///
 /// | attribute | on | what |
 /// | --- | --- | --- |
@@ -35,6 +35,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `index(name = "by_city_balance", fields(city, balance))` | the struct | an index over several fields in this order; any number of them |
 /// | `name = "accounts"` | the struct | the stored name; else the type's, in snake case |
 /// | `crate = "path"` | the struct, an enum | where `netabase` is, when it is renamed or re-exported |
+///
+/// Keys and indexes are made of integers of a fixed width, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and
+/// `Option` of these, types with `#[derive(NetabaseKey)]`, and, with netabase's features `uuid`, `time` and `chrono`, of
+/// their types. Without names, fields are called by their positions: `fields(1, 0)`; an index on one is given a name.
 ///
 /// An index over one field is asked for a value, a range, or `starts_with("…")`. One over several, at most six, is asked
 /// for a tuple, `by_city_balance(("Paris", 10))`, for a range of tuples, `("Paris", 10)..("Paris", 20)`, or for its
@@ -49,14 +53,17 @@ use syn::{DeriveInput, parse_macro_input};
 /// one field in two indexes for a mistake, write `#[allow(clippy::duplicated_attributes)]`.
 #[proc_macro_derive(NetabaseSchema, attributes(netabase))]
 pub fn netabase_schema(input: TokenStream) -> TokenStream {
-    let input = parse_macro_input!(input as DeriveInput);
+    schema(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+fn schema(input: &DeriveInput) -> proc_macro2::TokenStream {
     let mut mistakes = diagnostics::Mistakes::default();
-    let model = check::check(&input, &mut mistakes);
+    let model = check::check(input, &mut mistakes);
     let expansion = match &model {
         Some(model) => expand::expand(model),
-        None => fallback::nothing_follows(&input),
+        None => fallback::nothing_follows(input),
     };
-    mistakes.beside(expansion).into()
+    mistakes.beside(expansion)
 }
 
 /// Makes a type of your own a key: an enum without fields, or a struct with one field whose type is a key.
@@ -81,8 +88,14 @@ pub fn netabase_schema(input: TokenStream) -> TokenStream {
 /// `#[netabase(crate = "path")]` says where `netabase` is, when it is renamed or re-exported.
 #[proc_macro_derive(NetabaseKey, attributes(netabase))]
 pub fn netabase_key(input: TokenStream) -> TokenStream {
-    let input = parse_macro_input!(input as DeriveInput);
-    let mut mistakes = diagnostics::Mistakes::default();
-    let key = check::own_key(&input, &mut mistakes);
-    mistakes.beside(expand::own_key(&key)).into()
+    own_key(&parse_macro_input!(input as DeriveInput)).into()
 }
+
+fn own_key(input: &DeriveInput) -> proc_macro2::TokenStream {
+    let mut mistakes = diagnostics::Mistakes::default();
+    let key = check::own_key(input, &mut mistakes);
+    mistakes.beside(expand::own_key(&key))
+}
+
+#[cfg(test)]
+mod expanded;
