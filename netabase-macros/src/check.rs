@@ -7,13 +7,16 @@ mod own_key;
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::{Data, DataEnum, DataStruct, DeriveInput, Fields, GenericParam, Generics, parse_quote};
+use syn::{
+    Data, DataEnum, DataStruct, DeriveInput, Fields, GenericArgument, GenericParam, Generics, LitStr, Member,
+    PathArguments, Type, parse_quote,
+};
 
 pub(crate) use self::own_key::own_key;
 use crate::attr::{self, FieldIndex};
 use crate::diagnostics::Mistakes;
 use crate::keyword::Position;
-use crate::model::{Field, Index, Key, Model, Record, Schema, Variant};
+use crate::model::{Field, Index, Indexed, Key, Model, Record, Schema, Variant};
 use crate::runtime_path::Runtime;
 
 /// As many as the runtime has tuples for.
@@ -22,19 +25,20 @@ const KEY_FIELDS_MAX: usize = 6;
 /// `None` where nothing can be generated that would be of use.
 pub(crate) fn check(input: &DeriveInput, mistakes: &mut Mistakes) -> Option<Model> {
     match &input.data {
-        Data::Struct(data) => record(input, data, mistakes).map(|record| Model::Record(Box::new(record))),
+        Data::Struct(data) => Some(Model::Record(Box::new(record(input, data, mistakes)))),
         Data::Enum(data) => schema(input, data, mistakes).map(Model::Schema),
         Data::Union(data) => {
             mistakes.at(data.union_token, "a union cannot be a record: use a struct");
-            None
+            let attributes = attr::container(&input.attrs, Position::Record, mistakes);
+            Some(Model::Record(Box::new(unusable(input, attributes, vec![]))))
         }
     }
 }
 
-fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Option<Record> {
-    let attributes = attr::container(&input.attrs, Position::Record, mistakes);
+fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Record {
+    let mut attributes = attr::container(&input.attrs, Position::Record, mistakes);
     let runtime = Runtime::new(attributes.runtime.as_ref());
-    serde_on_record(&input.attrs, mistakes);
+    let is_refused_by_serde = serde_on_record(&input.attrs, mistakes);
 
     if data.fields.is_empty() {
         let ident = &input.ident;
@@ -42,12 +46,18 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
             "a record needs fields, one of them with `#[netabase(key)]`: write `struct {ident} {{ #[netabase(key)] id: u64 }}`"
         );
         mistakes.at(ident, message);
-        return None;
+        return unusable(input, attributes, vec![]);
     }
     if let Some(lifetime) = input.generics.lifetimes().next() {
         let message = "a record owns its data: use `String` for `&str`, `Vec<u8>` for `&[u8]`, and remove the lifetime";
         mistakes.at(lifetime, message);
-        return None;
+    }
+    let borrowed: Vec<_> = data.fields.iter().filter_map(|field| reference(&field.ty)).collect();
+    if input.generics.lifetimes().next().is_none() {
+        for place in &borrowed {
+            let message = "a record owns its data: use `String` for `&str` and `Vec<u8>` for `&[u8]`";
+            mistakes.at(place, message);
+        }
     }
 
     let mut key = Vec::new();
@@ -81,7 +91,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
         mistakes.at(word, format!("the key is unique and searched by already: remove `{word}`"));
         indexes.retain(|index| !index::is_over(index, &key[0]));
     }
-    indexes.extend(index::compound(attributes.indexes, &input.ident, &all, mistakes));
+    indexes.extend(index::compound(std::mem::take(&mut attributes.indexes), &input.ident, &all, mistakes));
     index::distinct(&mut indexes, &input.ident, mistakes);
     let key = match (key.len(), key.pop()) {
         (1, Some(field)) => Key::One(Box::new(field)),
@@ -92,18 +102,69 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
         }
     };
 
-    Some(Record {
+    // What borrows can be read for some lifetimes alone, which is none at all here.
+    if is_refused_by_serde || !borrowed.is_empty() || input.generics.lifetimes().next().is_some() {
+        return unusable(input, attributes, indexes);
+    }
+    Record {
         generics: bounded(&input.generics, &key, &indexes, &runtime),
-        stored_name: attributes.name.map_or_else(|| snake_case(&input.ident), |name| name.value()),
+        stored_name: stored_name(input, &attributes),
         visibility: input.vis.clone(),
         ident: input.ident.clone(),
         runtime,
         key,
         indexes,
-    })
+        is_usable: true,
+    }
+}
+
+fn stored_name(input: &DeriveInput, attributes: &attr::Container) -> String {
+    attributes.name.as_ref().map_or_else(|| snake_case(&input.ident), LitStr::value)
+}
+
+/// What cannot be a record, which was reported, but is named as one elsewhere.
+fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<Index>) -> Record {
+    let runtime = Runtime::new(attributes.runtime.as_ref());
+    let mut generics = bounded(&input.generics, &Key::Missing, &[], &runtime);
+    for lifetime in input.generics.lifetimes().map(|parameter| &parameter.lifetime) {
+        generics.make_where_clause().predicates.push(parse_quote!(#lifetime: 'static));
+    }
+    for index in &mut indexes {
+        index.indexed = Indexed::Unknown;
+    }
+    Record {
+        generics,
+        stored_name: stored_name(input, &attributes),
+        visibility: input.vis.clone(),
+        ident: input.ident.clone(),
+        runtime,
+        key: Key::Missing,
+        indexes,
+        is_usable: false,
+    }
+}
+
+/// A reference in a type that is none of its arguments and results of a function.
+fn reference(ty: &Type) -> Option<&Type> {
+    match ty {
+        Type::Reference(_) => Some(ty),
+        Type::Array(array) => reference(&array.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().find_map(reference),
+        Type::Path(path) => path.path.segments.iter().find_map(|segment| match &segment.arguments {
+            PathArguments::AngleBracketed(arguments) => arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::Type(ty) => reference(ty),
+                _ => None,
+            }),
+            _ => None,
+        }),
+        _ => None,
+    }
 }
 
 fn no_key(fields: &[Field]) -> String {
+    if let Some(Field { member: Member::Unnamed(_), .. }) = fields.first() {
+        return "this record has no key: write `#[netabase(key)]` before the type that it is found by, for example before the first one".to_owned();
+    }
     let likely = fields.iter().find(|field| field.name() == "id").or(fields.first());
     let field = likely.map_or_else(|| "id".to_owned(), Field::name);
     format!(
@@ -111,16 +172,18 @@ fn no_key(fields: &[Field]) -> String {
     )
 }
 
-/// serde's attributes that write something else than they read, in a format that does not describe itself.
-fn serde_on_record(attributes: &[syn::Attribute], mistakes: &mut Mistakes) {
-    for word in attr::serde(attributes) {
-        if word == "tag" || word == "untagged" {
-            let message = format!(
-                "a stored record cannot have serde's `{word}`: the stored bytes do not say what comes next; remove it"
-            );
+/// serde's attributes that write something else than they read, in a format that does not describe itself. Whether there is
+/// one that serde refuses in its own words: `untagged` on a struct.
+fn serde_on_record(attributes: &[syn::Attribute], mistakes: &mut Mistakes) -> bool {
+    let words = attr::serde(attributes);
+    for word in &words {
+        if word == "tag" {
+            let message =
+                "a stored record cannot have serde's `tag`: the stored bytes do not say what comes next; remove it";
             mistakes.at(word, message);
         }
     }
+    words.iter().any(|word| word == "untagged")
 }
 
 /// Whether the field is part of the stored value.

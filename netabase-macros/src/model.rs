@@ -21,6 +21,8 @@ pub(crate) struct Record {
     pub(crate) stored_name: String,
     pub(crate) key: Key,
     pub(crate) indexes: Vec<Index>,
+    /// Whether it can be written and read. If not, which was reported: whatever lets the rest compile.
+    pub(crate) is_usable: bool,
 }
 
 pub(crate) enum Key {

@@ -1,7 +1,7 @@
 //! Key types: a newtype for one field, a struct with named fields for several, an enum for a schema.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{GenericParam, Generics, Member, Type, Visibility, parse_quote};
 
 use super::{local, place};
@@ -446,10 +446,23 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     }
 }
 
-/// `<Account as Record>`, all of it at the place of the type: an error about it is the same everywhere, and so said once.
+/// `<Account as Record>`, all of it at one place: an error about it is the same everywhere, and so said once.
 pub(super) fn as_record(runtime: &Runtime, ty: &Type) -> TokenStream {
     let private = runtime.private_at(place(ty));
-    quote_spanned!(place(ty)=> <#ty as #private::Record>)
+    let ty = located(ty.to_token_stream(), place(ty));
+    quote_spanned!(place(&ty)=> <#ty as #private::Record>)
+}
+
+/// The tokens with errors about them pointing at `span`. What they mean is not touched: `$crate` stays that of its macro.
+fn located(tokens: TokenStream, span: Span) -> TokenStream {
+    let locate = |mut token: TokenTree| {
+        if let TokenTree::Group(group) = &token {
+            token = Group::new(group.delimiter(), located(group.stream(), span)).into();
+        }
+        token.set_span(token.span().located_at(span));
+        token
+    };
+    tokens.into_iter().map(locate).collect()
 }
 
 /// `<Account as Record>::Key`

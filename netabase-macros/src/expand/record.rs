@@ -20,6 +20,18 @@ pub(super) fn record(record: &Record) -> TokenStream {
         Key::Many(fields) => fields.iter().map(Field::name).collect(),
         Key::Missing => vec![],
     };
+    // Does not run where it is not usable: beside it stands the error that says why.
+    let [clone, encode, decode, shape] = if record.is_usable {
+        [
+            quote!(<#ident #arguments as #private::RecordClone>::__clone_record(self)),
+            quote!(<#ident #arguments as #private::RecordSerialize>::__to_value(self, #stored_name)),
+            quote!(<#ident #arguments as #private::RecordDeserialize>::__from_value(bytes, #stored_name)),
+            quote!(<#ident #arguments as #private::RecordDeserialize>::__shape()),
+        ]
+    } else {
+        let unknown = quote!(#private::core::result::Result::Err(#private::std::string::String::new()));
+        [quote!(loop {}), quote!(loop {}), quote!(loop {}), unknown]
+    };
     quote! {
         #[automatically_derived]
         impl #parameters #private::Record for #ident #arguments #clause {
@@ -30,17 +42,17 @@ pub(super) fn record(record: &Record) -> TokenStream {
                 #value
             }
             fn __clone(&self) -> Self {
-                <#ident #arguments as #private::RecordClone>::__clone_record(self)
+                #clone
             }
             fn __encode(
                 &self,
             ) -> #private::core::result::Result<#private::std::vec::Vec<#private::core::primitive::u8>, #private::Error> {
-                <#ident #arguments as #private::RecordSerialize>::__to_value(self, #stored_name)
+                #encode
             }
             fn __decode(
                 bytes: &[#private::core::primitive::u8],
             ) -> #private::core::result::Result<Self, #private::Error> {
-                <#ident #arguments as #private::RecordDeserialize>::__from_value(bytes, #stored_name)
+                #decode
             }
             fn __index_keys(
                 &self,
@@ -52,7 +64,7 @@ pub(super) fn record(record: &Record) -> TokenStream {
             const __GLUE: #private::RecordGlue = #private::glue::<Self>(#index_glue, || {
                 #private::describe::<Self>(
                     &[#(#key_fields),*],
-                    <#ident #arguments as #private::RecordDeserialize>::__shape(),
+                    #shape,
                 )
             });
         }
@@ -72,9 +84,10 @@ fn key_value(record: &Record) -> TokenStream {
             quote!(#name(<#ty as #private::Key>::clone_key(&self.#member)))
         }
         Key::Many(fields) => {
-            let fields = fields.iter().zip(key::members(fields)).map(|(Field { member, ty }, here)| {
-                quote!(#here: <#ty as #private::Key>::clone_key(&self.#member))
-            });
+            let fields = fields
+                .iter()
+                .zip(key::members(fields))
+                .map(|(Field { member, ty }, here)| quote!(#here: <#ty as #private::Key>::clone_key(&self.#member)));
             quote!(#name { #(#fields),* })
         }
         // Does not run: beside it stands the error that says why.

@@ -22,7 +22,7 @@ pub(crate) const RECORD_VERSION: u8 = 1;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a record",
     label = "not a record",
-    note = "write `#[derive(NetabaseSchema)]` on the struct and `#[netabase(key)]` on a field"
+    note = "write `#[derive(NetabaseSchema)]` on the struct and `#[netabase(key)]` on a field; a variant of a schema holds the struct itself, neither in a `Box` or an `Option` nor another schema"
 )]
 pub trait Record: Send + Sync + Unpin + Sized + 'static {
     /// What a record is found by.

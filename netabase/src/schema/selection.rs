@@ -49,7 +49,7 @@ impl Bounds {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be used as `{K}`",
     label = "wrong type for this key",
-    note = "convert it first, e.g. with `u64::from(..)` or `u64::try_from(..)?`; a key of several fields is a tuple of them"
+    note = "it must have the type of the key's field: convert a number first, e.g. with `u64::from(..)` or `u64::try_from(..)?`, and write a type of your own as itself, `Id(7)`; a key of several fields is a tuple of them"
 )]
 pub trait IntoKey<K> {
     /// The key.
@@ -78,7 +78,7 @@ pub trait IntoRange<K> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a value nor a range of `{K}`",
     label = "expected a value, or a range such as `a..=b`",
-    note = "a number must have the type of the indexed field: convert it first, e.g. with `i64::from(..)`; `starts_with(\"…\")` is for string indexes",
+    note = "it must have the type of the indexed field: convert a number first, e.g. with `i64::from(..)`, and write a type of your own as itself, `Status::Open`; `starts_with(\"…\")` is for string indexes",
     note = "an index over several fields takes a tuple of them, a range of tuples, or `leading(..)` with the first ones, each of its own type"
 )]
 pub trait IntoSelection<K> {

@@ -56,12 +56,7 @@ mod tests {
 
     fn dates() -> Vec<NaiveDate> {
         let near = [(-4713, 328), (-1, 365), (0, 1), (0, 366), (1, 1), (1969, 365), (1970, 1), (2000, 60), (2026, 1)];
-        let far = [
-            Some(NaiveDate::MIN),
-            NaiveDate::MIN.succ_opt(),
-            NaiveDate::MAX.pred_opt(),
-            Some(NaiveDate::MAX),
-        ];
+        let far = [Some(NaiveDate::MIN), NaiveDate::MIN.succ_opt(), NaiveDate::MAX.pred_opt(), Some(NaiveDate::MAX)];
         let near = near.map(|(year, day)| NaiveDate::from_yo_opt(year, day));
         far.into_iter().chain(near).map(|date| date.expect("a date")).collect()
     }

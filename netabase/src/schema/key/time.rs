@@ -121,8 +121,10 @@ mod tests {
     #[test]
     fn moments_are_the_same_at_every_offset() {
         let offsets = [0, 1, -1, 3600, -8 * 3600, OFFSET_SECONDS_MAX, -OFFSET_SECONDS_MAX];
-        let moments: Vec<OffsetDateTime> =
-            locals().into_iter().flat_map(|local| offsets.map(|offset| local.assume_offset(offset_of(offset)))).collect();
+        let moments: Vec<OffsetDateTime> = locals()
+            .into_iter()
+            .flat_map(|local| offsets.map(|offset| local.assume_offset(offset_of(offset))))
+            .collect();
         check_all(&moments);
     }
 

@@ -51,7 +51,9 @@ fn an_enum_is_sorted_as_it_is_declared() {
 fn a_struct_is_its_field() {
     let places: Vec<_> = [-1, 0, 7]
         .into_iter()
-        .flat_map(|number| [None, Some(Status::Open), Some(Status::CLOSED)].map(|status| Place { at: (number, status) }))
+        .flat_map(|number| {
+            [None, Some(Status::Open), Some(Status::CLOSED)].map(|status| Place { at: (number, status) })
+        })
         .collect();
     for one in &places {
         assert_eq!(one.to_bytes(), one.at.to_bytes());
