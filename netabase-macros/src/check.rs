@@ -107,7 +107,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         return unusable(input, attributes, indexes);
     }
     Record {
-        generics: bounded(&input.generics, &key, &indexes, &runtime),
+        generics: bounded(input, &key, &indexes, &runtime),
         stored_name: stored_name(input, &attributes),
         visibility: input.vis.clone(),
         ident: input.ident.clone(),
@@ -125,7 +125,7 @@ fn stored_name(input: &DeriveInput, attributes: &attr::Container) -> String {
 /// What cannot be a record, which was reported, but is named as one elsewhere.
 fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<Index>) -> Record {
     let runtime = Runtime::new(attributes.runtime.as_ref());
-    let mut generics = bounded(&input.generics, &Key::Missing, &[], &runtime);
+    let mut generics = bounded(input, &Key::Missing, &[], &runtime);
     for lifetime in input.generics.lifetimes().map(|parameter| &parameter.lifetime) {
         generics.make_where_clause().predicates.push(parse_quote!(#lifetime: 'static));
     }
@@ -221,14 +221,14 @@ fn serde_on_field(attributes: &[syn::Attribute], is_searched_by: bool, mistakes:
     }
 }
 
-/// The generics with what a record needs of its type parameters.
-fn bounded(generics: &Generics, key: &Key, indexes: &[Index], runtime: &Runtime) -> Generics {
+/// The generics with what a record needs of itself and its type parameters.
+fn bounded(input: &DeriveInput, key: &Key, indexes: &[Index], runtime: &Runtime) -> Generics {
     let private = runtime.private();
+    let (ident, generics) = (&input.ident, &input.generics);
     let mut bounded = generics.clone();
-    let names: Vec<Ident> = parameters(generics);
-    if names.is_empty() {
-        return bounded;
-    }
+    let (_, arguments, _) = generics.split_for_impl();
+    let threads = parse_quote!(for<'__netabase> #ident #arguments: #private::RecordThreadsFor<'__netabase>);
+    bounded.make_where_clause().predicates.push(threads);
     for parameter in bounded.type_params_mut() {
         parameter.default = None;
     }
@@ -321,6 +321,12 @@ fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Opti
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident(crate::keyword::NETABASE)) {
             let message = "write attributes of a record's fields on its own struct";
             mistakes.at(attribute, message);
+        }
+        if let Type::Reference(reference) = &field.ty {
+            let record = reference.elem.to_token_stream();
+            let message = format!("a schema owns its records: write `{ident}({record})`");
+            mistakes.at(&field.ty, message);
+            continue;
         }
         if let Some(first) = variants.iter().find(|other| other.ty == field.ty) {
             let message = format!("this record is in the schema already, as `{}`: remove one of the two", first.ident);

@@ -45,7 +45,7 @@ pub mod testing;
 
 /// What a record type must be able to do besides; each follows from a derive of `std` or `serde`.
 pub mod requirement {
-    pub use crate::schema::{RecordClone, RecordDeserialize, RecordSerialize};
+    pub use crate::schema::{RecordClone, RecordDeserialize, RecordSerialize, RecordThreads};
 }
 
 #[cfg(feature = "native")]

@@ -10,6 +10,6 @@ pub use crate::error::Error;
 pub use crate::schema::{
     Agreed, Bounds, DebugPart, FirstFields, IndexGlue, IntoPart, IntoPrefix, IntoSelection, Key, KeyError, KeyForm,
     KeyParts, KeyVariants, Member, Query, Record, RecordClone, RecordDescriptor, RecordDeserialize, RecordFor,
-    RecordGlue, RecordRows, RecordSerialize, Schema, Text, TextFor, describe, deserialize_parts, deserialize_variant,
-    glue, is_new, named, serialize_parts, serialize_variant, show_parts,
+    RecordGlue, RecordRows, RecordSerialize, RecordThreads, RecordThreadsFor, Schema, Text, TextFor, describe,
+    deserialize_parts, deserialize_variant, glue, is_new, named, serialize_parts, serialize_variant, show_parts,
 };

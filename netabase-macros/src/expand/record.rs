@@ -1,7 +1,7 @@
 //! `impl Record`: the typed side, and the functions by which the core sees the record as bytes.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 
 use super::{index, key};
 use crate::model::{Field, Key, Record};
@@ -32,6 +32,11 @@ pub(super) fn record(record: &Record) -> TokenStream {
         let unknown = quote!(#private::core::result::Result::Err(#private::std::string::String::new()));
         [quote!(loop {}), quote!(loop {}), quote!(loop {}), unknown]
     };
+    // Of a generic one it can be told only where its parameters are given.
+    let goes = record.generics.params.is_empty().then(|| {
+        let here = record.runtime.private_at(ident.span());
+        quote_spanned!(ident.span()=> const _: () = <#ident as #here::RecordThreads>::__GOES;)
+    });
     quote! {
         #[automatically_derived]
         impl #parameters #private::Record for #ident #arguments #clause {
@@ -68,6 +73,8 @@ pub(super) fn record(record: &Record) -> TokenStream {
                 )
             });
         }
+
+        #goes
 
         #[automatically_derived]
         impl #parameters #private::Agreed for #ident #arguments #clause {}

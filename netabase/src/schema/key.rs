@@ -40,7 +40,7 @@ pub use self::variant::{KeyVariants, deserialize_variant, serialize_variant};
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key or an index",
     label = "not a type that a key can be made of",
-    note = "allowed are: `u8` to `u128`, `i8` to `i128`, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and `Option` of only these, and types of your own: write `#[derive(NetabaseKey)]` on an enum without fields, or on a struct with one field of these",
+    note = "allowed are: `u8` to `u128`, `i8` to `i128`, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and `Option` of only these, and types of your own: write `#[derive(NetabaseKey)]` on an enum without fields, or on a struct with one field of these; another record is named by its key, such as `AccountKey`",
     note = "with netabase's feature `uuid`: `uuid::Uuid`; with `time`: `OffsetDateTime`, `UtcDateTime`, `PrimitiveDateTime`, `Date` and `Time`; with `chrono`: `DateTime<Utc>`, `NaiveDateTime`, `NaiveDate` and `NaiveTime`; write `features = [\"uuid\"]` beside netabase in Cargo.toml",
     note = "`usize` and `isize` differ between machines: use `u64` or `i64`; floating-point numbers have no total order"
 )]

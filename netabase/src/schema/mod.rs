@@ -34,8 +34,8 @@ pub use self::membership::{Agreed, Member, Schema};
 pub(crate) use self::plan::{After, Plan, successor};
 pub use self::query::Query;
 pub use self::record::{
-    IndexGlue, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize, describe,
-    glue, is_new, named,
+    IndexGlue, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize,
+    RecordThreads, RecordThreadsFor, describe, glue, is_new, named,
 };
 pub use self::selection::{
     Bounds, FirstFields, IntoKey, IntoPrefix, IntoRange, IntoSelection, Leading, StartsWith, leading, starts_with,

@@ -202,6 +202,32 @@ impl<T: Clone> RecordClone for T {
     }
 }
 
+/// Goes from thread to thread.
+#[diagnostic::on_unimplemented(
+    message = "the record `{Self}` cannot go from thread to thread: it is not `Send`, `Sync` and `Unpin`",
+    label = "a field of this struct belongs to one thread",
+    note = "use `Arc` for `Rc`, and plain values for `Cell`, `RefCell` and raw pointers: what changes is written as a new record"
+)]
+pub trait RecordThreads: Sized {
+    /// Named in generated code at the record, to have it said there.
+    #[doc(hidden)]
+    const __GOES: () = ();
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + Sync + Unpin> RecordThreads for T {}
+
+/// For the bounds of generated impls: about a record that belongs to one thread they then say nothing, and one place does.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "the record `{Self}` cannot go from thread to thread: it is not `Send`, `Sync` and `Unpin`",
+    label = "a field of this struct belongs to one thread"
+)]
+pub trait RecordThreadsFor<'a>: Send + Sync + Unpin {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + Sync + Unpin> RecordThreadsFor<'_> for T {}
+
 /// Writes a record.
 #[diagnostic::on_unimplemented(
     message = "the record `{Self}` cannot be written: it does not implement `serde::Serialize`",

@@ -138,7 +138,7 @@ struct Task {
 #[test]
 fn records_are_found_by_them() {
     let folder = tempfile::tempdir().expect("a folder");
-    let store = Store::<Task>::open(folder.path(), StoreKind::Redb).expect("it opens");
+    let store = Store::<Task>::open(folder.path().join("tasks"), StoreKind::Redb).expect("it opens");
     let task = |label: &str, status| Task { label: Label(label.to_owned()), status };
     let tasks = [task("a", Status::CLOSED), task("ab", Status::Open), task("b", Status::Paid), task("c", Status::Open)];
     store.put_records(tasks.clone()).expect("they are stored");
