@@ -37,7 +37,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `crate = "path"` | the struct, an enum | where `netabase` is, when it is renamed or re-exported |
 ///
 /// Keys and indexes are made of integers of a fixed width, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and
-/// `Option` of these, types with `#[derive(NetabaseKey)]`, and, with netabase's features `uuid`, `time` and `chrono`, of
+/// `Option` of these, types with `#[derive(NetabaseKey)]`, the keys of other records (`AccountKey`), and, with netabase's features `uuid`, `time` and `chrono`, of
 /// their types. Without names, fields are called by their positions: `fields(1, 0)`; an index on one is given a name.
 ///
 /// An index over one field is asked for a value, a range, or `starts_with("…")`. One over several, at most six, is asked

@@ -4,7 +4,7 @@ use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{GenericParam, Generics, Member, Type, Visibility, parse_quote};
 
-use super::{local, place};
+use super::{local, own_key, place};
 use crate::check::mentions;
 use crate::model::{Field, Key, Record, Schema};
 use crate::runtime_path::Runtime;
@@ -87,14 +87,18 @@ pub(super) fn primary(record: &Record) -> TokenStream {
         Key::Many(fields) => KeyFields::Several(fields),
         Key::Missing => KeyFields::One(&missing),
     };
-    key_type(&KeyType {
+    let (ident, generics) = (name(&record.ident), primary_generics(record));
+    // Another record may have this one's key as a field, and is then asked for it.
+    let values = generics.params.is_empty().then(|| own_key::values(&record.runtime, &ident));
+    let key = key_type(&KeyType {
         runtime: &record.runtime,
         visibility: &record.visibility,
-        ident: name(&record.ident),
-        generics: primary_generics(record),
+        ident,
+        generics,
         doc: format!("The key of a [`{}`].", record.ident),
         fields,
-    })
+    });
+    quote!(#key #values)
 }
 
 /// A struct with all that a key can do.

@@ -7,6 +7,7 @@ use syn::{Member, Type};
 
 use super::place;
 use crate::model::{OwnKey, OwnKeyForm};
+use crate::runtime_path::Runtime;
 
 pub(crate) fn own_key(key: &OwnKey) -> TokenStream {
     let implementation = match &key.form {
@@ -15,7 +16,7 @@ pub(crate) fn own_key(key: &OwnKey) -> TokenStream {
         OwnKeyForm::Unknown => of_anything(key),
     };
     // With parameters, which was reported, it cannot be told what they must be able to do.
-    let values = if key.generics.params.is_empty() { values(key) } else { TokenStream::new() };
+    let values = if key.generics.params.is_empty() { values(&key.runtime, &key.ident) } else { TokenStream::new() };
     quote!(#implementation #values)
 }
 
@@ -203,9 +204,8 @@ fn of_anything(key: &OwnKey) -> TokenStream {
 }
 
 /// By value and by reference: a part of a key, what an index is asked for, and what a composite key begins with.
-fn values(key: &OwnKey) -> TokenStream {
-    let private = key.runtime.private();
-    let ident = &key.ident;
+pub(super) fn values(runtime: &Runtime, ident: &Ident) -> TokenStream {
+    let private = runtime.private();
     let selections = [quote!(#ident), quote!(&#ident)].into_iter().map(|value| {
         quote! {
             #[automatically_derived]
