@@ -37,8 +37,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `crate = "path"` | the struct, an enum | where `netabase` is, when it is renamed or re-exported |
 ///
 /// Keys and indexes are made of integers of a fixed width, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and
-/// `Option` of these, types with `#[derive(NetabaseKey)]`, the keys of other records (`AccountKey`), and, with netabase's features `uuid`, `time` and `chrono`, of
-/// their types. Without names, fields are called by their positions: `fields(1, 0)`; an index on one is given a name.
+/// `Option` of these, types with `#[derive(NetabaseKey)]`, the keys of other records (`AccountKey`), and, with netabase's
+/// features `uuid`, `time` and `chrono`, of their types. Fields without names are called by their positions,
+/// `fields(1, 0)`, and an index on one is given a name.
 ///
 /// An index over one field is asked for a value, a range, or `starts_with("…")`. One over several, at most six, is asked
 /// for a tuple, `by_city_balance(("Paris", 10))`, for a range of tuples, `("Paris", 10)..("Paris", 20)`, or for its
