@@ -205,6 +205,10 @@ impl<K, T: IntoPrefix<K>> IntoSelection<K> for Leading<T> {
 
 /// The first `N` fields of several.
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a key of `{Self}` has no {N} leading fields",
+    label = "expected a key of more fields"
+)]
 pub trait FirstFields<const N: usize> {
     type Parts: Key;
 }

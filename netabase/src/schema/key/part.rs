@@ -12,6 +12,10 @@ use serde::{Deserializer, Serializer};
 
 /// A key type of the derive: made of one field (`Parts` is its type) or of several (`Parts` is their tuple).
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the key of a record or of an index",
+    label = "expected a type such as `AccountKey` or `AccountByCityKey`"
+)]
 pub trait KeyParts: Sized {
     type Parts;
     const COUNT: usize;

@@ -23,6 +23,10 @@ pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// A key of one string, which can be asked for what it starts with.
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not text",
+    label = "expected a `String`, or a struct with one and `#[derive(NetabaseKey)]`"
+)]
 pub trait Text {}
 
 impl Text for String {}

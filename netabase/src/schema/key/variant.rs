@@ -13,6 +13,10 @@ use super::{Key, KeyError, KeyForm};
 
 /// The variants of an enum.
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an enum that can be a key",
+    label = "expected an enum without fields and with `#[derive(NetabaseKey)]`"
+)]
 pub trait KeyVariants: Sized {
     const NAME: &'static str;
     const VARIANTS: &'static [&'static str];
