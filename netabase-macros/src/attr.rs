@@ -222,6 +222,8 @@ fn is_allowed(item: &Item, position: Position, mistakes: &mut Mistakes) -> bool 
     } else if let Some(elsewhere) = Position::of(&word) {
         let there = elsewhere.place();
         mistakes.at(&item.word, format!("`{word}` goes {there}, not {here}; allowed here: {allowed}"));
+    } else if let Some(instead) = Position::instead_of(&word) {
+        mistakes.at(&item.word, format!("netabase does not know `{word}`: {instead}"));
     } else if let Some(meant) = did_you_mean(&word, words) {
         mistakes.at(&item.word, format!("netabase does not know `{word}`: did you mean `{meant}`?"));
     } else {

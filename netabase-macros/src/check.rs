@@ -2,17 +2,22 @@
 //! mistake itself is reported and not what would follow from it.
 
 mod index;
+mod own_key;
 mod version;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::ext::IdentExt;
-use syn::{Data, DataEnum, DataStruct, DeriveInput, Fields, GenericParam, Generics, parse_quote};
+use syn::{
+    Data, DataEnum, DataStruct, DeriveInput, Fields, GenericArgument, GenericParam, Generics, LitStr, Member,
+    PathArguments, Type, parse_quote,
+};
 
+pub(crate) use self::own_key::own_key;
 use crate::attr::{self, FieldIndex};
 use crate::diagnostics::Mistakes;
 use crate::keyword::Position;
-use crate::model::{Field, Index, Key, Model, Record, Schema, Variant};
+use crate::model::{Field, Index, Indexed, Key, Model, Record, Schema, Variant, Version};
 use crate::runtime_path::Runtime;
 
 /// As many as the runtime has tuples for.
@@ -21,56 +26,56 @@ const KEY_FIELDS_MAX: usize = 6;
 /// `None` where nothing can be generated that would be of use.
 pub(crate) fn check(input: &DeriveInput, mistakes: &mut Mistakes) -> Option<Model> {
     match &input.data {
-        Data::Struct(data) => record(input, data, mistakes).map(|record| Model::Record(Box::new(record))),
+        Data::Struct(data) => Some(Model::Record(Box::new(record(input, data, mistakes)))),
         Data::Enum(data) => schema(input, data, mistakes).map(Model::Schema),
         Data::Union(data) => {
             mistakes.at(data.union_token, "a union cannot be a record: use a struct");
-            None
+            let attributes = attr::container(&input.attrs, Position::Record, mistakes);
+            Some(Model::Record(Box::new(unusable(input, attributes, vec![]))))
         }
     }
 }
 
-fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Option<Record> {
-    let attributes = attr::container(&input.attrs, Position::Record, mistakes);
+fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Record {
+    let mut attributes = attr::container(&input.attrs, Position::Record, mistakes);
     let runtime = Runtime::new(attributes.runtime.as_ref());
     let version = version::version(&input.ident, &attributes, mistakes);
-    serde_on_record(&input.attrs, mistakes);
+    let is_refused_by_serde = serde_on_record(&input.attrs, mistakes);
 
-    let fields = match &data.fields {
-        Fields::Named(fields) => &fields.named,
-        Fields::Unnamed(fields) => {
-            let message =
-                "a record needs named fields: keys and indexes are called after them; write `struct … { id: u64, … }`";
-            mistakes.at(fields, message);
-            return None;
-        }
-        Fields::Unit => {
-            let message = "a record needs fields, one of them with `#[netabase(key)]`; write `struct … { #[netabase(key)] id: u64 }`";
-            mistakes.at(&input.ident, message);
-            return None;
-        }
-    };
+    if data.fields.is_empty() {
+        let ident = &input.ident;
+        let message = format!(
+            "a record needs fields, one of them with `#[netabase(key)]`: write `struct {ident} {{ #[netabase(key)] id: u64 }}`"
+        );
+        mistakes.at(ident, message);
+        return unusable(input, attributes, vec![]);
+    }
     if let Some(lifetime) = input.generics.lifetimes().next() {
         let message = "a record owns its data: use `String` for `&str`, `Vec<u8>` for `&[u8]`, and remove the lifetime";
         mistakes.at(lifetime, message);
-        return None;
+    }
+    let borrowed: Vec<_> = data.fields.iter().filter_map(|field| reference(&field.ty)).collect();
+    if input.generics.lifetimes().next().is_none() {
+        for place in &borrowed {
+            let message = "a record owns its data: use `String` for `&str` and `Vec<u8>` for `&[u8]`";
+            mistakes.at(place, message);
+        }
     }
 
     let mut key = Vec::new();
     let mut indexes = Vec::new();
     let mut key_words = Vec::new();
     let mut all = Vec::new();
-    for field in fields {
-        let Some(ident) = field.ident.clone() else { continue };
+    for (field, member) in data.fields.iter().zip(data.fields.members()) {
         let written = attr::field(&field.attrs, mistakes);
-        let is_indexed = written.is_indexed() || index::is_named(&attributes.indexes, &ident);
+        let is_indexed = written.is_indexed() || index::is_named(&attributes.indexes, &member);
         let is_stored = serde_on_field(&field.attrs, written.key.is_some() || is_indexed, mistakes);
-        let field = Field { ident, ty: field.ty.clone() };
+        let field = Field { member, ty: field.ty.clone() };
         if let (Some(index), Some(_)) = (&written.index, &written.unique) {
             mistakes.at(&index.word, "`unique` is an index already: remove `index`");
         }
         if written.is_indexed() && is_stored {
-            indexes.push(index::of_field(&field, &written));
+            indexes.extend(index::of_field(&field, &written, mistakes));
         }
         if let Some(word) = written.key {
             key_words.push((word, written.index.or(written.unique)));
@@ -88,48 +93,101 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Op
         mistakes.at(word, format!("the key is unique and searched by already: remove `{word}`"));
         indexes.retain(|index| !index::is_over(index, &key[0]));
     }
-    indexes.extend(index::compound(attributes.indexes, &input.ident, &all, mistakes));
+    indexes.extend(index::compound(std::mem::take(&mut attributes.indexes), &input.ident, &all, mistakes));
     index::distinct(&mut indexes, &input.ident, mistakes);
     let key = match (key.len(), key.pop()) {
         (1, Some(field)) => Key::One(Box::new(field)),
         (_, Some(last)) => Key::Many(key.into_iter().chain([last]).collect()),
         (_, None) => {
-            mistakes.at(&input.ident, no_key(fields.iter().filter_map(|field| field.ident.as_ref())));
+            mistakes.at(&input.ident, no_key(&all));
             Key::Missing
         }
     };
 
-    Some(Record {
-        generics: bounded(&input.generics, &key, &indexes, &runtime),
-        stored_name: attributes.name.map_or_else(|| snake_case(&input.ident), |name| name.value()),
+    // What borrows can be read for some lifetimes alone, which is none at all here.
+    if is_refused_by_serde || !borrowed.is_empty() || input.generics.lifetimes().next().is_some() {
+        return unusable(input, attributes, indexes);
+    }
+    Record {
+        generics: bounded(input, &key, &indexes, &runtime),
+        stored_name: stored_name(input, &attributes),
         visibility: input.vis.clone(),
         ident: input.ident.clone(),
         runtime,
         version,
         key,
         indexes,
-    })
+        is_usable: true,
+    }
 }
 
-fn no_key<'a>(mut fields: impl Iterator<Item = &'a Ident>) -> String {
-    let first = fields.next().map_or_else(|| "id".to_owned(), |field| field.unraw().to_string());
-    let named_id = fields.any(|field| field.unraw() == "id");
-    let field = if named_id { "id".to_owned() } else { first };
+fn stored_name(input: &DeriveInput, attributes: &attr::Container) -> String {
+    attributes.name.as_ref().map_or_else(|| snake_case(&input.ident), LitStr::value)
+}
+
+/// What cannot be a record, which was reported, but is named as one elsewhere.
+fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<Index>) -> Record {
+    let runtime = Runtime::new(attributes.runtime.as_ref());
+    let mut generics = bounded(input, &Key::Missing, &[], &runtime);
+    for lifetime in input.generics.lifetimes().map(|parameter| &parameter.lifetime) {
+        generics.make_where_clause().predicates.push(parse_quote!(#lifetime: 'static));
+    }
+    for index in &mut indexes {
+        index.indexed = Indexed::Unknown;
+    }
+    Record {
+        generics,
+        stored_name: stored_name(input, &attributes),
+        visibility: input.vis.clone(),
+        ident: input.ident.clone(),
+        runtime,
+        version: Version { number: 1, before: None },
+        key: Key::Missing,
+        indexes,
+        is_usable: false,
+    }
+}
+
+/// A reference in a type that is none of its arguments and results of a function.
+fn reference(ty: &Type) -> Option<&Type> {
+    match ty {
+        Type::Reference(_) => Some(ty),
+        Type::Array(array) => reference(&array.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().find_map(reference),
+        Type::Path(path) => path.path.segments.iter().find_map(|segment| match &segment.arguments {
+            PathArguments::AngleBracketed(arguments) => arguments.args.iter().find_map(|argument| match argument {
+                GenericArgument::Type(ty) => reference(ty),
+                _ => None,
+            }),
+            _ => None,
+        }),
+        _ => None,
+    }
+}
+
+fn no_key(fields: &[Field]) -> String {
+    if let Some(Field { member: Member::Unnamed(_), .. }) = fields.first() {
+        return "this record has no key: write `#[netabase(key)]` before the type that it is found by, for example before the first one".to_owned();
+    }
+    let likely = fields.iter().find(|field| field.name() == "id").or(fields.first());
+    let field = likely.map_or_else(|| "id".to_owned(), Field::name);
     format!(
         "this record has no key: write `#[netabase(key)]` on the field that it is found by, for example on `{field}`"
     )
 }
 
-/// serde's attributes that write something else than they read, in a format that does not describe itself.
-fn serde_on_record(attributes: &[syn::Attribute], mistakes: &mut Mistakes) {
-    for word in attr::serde(attributes) {
-        if word == "tag" || word == "untagged" {
-            let message = format!(
-                "a stored record cannot have serde's `{word}`: the stored bytes do not say what comes next; remove it"
-            );
+/// serde's attributes that write something else than they read, in a format that does not describe itself. Whether there is
+/// one that serde refuses in its own words: `untagged` on a struct.
+fn serde_on_record(attributes: &[syn::Attribute], mistakes: &mut Mistakes) -> bool {
+    let words = attr::serde(attributes);
+    for word in &words {
+        if word == "tag" {
+            let message =
+                "a stored record cannot have serde's `tag`: the stored bytes do not say what comes next; remove it";
             mistakes.at(word, message);
         }
     }
+    words.iter().any(|word| word == "untagged")
 }
 
 /// Whether the field is part of the stored value.
@@ -167,14 +225,14 @@ fn serde_on_field(attributes: &[syn::Attribute], is_searched_by: bool, mistakes:
     }
 }
 
-/// The generics with what a record needs of its type parameters.
-fn bounded(generics: &Generics, key: &Key, indexes: &[Index], runtime: &Runtime) -> Generics {
+/// The generics with what a record needs of itself and its type parameters.
+fn bounded(input: &DeriveInput, key: &Key, indexes: &[Index], runtime: &Runtime) -> Generics {
     let private = runtime.private();
+    let (ident, generics) = (&input.ident, &input.generics);
     let mut bounded = generics.clone();
-    let names: Vec<Ident> = parameters(generics);
-    if names.is_empty() {
-        return bounded;
-    }
+    let (_, arguments, _) = generics.split_for_impl();
+    let threads = parse_quote!(for<'__netabase> #ident #arguments: #private::RecordThreadsFor<'__netabase>);
+    bounded.make_where_clause().predicates.push(threads);
     for parameter in bounded.type_params_mut() {
         parameter.default = None;
     }
@@ -241,6 +299,14 @@ fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Opti
         mistakes.at(&input.ident, message);
         return None;
     }
+    if data.variants.iter().all(|variant| matches!(variant.fields, Fields::Unit)) {
+        let ident = &input.ident;
+        let message = format!(
+            "a schema is an enum of records, such as `enum {ident} {{ Account(Account) }}`; for an enum without fields that is a key or an index, derive `NetabaseKey` instead"
+        );
+        mistakes.at(ident, message);
+        return None;
+    }
     let mut variants: Vec<Variant> = Vec::new();
     for variant in &data.variants {
         let attributes = attr::variant(&variant.attrs, mistakes);
@@ -259,6 +325,12 @@ fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Opti
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident(crate::keyword::NETABASE)) {
             let message = "write attributes of a record's fields on its own struct";
             mistakes.at(attribute, message);
+        }
+        if let Type::Reference(reference) = &field.ty {
+            let record = reference.elem.to_token_stream();
+            let message = format!("a schema owns its records: write `{ident}({record})`");
+            mistakes.at(&field.ty, message);
+            continue;
         }
         if let Some(first) = variants.iter().find(|other| other.ty == field.ty) {
             let message = format!("this record is in the schema already, as `{}`: remove one of the two", first.ident);

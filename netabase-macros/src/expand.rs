@@ -6,6 +6,7 @@
 mod index;
 mod key;
 mod log_entry;
+mod own_key;
 mod record;
 mod schema;
 mod version;
@@ -14,6 +15,7 @@ use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
 use syn::spanned::Spanned;
 
+pub(crate) use self::own_key::own_key;
 use crate::model::{Model, Record, Schema};
 
 /// Where errors about generated code that is about `tokens` point to: to the tokens themselves, and in all such code to

@@ -2,13 +2,13 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Data, DeriveInput};
+use syn::DeriveInput;
 
 use crate::runtime_path::Runtime;
 
-/// For an enum without any usable variant. A struct without a model gets nothing: it has no key to speak of.
+/// For an enum without any usable variant.
 pub(crate) fn nothing_follows(input: &DeriveInput) -> TokenStream {
-    if !matches!(input.data, Data::Enum(_)) || !input.generics.params.is_empty() {
+    if !input.generics.params.is_empty() {
         return TokenStream::new();
     }
     let private = Runtime::new(None).private();

@@ -23,11 +23,13 @@ pub(crate) enum Position {
     Field,
     Schema,
     Variant,
+    OwnKey,
 }
 
 impl Position {
     /// Where a word belongs first comes first: `index` on a field.
-    const ALL: [Position; 4] = [Position::Field, Position::Record, Position::Schema, Position::Variant];
+    const ALL: [Position; 5] =
+        [Position::Field, Position::Record, Position::Schema, Position::Variant, Position::OwnKey];
 
     pub(crate) fn place(self) -> &'static str {
         match self {
@@ -35,6 +37,7 @@ impl Position {
             Position::Field => "on a field",
             Position::Schema => "on an enum",
             Position::Variant => "on a variant",
+            Position::OwnKey => "on a key type",
         }
     }
 
@@ -43,7 +46,7 @@ impl Position {
         match self {
             Position::Record => &[NAME, CRATE, INDEX, VERSION, FROM, INTO],
             Position::Field => &[KEY, INDEX, UNIQUE],
-            Position::Schema => &[CRATE],
+            Position::Schema | Position::OwnKey => &[CRATE],
             Position::Variant => &[NAME],
         }
     }
@@ -52,8 +55,30 @@ impl Position {
     pub(crate) fn promised(self) -> &'static [&'static str] {
         match self {
             Position::Record => &[CONSISTENCY, TTL],
-            Position::Field | Position::Schema | Position::Variant => &[],
+            Position::Field | Position::Schema | Position::Variant | Position::OwnKey => &[],
         }
+    }
+
+    /// What to write for a word of another library that means something here.
+    pub(crate) fn instead_of(word: &str) -> Option<&'static str> {
+        Some(match word {
+            "primary" | "primary_key" | "id" | "pk" => "the key is `#[netabase(key)]` on its field",
+            "secondary" | "secondary_key" | "indexed" | "sorted" => "an index is `#[netabase(index)]` on its field",
+            "unique_key" | "unique_index" => "an index without two equal values is `#[netabase(unique)]` on its field",
+            "rename" | "table" | "table_name" | "entity" => {
+                "the stored name is `#[netabase(name = \"…\")]` on the struct; a field is renamed by `#[serde(rename = \"…\")]`"
+            }
+            "skip" | "ignore" | "transient" => "a field that is not stored has `#[serde(skip)]`",
+            "default" => "a field's default is serde's: `#[serde(default)]`",
+            "nullable" | "optional" | "null" => "a field that may be missing is an `Option<…>`",
+            "auto_increment" | "autoincrement" | "auto" => {
+                "netabase gives no numbers: choose the key yourself, for example a `Uuid` (feature `uuid`)"
+            }
+            "compound" | "composite" => {
+                "a key of several fields has `#[netabase(key)]` on each; an index over several is `#[netabase(index(name = \"by_…\", fields(…, …)))]` on the struct"
+            }
+            _ => return None,
+        })
     }
 
     /// Where else a word may be written.

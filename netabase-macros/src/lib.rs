@@ -24,7 +24,7 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// On an enum, each variant holds one record; `#[netabase(name = "…")]` on a variant stores it under another name.
 ///
-/// On a struct with named fields:
+/// On a struct, with named fields or without (`struct Point(#[netabase(key)] u64, String);`):
 ///
 /// | attribute | on | what |
 /// | --- | --- | --- |
@@ -38,6 +38,11 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `from = AccountV1` | the struct | the struct of the version before, of which this one is made: `impl From<AccountV1> for Account` |
 /// | `into = AccountV1` | the struct | writes it as that one as long as a member of the cluster reads no later one: `impl From<Account> for AccountV1` |
 /// | `crate = "path"` | the struct, an enum | where `netabase` is, when it is renamed or re-exported |
+///
+/// Keys and indexes are made of integers of a fixed width, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and
+/// `Option` of these, types with `#[derive(NetabaseKey)]`, the keys of other records (`AccountKey`), and, with netabase's
+/// features `uuid`, `time` and `chrono`, of their types. Fields without names are called by their positions,
+/// `fields(1, 0)`, and an index on one is given a name.
 ///
 /// An index over one field is asked for a value, a range, or `starts_with("…")`. One over several, at most six, is asked
 /// for a tuple, `by_city_balance(("Paris", 10))`, for a range of tuples, `("Paris", 10)..("Paris", 20)`, or for its
@@ -57,12 +62,49 @@ use syn::{DeriveInput, parse_macro_input};
 /// one field in two indexes for a mistake, write `#[allow(clippy::duplicated_attributes)]`.
 #[proc_macro_derive(NetabaseSchema, attributes(netabase))]
 pub fn netabase_schema(input: TokenStream) -> TokenStream {
-    let input = parse_macro_input!(input as DeriveInput);
+    schema(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+fn schema(input: &DeriveInput) -> proc_macro2::TokenStream {
     let mut mistakes = diagnostics::Mistakes::default();
-    let model = check::check(&input, &mut mistakes);
+    let model = check::check(input, &mut mistakes);
     let expansion = match &model {
         Some(model) => expand::expand(model),
-        None => fallback::nothing_follows(&input),
+        None => fallback::nothing_follows(input),
     };
-    mistakes.beside(expansion).into()
+    mistakes.beside(expansion)
 }
+
+/// Makes a type of your own a key: an enum without fields, or a struct with one field whose type is a key.
+///
+/// ```text
+/// #[derive(Clone, Serialize, Deserialize, NetabaseKey)]
+/// enum Status { Open, Paid, Closed }
+///
+/// #[derive(Clone, Serialize, Deserialize, NetabaseKey)]
+/// struct CustomerId(u64);
+/// ```
+///
+/// Such a type may stand wherever a key type may: as a `key`, `index` or `unique` field, in a tuple, in an `Option`. It is
+/// searched for as itself, `Order::by_status(Status::Open)`, `Order::by_status(Status::Paid..)`, `CustomerId(7)`.
+///
+/// A struct is sorted and stored as its field is; over a `String`, `starts_with("…")` works. An enum is sorted as its
+/// variants are declared, which is what `#[derive(Ord)]` does. Where they have numbers, `Paid = 20`, these must ascend.
+/// The names of the variants in their order are part of the schema: nodes and directories that have other ones do not open
+/// each other's data, so moving a variant never changes silently what stored bytes mean. One that is added at the end
+/// leaves the stored bytes of the others as they are.
+///
+/// `#[netabase(crate = "path")]` says where `netabase` is, when it is renamed or re-exported.
+#[proc_macro_derive(NetabaseKey, attributes(netabase))]
+pub fn netabase_key(input: TokenStream) -> TokenStream {
+    own_key(&parse_macro_input!(input as DeriveInput)).into()
+}
+
+fn own_key(input: &DeriveInput) -> proc_macro2::TokenStream {
+    let mut mistakes = diagnostics::Mistakes::default();
+    let key = check::own_key(input, &mut mistakes);
+    mistakes.beside(expand::own_key(&key))
+}
+
+#[cfg(test)]
+mod expanded;

@@ -1,7 +1,8 @@
 //! What is meant: all that the expansion needs to know, already checked. The expansion of a model cannot fail.
 
 use proc_macro2::Ident;
-use syn::{Generics, LitStr, Path, Type, Visibility};
+use syn::ext::IdentExt;
+use syn::{Generics, LitStr, Member, Path, Type, Visibility};
 
 use crate::runtime_path::Runtime;
 
@@ -21,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) version: Version,
     pub(crate) key: Key,
     pub(crate) indexes: Vec<Index>,
+    /// Whether it can be written and read. If not, which was reported: whatever lets the rest compile.
+    pub(crate) is_usable: bool,
 }
 
 /// Which version of its record a struct is.
@@ -43,11 +46,26 @@ pub(crate) enum Key {
     Missing,
 }
 
-/// A named field.
+/// A field: by its name, in a tuple struct by its position.
 #[derive(Clone)]
 pub(crate) struct Field {
-    pub(crate) ident: Ident,
+    pub(crate) member: Member,
     pub(crate) ty: Type,
+}
+
+impl Field {
+    /// As it is stored and shown.
+    pub(crate) fn name(&self) -> String {
+        named(&self.member)
+    }
+}
+
+/// A member without `r#`.
+pub(crate) fn named(member: &Member) -> String {
+    match member {
+        Member::Named(ident) => ident.unraw().to_string(),
+        Member::Unnamed(position) => position.index.to_string(),
+    }
 }
 
 pub(crate) struct Index {
@@ -102,4 +120,21 @@ pub(crate) struct Variant {
     pub(crate) ident: Ident,
     pub(crate) ty: Type,
     pub(crate) stored_name: Option<LitStr>,
+}
+
+/// A type of the user's that is a key: what `NetabaseKey` is derived on.
+pub(crate) struct OwnKey {
+    pub(crate) runtime: Runtime,
+    pub(crate) ident: Ident,
+    pub(crate) generics: Generics,
+    pub(crate) form: OwnKeyForm,
+}
+
+pub(crate) enum OwnKeyForm {
+    /// An enum, of these variants in this order; whether one of them was given a number.
+    Variants { variants: Vec<Ident>, are_numbered: bool },
+    /// A struct of this one field.
+    Newtype { member: Member, ty: Box<Type> },
+    /// Something else, which was reported: whatever lets the rest compile.
+    Unknown,
 }

@@ -43,9 +43,11 @@ pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-/// What a record type must be able to do besides; each follows from a derive of `std` or `serde`.
+/// What a record type must be able to do besides: by a derive of `std` or `serde`, and, of a later version, by a `From`.
 pub mod requirement {
-    pub use crate::schema::{RecordClone, RecordDeserialize, RecordSerialize};
+    pub use crate::schema::{
+        MadeFrom, RecordClone, RecordDeserialize, RecordSerialize, RecordThreads, SameKeyAs, WrittenAs,
+    };
 }
 
 #[cfg(feature = "native")]
@@ -55,7 +57,7 @@ pub use crate::storage::StoreKind;
 pub use error::{Error, Result};
 #[cfg(feature = "native")]
 pub use libp2p::{Multiaddr, PeerId, identity::Keypair};
-pub use netabase_macros::NetabaseSchema;
+pub use netabase_macros::{NetabaseKey, NetabaseSchema};
 pub use schema::{
     Agreed, IntoKey, IntoPrefix, IntoRange, IntoSelection, Key, KeyError, Leading, Member, Query, Record, Schema,
     StartsWith, leading, starts_with,
@@ -77,5 +79,5 @@ pub mod prelude {
     pub use crate::{Change, Invite, Limits, Netabase, Role};
 
     pub use crate::schema::{Record as _, Schema as _};
-    pub use crate::{Error, NetabaseSchema, Query, Receipt, StoreKind, leading, starts_with};
+    pub use crate::{Error, NetabaseKey, NetabaseSchema, Query, Receipt, StoreKind, leading, starts_with};
 }

@@ -61,7 +61,7 @@ const RECORD_BYTES_MAX: usize = 1 << 30;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Store<S: Schema> {
+pub struct Store<S> {
     inner: Arc<Inner>,
     schema: PhantomData<fn() -> S>,
 }
@@ -81,14 +81,18 @@ struct Writer {
     failed: bool,
 }
 
-impl<S: Schema> Store<S> {
+impl<S> Store<S> {
     /// Opens the store at `path`, or makes it there: a file with redb, a directory with sled. In memory the path says
     /// nothing.
     ///
     /// # Errors
     /// [`Error::DataDirectory`] when the file is locked, damaged or another's, [`Error::SchemaMismatch`] when it was
     /// written with another schema, [`Error::Storage`] when the disk fails.
-    pub fn open(path: impl AsRef<Path>, kind: StoreKind) -> Result<Self> {
+    pub fn open(path: impl AsRef<Path>, kind: StoreKind) -> Result<Self>
+    // Here and not at the type, where what is no schema would be told so twice.
+    where
+        S: Schema,
+    {
         let catalog = Catalog::of::<S>()?;
         let engine: Arc<dyn Engine> = match kind {
             StoreKind::Redb => Arc::new(RedbEngine::open_file(path.as_ref())?),
@@ -105,7 +109,9 @@ impl<S: Schema> Store<S> {
         let inner = Inner { catalog, rule, versions, views, writer: Mutex::new(writer) };
         Ok(Store { inner: Arc::new(inner), schema: PhantomData })
     }
+}
 
+impl<S: Schema> Store<S> {
     /// The record under this key.
     ///
     /// # Errors

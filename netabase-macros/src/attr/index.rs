@@ -6,17 +6,20 @@ use proc_macro2::{Ident, TokenStream};
 use quote::format_ident;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
-use syn::{LitStr, Token};
+use syn::{LitInt, LitStr, Member, Token};
 
 use super::{Item, NAME_BYTES_MAX, Value, list_of_items, once, skip_to_next, text};
 use crate::diagnostics::{Mistakes, did_you_mean, one_of};
 use crate::keyword;
+use crate::model::named;
 
 /// `index`, `unique` or `index(name = "by_town")` on a field.
 pub(crate) struct FieldIndex {
     pub(crate) word: Ident,
     /// `by_town`, at the place of its name.
     pub(crate) function: Option<Ident>,
+    /// Whether something in it was reported.
+    pub(crate) is_broken: bool,
 }
 
 /// `index(name = "by_city_balance", fields(city, balance))` on a struct.
@@ -30,13 +33,13 @@ pub(crate) struct CompoundIndex {
 /// `fields(city, balance)`
 pub(crate) struct FieldList {
     pub(crate) word: Ident,
-    pub(crate) fields: Vec<Ident>,
+    pub(crate) fields: Vec<Member>,
     /// Whether there was something else in it, which was reported.
     pub(crate) is_broken: bool,
 }
 
 pub(super) fn of_field(item: &Item, mistakes: &mut Mistakes) -> FieldIndex {
-    let word = item.word.clone();
+    let (word, before) = (item.word.clone(), mistakes.count());
     let mut function = None;
     match &item.value {
         Value::None => {}
@@ -61,7 +64,7 @@ pub(super) fn of_field(item: &Item, mistakes: &mut Mistakes) -> FieldIndex {
             }
         }
     }
-    FieldIndex { word, function }
+    FieldIndex { word, function, is_broken: mistakes.count() > before }
 }
 
 pub(super) fn of_container(item: &Item, mistakes: &mut Mistakes) -> CompoundIndex {
@@ -95,7 +98,7 @@ pub(super) fn of_container(item: &Item, mistakes: &mut Mistakes) -> CompoundInde
     }
     let guessed = || {
         let fields: &FieldList = fields.as_ref()?;
-        let names: Vec<_> = fields.fields.iter().map(|field| field.unraw().to_string()).collect();
+        let names: Vec<_> = fields.fields.iter().map(named).collect();
         (!names.is_empty()).then(|| format_ident!("by_{}", names.join("_"), span = item.word.span()))
     };
     let function = name.or_else(guessed);
@@ -178,16 +181,20 @@ fn field_list(item: &Item, mistakes: &mut Mistakes) -> Option<FieldList> {
     Some(found)
 }
 
-/// One field's name, up to the next comma. A keyword that is a field must be `r#type` there, here also `type`.
-fn field_name(input: ParseStream<'_>) -> syn::Result<Ident> {
-    if let Ok(quoted) = input.parse::<LitStr>() {
+/// One field's name or position, up to the next comma. A keyword that is a field must be `r#type` there, here also `type`.
+fn field_name(input: ParseStream<'_>) -> syn::Result<Member> {
+    if input.peek(LitStr) {
+        let quoted: LitStr = input.parse()?;
         let name = quoted.value();
         return Err(syn::Error::new_spanned(quoted, format!("a field's name stands without quotes: write `{name}`")));
     }
-    if !input.peek(Ident::peek_any) {
+    let field = if input.peek(Ident::peek_any) {
+        Member::Named(input.call(Ident::parse_any)?)
+    } else if input.peek(LitInt) {
+        Member::Unnamed(input.parse()?)
+    } else {
         return Err(input.error("expected the name of a field"));
-    }
-    let field = input.call(Ident::parse_any)?;
+    };
     if !input.is_empty() && !input.peek(Token![,]) {
         return Err(input.error("expected `,` between two fields"));
     }

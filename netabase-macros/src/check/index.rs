@@ -3,25 +3,36 @@
 use proc_macro2::Ident;
 use quote::format_ident;
 use syn::ext::IdentExt;
-use syn::{GenericArgument, PathArguments, Type};
+use syn::{GenericArgument, Member, PathArguments, Type};
 
 use super::{KEY_FIELDS_MAX, pascal_case};
 use crate::attr;
 use crate::diagnostics::{Mistakes, did_you_mean, one_of};
-use crate::model::{Field, Index, Indexed};
+use crate::model::{Field, Index, Indexed, named};
 
-/// The index that is written on a field, if any is.
-pub(super) fn of_field(field: &Field, written: &attr::Field) -> Index {
-    let named = [&written.unique, &written.index].into_iter().flatten().find_map(|index| index.function.clone());
-    let function = named.unwrap_or_else(|| {
-        let name = field.ident.unraw();
-        format_ident!("by_{}", name, span = field.ident.span())
-    });
+/// The index that is written on a field. `None` if it has no name and the field has none either.
+pub(super) fn of_field(field: &Field, written: &attr::Field, mistakes: &mut Mistakes) -> Option<Index> {
+    let index = written.unique.as_ref().or(written.index.as_ref())?;
+    let given = [&written.unique, &written.index].into_iter().flatten().find_map(|index| index.function.clone());
+    let function = match (given, &field.member) {
+        (Some(function), _) => function,
+        (None, Member::Named(ident)) => format_ident!("by_{}", ident.unraw(), span = ident.span()),
+        (None, Member::Unnamed(_)) => {
+            let word = &index.word;
+            if !index.is_broken {
+                let message = format!(
+                    "a field without a name needs one for its index: write `{word}(name = \"by_…\")`; the function is called so"
+                );
+                mistakes.at(word, message);
+            }
+            return None;
+        }
+    };
     let indexed = match option_of(&field.ty) {
         Some(inner) => Indexed::IfSome(field.clone(), Box::new(inner.clone())),
         None => Indexed::Always(field.clone()),
     };
-    Index { function, indexed, unique: written.unique.is_some() }
+    Some(Index { function, indexed, unique: written.unique.is_some() })
 }
 
 /// An `Option` must be written as one: an alias of it is refused where the types are known (see `expand/index`).
@@ -39,15 +50,15 @@ fn option_of(ty: &Type) -> Option<&Type> {
 }
 
 /// Whether one of these indexes names the field.
-pub(super) fn is_named(indexes: &[attr::CompoundIndex], field: &Ident) -> bool {
+pub(super) fn is_named(indexes: &[attr::CompoundIndex], field: &Member) -> bool {
     let lists = indexes.iter().filter_map(|index| index.fields.as_ref());
-    lists.flat_map(|list| &list.fields).any(|named| named.unraw() == field.unraw())
+    lists.flat_map(|list| &list.fields).any(|listed| named(listed) == named(field))
 }
 
 /// Whether this is the index that is written on the field.
 pub(super) fn is_over(index: &Index, field: &Field) -> bool {
     match &index.indexed {
-        Indexed::Always(indexed) | Indexed::IfSome(indexed, _) => indexed.ident == field.ident,
+        Indexed::Always(indexed) | Indexed::IfSome(indexed, _) => indexed.member == field.member,
         Indexed::Several(_) | Indexed::Unknown => false,
     }
 }
@@ -83,8 +94,9 @@ fn fields(
     let mut is_broken = list.is_broken;
     for name in &list.fields {
         match find(name, record, all, mistakes) {
-            Some(field) if found.iter().any(|other| other.ident == field.ident) => {
-                mistakes.at(name, format!("`{name}` is in this index already: remove one"));
+            Some(field) if found.iter().any(|other| other.member == field.member) => {
+                let shown = named(name);
+                mistakes.at(name, format!("`{shown}` is in this index already: remove one"));
                 is_broken = true;
             }
             Some(field) => found.push(field.clone()),
@@ -100,7 +112,7 @@ fn fields(
             mistakes.at(&list.word, message);
         }
         [field] => {
-            let (field, name) = (&field.ident, named(index));
+            let (field, name) = (field.name(), as_on_field(index));
             let message =
                 format!("an index over one field is written on the field: `#[netabase({name})]` on `{field}`");
             mistakes.at(&list.fields[0], message);
@@ -115,18 +127,18 @@ fn fields(
 }
 
 /// `index(name = "by_town")`, as it is written on a field.
-fn named(index: &attr::CompoundIndex) -> String {
+fn as_on_field(index: &attr::CompoundIndex) -> String {
     let word = &index.word;
     index.function.as_ref().map_or_else(|| word.to_string(), |function| format!("{word}(name = \"{function}\")"))
 }
 
-fn find<'a>(name: &Ident, record: &Ident, all: &'a [Field], mistakes: &mut Mistakes) -> Option<&'a Field> {
-    let called = |wanted: &str| all.iter().find(|field| field.ident.unraw() == wanted);
-    let wanted = name.unraw().to_string();
+fn find<'a>(name: &Member, record: &Ident, all: &'a [Field], mistakes: &mut Mistakes) -> Option<&'a Field> {
+    let called = |wanted: &str| all.iter().find(|field| field.name() == wanted);
+    let wanted = named(name);
     if let Some(field) = called(&wanted) {
         return Some(field);
     }
-    let names: Vec<_> = all.iter().map(|field| field.ident.unraw().to_string()).collect();
+    let names: Vec<_> = all.iter().map(Field::name).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     if let Some(meant) = did_you_mean(&wanted, &names) {
         mistakes.at(name, format!("`{record}` has no field `{wanted}`: did you mean `{meant}`?"));
@@ -165,7 +177,7 @@ pub(super) fn distinct(indexes: &mut Vec<Index>, record: &Ident, mistakes: &mut 
 
 fn is_named_after_its_field(index: &Index) -> bool {
     match &index.indexed {
-        Indexed::Always(field) | Indexed::IfSome(field, _) => field.ident.unraw() == index.stored_name(),
+        Indexed::Always(field) | Indexed::IfSome(field, _) => field.name() == index.stored_name(),
         Indexed::Several(_) | Indexed::Unknown => false,
     }
 }

@@ -3,7 +3,6 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::Type;
-use syn::ext::IdentExt;
 
 use super::key::{KeyFields, KeyType, key_type, used};
 use super::place;
@@ -30,7 +29,7 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
             Indexed::Always(field) | Indexed::IfSome(field, _) => {
                 let doc = format!(
                     "The [`{ident}`]s whose `{}` has this value, lies in this range, or starts with this.",
-                    field.ident.unraw()
+                    field.name()
                 );
                 (KeyFields::One(index.types()[0]), doc)
             }
@@ -39,7 +38,7 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
                     "The [`{ident}`]s whose {} have these values, lie in this range, or begin with these (`leading`).",
                     listed(fields)
                 );
-                (KeyFields::Named(fields), doc)
+                (KeyFields::Several(fields), doc)
             }
             Indexed::Unknown => {
                 constructors.extend(anything(record, index));
@@ -95,7 +94,7 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
 
 /// `` `city` and `balance` ``
 fn listed(fields: &[Field]) -> String {
-    let names: Vec<_> = fields.iter().map(|field| format!("`{}`", field.ident.unraw())).collect();
+    let names: Vec<_> = fields.iter().map(|field| format!("`{}`", field.name())).collect();
     match names.as_slice() {
         [first @ .., last] => format!("{} and {last}", first.join(", ")),
         [] => String::new(),
@@ -120,7 +119,7 @@ pub(super) fn glue(record: &Record) -> TokenStream {
         let (name, unique) = (index.stored_name(), index.unique);
         let form = match (&index.indexed, index.types().as_slice()) {
             (Indexed::Unknown, _) => return None,
-            (Indexed::Always(field) | Indexed::IfSome(field, _), [ty]) if field.ident.unraw() == name => {
+            (Indexed::Always(field) | Indexed::IfSome(field, _), [ty]) if field.name() == name => {
                 quote!(<#ty as #private::Key>::form)
             }
             // The name does not say which fields they are, so the layout does: peers must agree on them.
@@ -136,7 +135,7 @@ pub(super) fn glue(record: &Record) -> TokenStream {
 
 fn fields_form(record: &Record, fields: &[Field], types: &[&Type]) -> TokenStream {
     let private = record.runtime.private();
-    let names = fields.iter().map(|field| field.ident.unraw().to_string());
+    let names = fields.iter().map(Field::name);
     quote! {
         || #private::KeyForm::Fields(#private::std::vec::Vec::from([
             #((#private::std::string::String::from(#names), <#types as #private::Key>::form())),*
@@ -148,11 +147,11 @@ fn fields_form(record: &Record, fields: &[Field], types: &[&Type]) -> TokenStrea
 pub(super) fn keys_of_record(record: &Record) -> TokenStream {
     let private = record.runtime.private();
     let keys = record.indexes.iter().filter_map(|index| match &index.indexed {
-        Indexed::Always(Field { ident, ty }) => Some(quote! {
-            #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(&self.#ident))
+        Indexed::Always(Field { member, ty }) => Some(quote! {
+            #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(&self.#member))
         }),
-        Indexed::IfSome(Field { ident, .. }, ty) => Some(quote! {
-            match &self.#ident {
+        Indexed::IfSome(Field { member, .. }, ty) => Some(quote! {
+            match &self.#member {
                 #private::core::option::Option::Some(value) => {
                     #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(value))
                 }
@@ -162,7 +161,7 @@ pub(super) fn keys_of_record(record: &Record) -> TokenStream {
         Indexed::Several(fields) => {
             let encoded = fields
                 .iter()
-                .map(|Field { ident, ty }| quote!(<#ty as #private::Key>::encode(&self.#ident, &mut bytes);));
+                .map(|Field { member, ty }| quote!(<#ty as #private::Key>::encode(&self.#member, &mut bytes);));
             Some(quote! {{
                 let mut bytes = #private::std::vec::Vec::new();
                 #(#encoded)*

@@ -1,10 +1,10 @@
 //! Key types: a newtype for one field, a struct with named fields for several, an enum for a schema.
 
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
-use syn::{GenericParam, Generics, Type, Visibility, parse_quote};
+use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
+use syn::{GenericParam, Generics, Member, Type, Visibility, parse_quote};
 
-use super::{local, place};
+use super::{local, own_key, place};
 use crate::check::mentions;
 use crate::model::{Field, Key, Record, Schema};
 use crate::runtime_path::Runtime;
@@ -28,7 +28,16 @@ pub(super) struct KeyType<'a> {
 pub(super) enum KeyFields<'a> {
     /// One unnamed field of this type.
     One(&'a Type),
-    Named(&'a [Field]),
+    /// Fields called as these are.
+    Several(&'a [Field]),
+}
+
+/// What the fields of a key are called: as in the record, but those without a name are counted anew.
+pub(super) fn members(fields: &[Field]) -> impl Iterator<Item = Member> + '_ {
+    fields.iter().enumerate().map(|(position, field)| match &field.member {
+        Member::Named(ident) => Member::Named(ident.clone()),
+        Member::Unnamed(_) => Member::from(position),
+    })
 }
 
 /// The record's key type with its arguments, as it is named in generated code.
@@ -75,17 +84,21 @@ pub(super) fn primary(record: &Record) -> TokenStream {
     let missing: Type = parse_quote!(u64);
     let fields = match &record.key {
         Key::One(field) => KeyFields::One(&field.ty),
-        Key::Many(fields) => KeyFields::Named(fields),
+        Key::Many(fields) => KeyFields::Several(fields),
         Key::Missing => KeyFields::One(&missing),
     };
-    key_type(&KeyType {
+    let (ident, generics) = (name(&record.ident), primary_generics(record));
+    // Another record may have this one's key as a field, and is then asked for it.
+    let values = generics.params.is_empty().then(|| own_key::values(&record.runtime, &ident));
+    let key = key_type(&KeyType {
         runtime: &record.runtime,
         visibility: &record.visibility,
-        ident: name(&record.ident),
-        generics: primary_generics(record),
+        ident,
+        generics,
         doc: format!("The key of a [`{}`].", record.ident),
         fields,
-    })
+    });
+    quote!(#key #values)
 }
 
 /// A struct with all that a key can do.
@@ -95,49 +108,61 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
     let name = ident.to_string();
     let (parameters, arguments, clause) = key.generics.split_for_impl();
 
-    let members: Vec<Member<'_>> = match &key.fields {
-        KeyFields::One(ty) => vec![Member { access: quote!(0), ty, local: format_ident!("part") }],
-        KeyFields::Named(fields) => fields
-            .iter()
-            .enumerate()
-            .map(|(index, field)| {
-                let ident = &field.ident;
-                Member { access: quote!(#ident), ty: &field.ty, local: format_ident!("part_{}", index) }
-            })
-            .collect(),
+    let (access, types): (Vec<Member>, Vec<&Type>) = match &key.fields {
+        KeyFields::One(ty) => (vec![Member::from(0)], vec![ty]),
+        KeyFields::Several(fields) => (members(fields).collect(), fields.iter().map(|field| &field.ty).collect()),
     };
-    let access: Vec<_> = members.iter().map(|member| &member.access).collect();
-    let types: Vec<_> = members.iter().map(|member| member.ty).collect();
-    let locals: Vec<_> = members.iter().map(|member| &member.local).collect();
-    let count = members.len();
+    let locals: Vec<_> = (0..types.len()).map(|position| format_ident!("part_{}", position)).collect();
+    let count = types.len();
 
     let (definition, parts, parts_pattern, debug, form, serialize, deserialize);
     match &key.fields {
         KeyFields::One(ty) => {
             definition = quote! { #visibility struct #ident #parameters (#[doc = "Its value."] pub #ty) #clause; };
             parts = quote!(#ty);
-            parts_pattern = quote!(part);
-            debug = quote! { formatter.debug_tuple(#name).field(<#ty as #private::Key>::debug_key(&self.0)).finish() };
+            parts_pattern = quote!(#(#locals)*);
+            debug = quote! {
+                formatter.debug_tuple(#name)
+                    .field(&#private::DebugPart(&|formatter| <#ty as #private::Key>::debug_key(&self.0, formatter)))
+                    .finish()
+            };
             form = quote! { <#ty as #private::Key>::form() };
             serialize = quote! { <#ty as #private::Key>::serialize_key(&self.0, serializer) };
             deserialize = quote! {
                 #private::core::result::Result::map(<#ty as #private::Key>::deserialize_key(deserializer), Self)
             };
         }
-        KeyFields::Named(fields) => {
-            let idents = fields.iter().map(|field| &field.ident);
-            let names = fields.iter().map(|field| field.ident.to_string());
-            let docs = fields.iter().map(|field| format!("The field `{}` of the record.", field.ident));
-            definition = quote! {
-                #visibility struct #ident #parameters #clause { #(#[doc = #docs] pub #idents: #types,)* }
+        KeyFields::Several(fields) => {
+            let names = fields.iter().map(Field::name);
+            let docs = fields.iter().map(|field| format!("The field `{}` of the record.", field.name()));
+            let has_names = fields.iter().all(|field| matches!(field.member, Member::Named(_)));
+            (definition, debug) = if has_names {
+                (
+                    quote! {
+                        #visibility struct #ident #parameters #clause { #(#[doc = #docs] pub #access: #types,)* }
+                    },
+                    quote! {
+                        formatter.debug_struct(#name)
+                            #(.field(#names, &#private::DebugPart(&|formatter| {
+                                <#types as #private::Key>::debug_key(&self.#access, formatter)
+                            })))*
+                            .finish()
+                    },
+                )
+            } else {
+                (
+                    quote! { #visibility struct #ident #parameters (#(#[doc = #docs] pub #types,)*) #clause; },
+                    quote! {
+                        formatter.debug_tuple(#name)
+                            #(.field(&#private::DebugPart(&|formatter| {
+                                <#types as #private::Key>::debug_key(&self.#access, formatter)
+                            })))*
+                            .finish()
+                    },
+                )
             };
             parts = quote!((#(#types,)*));
             parts_pattern = quote!((#(#locals,)*));
-            debug = quote! {
-                formatter.debug_struct(#name)
-                    #(.field(#names, <#types as #private::Key>::debug_key(&self.#access)))*
-                    .finish()
-            };
             form = quote! {
                 #private::KeyForm::Tuple(#private::std::vec::Vec::from([#(<#types as #private::Key>::form()),*]))
             };
@@ -246,6 +271,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         }
 
         #[automatically_derived]
+        #[diagnostic::do_not_recommend]
         impl #parameters #private::Key for #ident #arguments #clause {
             fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
                 #(<#types as #private::Key>::encode(&self.#access, out);)*
@@ -273,6 +299,18 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
                 deserializer: __D,
             ) -> #private::core::result::Result<Self, __D::Error> {
                 #private::serde::Deserialize::deserialize(deserializer)
+            }
+            fn clone_key(&self) -> Self {
+                #private::core::clone::Clone::clone(self)
+            }
+            fn debug_key(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                #private::core::fmt::Debug::fmt(self, formatter)
+            }
+            fn compare_key(&self, other: &Self) -> #private::core::cmp::Ordering {
+                #private::core::cmp::Ord::cmp(self, other)
+            }
+            fn hash_key<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
+                #private::core::hash::Hash::hash(self, state);
             }
         }
 
@@ -311,13 +349,6 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             }
         }
     }
-}
-
-/// One field of a key.
-struct Member<'a> {
-    access: TokenStream,
-    ty: &'a Type,
-    local: Ident,
 }
 
 /// `BankKey`: the key of any record of the schema.
@@ -419,10 +450,23 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     }
 }
 
-/// `<Account as Record>`, all of it at the place of the type: an error about it is the same everywhere, and so said once.
+/// `<Account as Record>`, all of it at one place: an error about it is the same everywhere, and so said once.
 pub(super) fn as_record(runtime: &Runtime, ty: &Type) -> TokenStream {
     let private = runtime.private_at(place(ty));
-    quote_spanned!(place(ty)=> <#ty as #private::Record>)
+    let ty = located(ty.to_token_stream(), place(ty));
+    quote_spanned!(place(&ty)=> <#ty as #private::Record>)
+}
+
+/// The tokens with errors about them pointing at `span`. What they mean is not touched: `$crate` stays that of its macro.
+fn located(tokens: TokenStream, span: Span) -> TokenStream {
+    let locate = |mut token: TokenTree| {
+        if let TokenTree::Group(group) = &token {
+            token = Group::new(group.delimiter(), located(group.stream(), span)).into();
+        }
+        token.set_span(token.span().located_at(span));
+        token
+    };
+    tokens.into_iter().map(locate).collect()
 }
 
 /// `<Account as Record>::Key`

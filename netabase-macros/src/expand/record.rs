@@ -1,8 +1,7 @@
 //! `impl Record`: the typed side, and the functions by which the core sees the record as bytes.
 
 use proc_macro2::TokenStream;
-use quote::quote;
-use syn::ext::IdentExt;
+use quote::{quote, quote_spanned};
 
 use super::{index, key, version};
 use crate::model::{Field, Key, Record};
@@ -17,14 +16,30 @@ pub(super) fn record(record: &Record) -> TokenStream {
     let index_glue = index::glue(record);
     let index_keys = index::keys_of_record(record);
     let number = record.version.number;
-    let decode = version::decode(record);
     let encode_as = version::encode_as(record);
     let before = version::glue_before(record);
     let key_fields = match &record.key {
-        Key::One(field) => vec![field_name(field)],
-        Key::Many(fields) => fields.iter().map(field_name).collect(),
+        Key::One(field) => vec![field.name()],
+        Key::Many(fields) => fields.iter().map(Field::name).collect(),
         Key::Missing => vec![],
     };
+    // Does not run where it is not usable: beside it stands the error that says why.
+    let [clone, encode, decode, shape] = if record.is_usable {
+        [
+            quote!(<#ident #arguments as #private::RecordClone>::__clone_record(self)),
+            quote!(<#ident #arguments as #private::RecordSerialize>::__to_value(self, #number, #stored_name)),
+            version::decode(record),
+            quote!(<#ident #arguments as #private::RecordDeserialize>::__shape()),
+        ]
+    } else {
+        let unknown = quote!(#private::core::result::Result::Err(#private::std::string::String::new()));
+        [quote!(loop {}), quote!(loop {}), quote!(loop {}), unknown]
+    };
+    // Of a generic one it can be told only where its parameters are given.
+    let goes = record.generics.params.is_empty().then(|| {
+        let here = record.runtime.private_at(ident.span());
+        quote_spanned!(ident.span()=> const _: () = <#ident as #here::RecordThreads>::__GOES;)
+    });
     quote! {
         #[automatically_derived]
         impl #parameters #private::Record for #ident #arguments #clause {
@@ -35,12 +50,12 @@ pub(super) fn record(record: &Record) -> TokenStream {
                 #value
             }
             fn __clone(&self) -> Self {
-                <#ident #arguments as #private::RecordClone>::__clone_record(self)
+                #clone
             }
             fn __encode(
                 &self,
             ) -> #private::core::result::Result<#private::std::vec::Vec<#private::core::primitive::u8>, #private::Error> {
-                <#ident #arguments as #private::RecordSerialize>::__to_value(self, #number, #stored_name)
+                #encode
             }
             fn __decode(
                 bytes: &[#private::core::primitive::u8],
@@ -61,20 +76,18 @@ pub(super) fn record(record: &Record) -> TokenStream {
                 || {
                     #private::describe::<Self>(
                         &[#(#key_fields),*],
-                        <#ident #arguments as #private::RecordDeserialize>::__shape(),
+                        #shape,
                     )
                 },
                 #before,
             );
         }
 
+        #goes
+
         #[automatically_derived]
         impl #parameters #private::Agreed for #ident #arguments #clause {}
     }
-}
-
-fn field_name(field: &Field) -> String {
-    field.ident.unraw().to_string()
 }
 
 /// The record's key, made of copies of its fields.
@@ -83,13 +96,14 @@ fn key_value(record: &Record) -> TokenStream {
     let name = key::name(&record.ident);
     match &record.key {
         Key::One(field) => {
-            let Field { ident, ty } = &**field;
-            quote!(#name(<#ty as #private::Key>::clone_key(&self.#ident)))
+            let Field { member, ty } = &**field;
+            quote!(#name(<#ty as #private::Key>::clone_key(&self.#member)))
         }
         Key::Many(fields) => {
             let fields = fields
                 .iter()
-                .map(|Field { ident, ty }| quote!(#ident: <#ty as #private::Key>::clone_key(&self.#ident)));
+                .zip(key::members(fields))
+                .map(|(Field { member, ty }, here)| quote!(#here: <#ty as #private::Key>::clone_key(&self.#member)));
             quote!(#name { #(#fields),* })
         }
         // Does not run: beside it stands the error that says why.

@@ -103,7 +103,7 @@ pub(super) fn checks(record: &Record) -> Option<TokenStream> {
     let message = format!(
         "this is version {number}, and `from` is not version {follows}: write `#[netabase(version = {follows})]` on that struct, or name the one that has it"
     );
-    let same_key = quote_spanned!(place(path)=> #here::same_key::<<#path as #here::Record>::Key, #parts>());
+    let same_key = quote_spanned!(place(path)=> <<#path as #here::Record>::Key as #here::SameKeyAs<#parts>>::SAME);
     let version = quote_spanned!(place(path)=> #here::core::assert!(<#path as #here::Record>::__GLUE.version == #follows, #message););
     Some(quote! {
         #made_of

@@ -1,6 +1,7 @@
 //! Keys: order, round trip, no encoding a prefix of another, and decoding of anything.
 
 use std::cmp::Ordering;
+use std::fmt::Debug;
 use std::ops::{Bound, RangeBounds};
 
 use super::input::Input;
@@ -111,7 +112,7 @@ pub fn keys(data: &[u8]) {
     }
 }
 
-fn check<K: Key + Made>(input: &mut Input<'_>) {
+fn check<K: Key + Ord + Debug + Made>(input: &mut Input<'_>) {
     if input.flag() {
         decoded::<K>(std::mem::replace(input, Input::new(&[])).rest());
     } else {
@@ -120,18 +121,18 @@ fn check<K: Key + Made>(input: &mut Input<'_>) {
     }
 }
 
-fn generated<K: Key + KeyParts<Parts: Made + Key>>(input: &mut Input<'_>) {
+fn generated<K: Key + Ord + Debug + KeyParts<Parts: Made + Key + Ord>>(input: &mut Input<'_>) {
     if input.flag() {
         return decoded::<K>(std::mem::replace(input, Input::new(&[])).rest());
     }
     let (a, b) = (K::Parts::made(input), K::Parts::made(input));
-    let (key_a, key_b) = (K::from_parts(a.clone()), K::from_parts(b.clone()));
+    let (key_a, key_b) = (K::from_parts(a.clone_key()), K::from_parts(b.clone_key()));
     ordered(&key_a, &key_b);
     assert_eq!(key_a.cmp(&key_b), a.cmp(&b), "a key of fields sorts as their tuple");
     assert_eq!(key_a.to_bytes(), a.to_bytes(), "and is the same bytes");
 }
 
-fn ordered<K: Key>(a: &K, b: &K) {
+fn ordered<K: Key + Ord + Debug>(a: &K, b: &K) {
     let (bytes_a, bytes_b) = (a.to_bytes(), b.to_bytes());
     assert_eq!(bytes_a.cmp(&bytes_b), a.cmp(b), "{a:?} {b:?}");
     if a.cmp(b) != Ordering::Equal {
@@ -147,7 +148,7 @@ fn ordered<K: Key>(a: &K, b: &K) {
 }
 
 /// What is accepted is what is written for it.
-fn decoded<K: Key>(bytes: &[u8]) {
+fn decoded<K: Key + Ord + Debug>(bytes: &[u8]) {
     let _ = shown(&K::form(), bytes);
     let mut rest = bytes;
     if let Ok(key) = K::decode(&mut rest) {

@@ -4,36 +4,47 @@
 //! that fields can follow each other); `decode` reads exactly what `encode` wrote and never panics on other bytes.
 //! Used by the generated key types, by queries (bounds) and by the store (rows).
 
+#[cfg(feature = "chrono")]
+mod chrono;
 mod integer;
 mod option;
 mod part;
 mod shown;
 mod text;
+#[cfg(feature = "time")]
+mod time;
 mod tuple;
+#[cfg(feature = "uuid")]
+mod uuid;
+mod variant;
 
 use std::cmp::Ordering;
-use std::fmt::{self, Debug};
+use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use serde::de::{Error as _, SeqAccess};
 use serde::ser::SerializeTuple;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-pub use self::part::{IntoPart, KeyParts, deserialize_parts, serialize_parts, show_parts};
+pub use self::part::{DebugPart, IntoPart, KeyParts, deserialize_parts, serialize_parts, show_parts};
 pub(crate) use self::shown::shown;
 pub(crate) use self::text::escape;
+pub use self::text::{Text, TextFor};
+pub use self::variant::{KeyVariants, deserialize_variant, serialize_variant};
 
 /// A value that can be a key or an index: its stored bytes sort as it does.
 ///
-/// Implemented for the types listed below and by `#[derive(NetabaseSchema)]` for the key types that it generates; not
-/// meant to be implemented by hand.
+/// Implemented for the types listed below, by `#[derive(NetabaseKey)]` for your own, and by `#[derive(NetabaseSchema)]`
+/// for the key types that it generates; not meant to be implemented by hand. A type needs neither `Ord` nor `Clone` nor
+/// serde's traits to be one: all that is needed follows from its bytes.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a key or an index",
     label = "not a type that a key can be made of",
-    note = "allowed are: `u8` to `u128`, `i8` to `i128`, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, and tuples and `Option` of these",
+    note = "allowed are: `u8` to `u128`, `i8` to `i128`, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and `Option` of only these, and types of your own: write `#[derive(NetabaseKey)]` on an enum without fields, or on a struct with one field of these; another record is named by its key, such as `AccountKey`",
+    note = "with netabase's feature `uuid`: `uuid::Uuid`; with `time`: `OffsetDateTime`, `UtcDateTime`, `PrimitiveDateTime`, `Date` and `Time`; with `chrono`: `DateTime<Utc>`, `NaiveDateTime`, `NaiveDate` and `NaiveTime`; write `features = [\"uuid\"]` beside netabase in Cargo.toml",
     note = "`usize` and `isize` differ between machines: use `u64` or `i64`; floating-point numbers have no total order"
 )]
-pub trait Key: Clone + Ord + Hash + Debug + Send + Sync + Unpin + 'static {
+pub trait Key: Send + Sync + Unpin + Sized + 'static {
     /// Whether this is an `Option`, of which an index takes only `Some`.
     #[doc(hidden)]
     const OPTIONAL: bool = false;
@@ -64,40 +75,38 @@ pub trait Key: Clone + Ord + Hash + Debug + Send + Sync + Unpin + 'static {
     /// As one element of a composite key.
     #[doc(hidden)]
     fn write_element<S: SerializeTuple>(&self, out: &mut S) -> Result<(), S::Error> {
-        out.serialize_element(&option::Serde(self.clone()))
+        out.serialize_element(&option::Serde(self))
     }
 
     #[doc(hidden)]
     fn read_element<'de, A: SeqAccess<'de>>(input: &mut A) -> Result<Self, A::Error> {
-        let element: Option<option::Serde<Self>> = input.next_element()?;
+        let element: Option<option::Read<Self>> = input.next_element()?;
         element.map(|element| element.0).ok_or_else(|| A::Error::custom("the key has too few fields"))
     }
 
     // The generated impls go through these instead of `Clone::clone`, `Ord::cmp` …: a field of a type that cannot be a
-    // key then fails one and the same bound everywhere, which the compiler reports once.
+    // key then fails one and the same bound everywhere, which the compiler reports once. The bytes say all that is asked
+    // here; types that have it at hand say so themselves (`native_key`), which is quicker.
     #[doc(hidden)]
-    fn clone_key(&self) -> Self {
-        self.clone()
-    }
+    fn clone_key(&self) -> Self;
+
+    /// As `Debug` has it.
+    #[doc(hidden)]
+    fn debug_key(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 
     #[doc(hidden)]
     fn same_key(&self, other: &Self) -> bool {
-        self == other
+        self.compare_key(other).is_eq()
     }
 
     #[doc(hidden)]
     fn compare_key(&self, other: &Self) -> Ordering {
-        self.cmp(other)
+        self.to_bytes().cmp(&other.to_bytes())
     }
 
     #[doc(hidden)]
     fn hash_key<H: Hasher>(&self, state: &mut H) {
-        self.hash(state);
-    }
-
-    #[doc(hidden)]
-    fn debug_key(&self) -> &dyn Debug {
-        self
+        self.to_bytes().hash(state);
     }
 
     #[doc(hidden)]
@@ -144,6 +153,8 @@ pub enum KeyForm {
     Tuple(Vec<KeyForm>),
     /// These fields of the record, one after the other: of an index whose name does not say which they are.
     Fields(Vec<(String, KeyForm)>),
+    /// The position of one of these variants, as two bytes big-endian.
+    Variants(Vec<String>),
 }
 
 /// Decodes a key that must take all of `input`.
@@ -172,6 +183,28 @@ macro_rules! serde_key {
     };
 }
 use serde_key;
+
+/// What types have that are `Clone`, `Ord`, `Hash` and `Debug`.
+macro_rules! native_key {
+    () => {
+        fn clone_key(&self) -> Self {
+            self.clone()
+        }
+        fn debug_key(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+            ::std::fmt::Debug::fmt(self, f)
+        }
+        fn same_key(&self, other: &Self) -> bool {
+            self == other
+        }
+        fn compare_key(&self, other: &Self) -> ::std::cmp::Ordering {
+            self.cmp(other)
+        }
+        fn hash_key<H: ::std::hash::Hasher>(&self, state: &mut H) {
+            ::std::hash::Hash::hash(self, state);
+        }
+    };
+}
+use native_key;
 
 #[cfg(test)]
 mod tests;

@@ -25,7 +25,7 @@ pub trait Schema: Send + Sync + Sized + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a record of the schema `{S}`",
     label = "not in `{S}`",
-    note = "add a variant to the enum: `enum {S} {{ …, {Self}({Self}) }}`"
+    note = "a record is given as it is, without `&`, and is a variant of the schema: `enum {S} {{ …, {Self}({Self}) }}`, each with `#[derive(NetabaseSchema)]`"
 )]
 pub trait Member<S: Schema>: Record {
     /// Its stored name in this schema: the record's, unless the variant gives another one.

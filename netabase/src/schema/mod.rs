@@ -28,16 +28,19 @@ pub use self::descriptor::RecordDescriptor;
 pub(crate) use self::descriptor::{IndexDescriptor, VersionDescriptor};
 pub(crate) use self::fingerprint::Fingerprint;
 pub(crate) use self::key::shown;
-pub use self::key::{IntoPart, Key, KeyError, KeyForm, KeyParts, deserialize_parts, serialize_parts, show_parts};
+pub use self::key::{
+    DebugPart, IntoPart, Key, KeyError, KeyForm, KeyParts, KeyVariants, Text, TextFor, deserialize_parts,
+    deserialize_variant, serialize_parts, serialize_variant, show_parts,
+};
 pub use self::membership::{Agreed, Member, Schema};
 pub(crate) use self::plan::{After, Plan, successor};
 pub use self::query::Query;
 pub use self::record::{
     IndexGlue, MadeFrom, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize,
-    SameKeyAs, WrittenAs, describe, glue, is_new, is_version, named, same_key,
+    RecordThreads, RecordThreadsFor, SameKeyAs, WrittenAs, describe, glue, is_new, is_version, named,
 };
 pub use self::selection::{
-    Bounds, IntoKey, IntoPrefix, IntoRange, IntoSelection, Leading, StartsWith, leading, starts_with,
+    Bounds, FirstFields, IntoKey, IntoPrefix, IntoRange, IntoSelection, Leading, StartsWith, leading, starts_with,
 };
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! A record type: its typed side for users, and the glue by which everything below the handle sees it as bytes.
 
+use std::fmt::Debug;
+use std::hash::Hash;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use serde::Serialize;
@@ -18,11 +20,11 @@ use crate::error::Error;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a record",
     label = "not a record",
-    note = "write `#[derive(NetabaseSchema)]` on the struct and `#[netabase(key)]` on a field"
+    note = "write `#[derive(NetabaseSchema)]` on the struct and `#[netabase(key)]` on a field; a variant of a schema holds the struct itself, neither in a `Box` or an `Option` nor another schema"
 )]
 pub trait Record: Send + Sync + Unpin + Sized + 'static {
     /// What a record is found by.
-    type Key: Key;
+    type Key: Key + Clone + Ord + Hash + Debug;
 
     /// The stored name.
     const NAME: &'static str;
@@ -278,6 +280,32 @@ impl<T: Clone> RecordClone for T {
     }
 }
 
+/// Goes from thread to thread.
+#[diagnostic::on_unimplemented(
+    message = "the record `{Self}` cannot go from thread to thread: it is not `Send`, `Sync` and `Unpin`",
+    label = "a field of this struct belongs to one thread",
+    note = "use `Arc` for `Rc`, and plain values for `Cell`, `RefCell` and raw pointers: what changes is written as a new record"
+)]
+pub trait RecordThreads: Sized {
+    /// Named in generated code at the record, to have it said there.
+    #[doc(hidden)]
+    const __GOES: () = ();
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + Sync + Unpin> RecordThreads for T {}
+
+/// For the bounds of generated impls: about a record that belongs to one thread they then say nothing, and one place does.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "the record `{Self}` cannot go from thread to thread: it is not `Send`, `Sync` and `Unpin`",
+    label = "a field of this struct belongs to one thread"
+)]
+pub trait RecordThreadsFor<'a>: Send + Sync + Unpin {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + Sync + Unpin> RecordThreadsFor<'_> for T {}
+
 /// Writes a record.
 #[diagnostic::on_unimplemented(
     message = "the record `{Self}` cannot be written: it does not implement `serde::Serialize`",
@@ -372,8 +400,8 @@ impl<Before, T: Into<Before>> WrittenAs<Before> for T {
     label = "the key of this version is made of other types",
     note = "rows are found by their keys: declare the same `key` fields, or store the record under another `name` and copy it over"
 )]
-pub trait SameKeyAs<Parts> {}
-
-/// Asked when the user's crate is compiled.
-#[doc(hidden)]
-pub const fn same_key<K: SameKeyAs<Parts>, Parts>() {}
+pub trait SameKeyAs<Parts> {
+    /// Named where it is asked for.
+    #[doc(hidden)]
+    const SAME: () = ();
+}

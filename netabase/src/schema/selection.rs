@@ -5,7 +5,7 @@
 
 use std::ops::{Bound, Range, RangeFrom, RangeFull, RangeInclusive, RangeTo, RangeToInclusive};
 
-use super::key::{IntoPart, Key, KeyParts, escape};
+use super::key::{IntoPart, Key, KeyParts, Text, escape};
 use super::plan::successor;
 
 /// Bounds over encoded keys.
@@ -28,7 +28,9 @@ impl Bounds {
         Bounds { lower: Bound::Unbounded, upper: Bound::Unbounded }
     }
 
-    fn starting_with(prefix: Vec<u8>) -> Bounds {
+    #[doc(hidden)]
+    #[must_use]
+    pub fn starting_with(prefix: Vec<u8>) -> Bounds {
         Bounds { lower: Bound::Included(prefix.clone()), upper: successor(prefix) }
     }
 
@@ -47,7 +49,7 @@ impl Bounds {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be used as `{K}`",
     label = "wrong type for this key",
-    note = "convert it first, e.g. with `u64::from(..)` or `u64::try_from(..)?`; a key of several fields is a tuple of them"
+    note = "it must have the type of the key's field: convert a number first, e.g. with `u64::from(..)` or `u64::try_from(..)?`, and write a type of your own as itself, `Id(7)`; a key of several fields is a tuple of them"
 )]
 pub trait IntoKey<K> {
     /// The key.
@@ -76,7 +78,7 @@ pub trait IntoRange<K> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is neither a value nor a range of `{K}`",
     label = "expected a value, or a range such as `a..=b`",
-    note = "a number must have the type of the indexed field: convert it first, e.g. with `i64::from(..)`; `starts_with(\"…\")` is for string indexes",
+    note = "it must have the type of the indexed field: convert a number first, e.g. with `i64::from(..)`, and write a type of your own as itself, `Status::Open`; `starts_with(\"…\")` is for string indexes",
     note = "an index over several fields takes a tuple of them, a range of tuples, or `leading(..)` with the first ones, each of its own type"
 )]
 pub trait IntoSelection<K> {
@@ -168,14 +170,14 @@ impl StartsWith {
 }
 
 #[diagnostic::do_not_recommend]
-impl<K: KeyParts<Parts = String>> IntoRange<K> for StartsWith {
+impl<K: KeyParts<Parts: Text>> IntoRange<K> for StartsWith {
     fn into_bounds(self) -> Bounds {
         self.bounds()
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<K: KeyParts<Parts = String>> IntoSelection<K> for StartsWith {
+impl<K: KeyParts<Parts: Text>> IntoSelection<K> for StartsWith {
     fn into_selection(self) -> Bounds {
         self.bounds()
     }
@@ -203,6 +205,10 @@ impl<K, T: IntoPrefix<K>> IntoSelection<K> for Leading<T> {
 
 /// The first `N` fields of several.
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "a key of `{Self}` has no {N} leading fields",
+    label = "expected a key of more fields"
+)]
 pub trait FirstFields<const N: usize> {
     type Parts: Key;
 }
@@ -251,6 +257,9 @@ macro_rules! values {
         }
     )* };
 }
+
+#[cfg(any(feature = "chrono", feature = "time", feature = "uuid"))]
+pub(super) use values;
 
 values! {
     [] u8; [] u16; [] u32; [] u64; [] u128;

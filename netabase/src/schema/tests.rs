@@ -1,6 +1,7 @@
 //! The derive, seen from the byte-level side: glue, catalog, descriptor, plans. The user's side is in `ui-tests`.
 
 mod compound;
+mod own_key;
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

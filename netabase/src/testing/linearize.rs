@@ -31,6 +31,11 @@ use std::hash::Hash;
 pub use self::registers::{Op, Outcome, Registers};
 
 /// What the calls do one after the other.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what the calls of a history do",
+    label = "not a model",
+    note = "implement `Model` for what is called, as it would be if nobody else called; `Registers` is one of single values"
+)]
 pub trait Model: Clone + Eq + Hash + Default {
     /// What is called.
     type Op: Clone + fmt::Debug + PartialEq;

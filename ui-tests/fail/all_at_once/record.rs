@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
 #[netabase(
     name = "my account", // mistake
-    version = 2 // mistake
+    version = 0 // mistake
 )]
 pub struct Account { // mistake
     #[netabase(uniqe)] // mistake

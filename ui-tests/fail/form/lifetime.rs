@@ -8,4 +8,11 @@ pub struct Account<'a> { // mistake
     city: &'a str,
 }
 
-fn main() {}
+#[derive(NetabaseSchema)]
+pub enum Bank {
+    Account(Account<'static>),
+}
+
+fn main() {
+    let _ = Account::all();
+}

@@ -6,4 +6,6 @@ pub union Either { // mistake
     b: i8,
 }
 
-fn main() {}
+fn main() {
+    let _ = Either::range(1..2);
+}

@@ -4,4 +4,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
 pub struct Account; // mistake
 
-fn main() {}
+#[derive(NetabaseSchema)]
+pub enum Bank {
+    Account(Account),
+}
+
+fn main() {
+    let _ = Account::range(1..2);
+}

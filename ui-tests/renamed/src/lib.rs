@@ -1,7 +1,9 @@
-//! A crate to which netabase is known as `store`, and which passes it on to others as its own module.
+//! A crate to which netabase is known as `store`, and which passes it on to others as its own module. It denies all that
+//! clippy finds in what the derives generate.
+#![deny(warnings, clippy::all, clippy::pedantic, clippy::nursery, missing_docs, unsafe_code)]
 
 use serde::{Deserialize, Serialize};
-use store::NetabaseSchema;
+use store::{NetabaseKey, NetabaseSchema};
 
 /// Where others find it.
 pub mod records {
@@ -9,7 +11,7 @@ pub mod records {
 }
 
 /// An account.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, NetabaseSchema)]
 #[netabase(crate = "store", index(name = "by_city_id", fields(city, id)))]
 pub struct Account {
     /// The key.
@@ -21,7 +23,7 @@ pub struct Account {
 }
 
 /// A booking.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, NetabaseSchema)]
 #[netabase(crate = "crate::records::agreed", name = "bookings")]
 pub struct Entry {
     /// Of whom.
@@ -32,7 +34,34 @@ pub struct Entry {
     pub seq: u32,
 }
 
-/// Both.
+/// How far a task is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, NetabaseKey)]
+#[netabase(crate = "store")]
+pub enum Status {
+    /// Not done.
+    Open = 1,
+    /// Done.
+    Closed = 5,
+}
+
+/// Called.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, NetabaseKey)]
+#[netabase(crate = "crate::records::agreed")]
+pub struct Title(pub String);
+
+/// Its fields have no names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(crate = "store", index(name = "by_status_title", fields(1, 0)))]
+pub struct Task(
+    /// The key.
+    #[netabase(key)]
+    pub Title,
+    /// How far.
+    #[netabase(index(name = "by_status"))]
+    pub Status,
+);
+
+/// All of them.
 #[derive(NetabaseSchema)]
 #[netabase(crate = "::store")]
 pub enum Bank {
@@ -40,12 +69,14 @@ pub enum Bank {
     Account(Account),
     /// Bookings.
     Entry(Entry),
+    /// Tasks.
+    Task(Task),
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Account, AccountByCityIdKey, AccountKey, Entry, EntryKey};
-    use store::{Record, leading};
+    use super::{Account, AccountByCityIdKey, AccountKey, Entry, EntryKey, Status, Task, TaskKey, Title};
+    use store::{Record, leading, starts_with};
 
     #[test]
     fn the_derive_finds_its_crate() {
@@ -54,5 +85,8 @@ mod tests {
         assert_eq!(Entry::NAME, "bookings");
         assert_eq!(AccountByCityIdKey::from((Some("Paris"), 7)).to_string(), "Paris/7");
         let _ = Account::by_city_id(leading(Some("Paris")));
+        assert_eq!(Task(Title("x".into()), Status::Open).key(), TaskKey(Title("x".into())));
+        let _ = (Task::by_status(Status::Open..), Task::by_status_title(leading(Status::Open)));
+        let _ = Task::range(starts_with("x"));
     }
 }

@@ -2,10 +2,11 @@
 
 use std::fmt::{self, Display};
 
-use super::{Key, KeyError, KeyForm, serde_key, take};
+use super::{Key, KeyError, KeyForm, native_key, serde_key, take};
 
 macro_rules! unsigned {
     ($($t:ty)*) => { $(
+        #[diagnostic::do_not_recommend]
         impl Key for $t {
             fn encode(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&self.to_be_bytes());
@@ -19,13 +20,15 @@ macro_rules! unsigned {
             fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 Display::fmt(self, f)
             }
-            serde_key!();
+            native_key!();
+    serde_key!();
         }
     )* };
 }
 
 macro_rules! signed {
     ($($t:ty)*) => { $(
+        #[diagnostic::do_not_recommend]
         impl Key for $t {
             fn encode(&self, out: &mut Vec<u8>) {
                 out.extend_from_slice(&(*self ^ <$t>::MIN).to_be_bytes());
@@ -39,7 +42,8 @@ macro_rules! signed {
             fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 Display::fmt(self, f)
             }
-            serde_key!();
+            native_key!();
+    serde_key!();
         }
     )* };
 }
@@ -47,6 +51,7 @@ macro_rules! signed {
 unsigned! { u8 u16 u32 u64 u128 }
 signed! { i8 i16 i32 i64 i128 }
 
+#[diagnostic::do_not_recommend]
 impl Key for bool {
     fn encode(&self, out: &mut Vec<u8>) {
         out.push(u8::from(*self));
@@ -64,9 +69,11 @@ impl Key for bool {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
     }
+    native_key!();
     serde_key!();
 }
 
+#[diagnostic::do_not_recommend]
 impl Key for char {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&u32::from(*self).to_be_bytes());
@@ -80,5 +87,6 @@ impl Key for char {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
     }
+    native_key!();
     serde_key!();
 }

@@ -1,12 +1,14 @@
 //! `Option` of a key: one byte in front, so that `None` sorts before every `Some`, as in Rust.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Key, KeyError, KeyForm, take};
+use super::{DebugPart, Key, KeyError, KeyForm, take};
 
+#[diagnostic::do_not_recommend]
 impl<T: Key> Key for Option<T> {
     const OPTIONAL: bool = true;
 
@@ -42,7 +44,7 @@ impl<T: Key> Key for Option<T> {
     fn serialize_key<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             None => serializer.serialize_none(),
-            Some(value) => serializer.serialize_some(&Serde(value.clone())),
+            Some(value) => serializer.serialize_some(&Serde(value)),
         }
     }
 
@@ -65,19 +67,40 @@ impl<T: Key> Key for Option<T> {
         }
         deserializer.deserialize_option(Value(std::marker::PhantomData))
     }
+
+    fn clone_key(&self) -> Self {
+        self.as_ref().map(T::clone_key)
+    }
+
+    fn debug_key(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            None => f.write_str("None"),
+            Some(value) => f.debug_tuple("Some").field(&DebugPart(&|f| value.debug_key(f))).finish(),
+        }
+    }
+
+    fn compare_key(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Some(one), Some(two)) => one.compare_key(two),
+            (one, two) => one.is_some().cmp(&two.is_some()),
+        }
+    }
 }
 
 /// A key inside another one, in serde's terms.
-pub(super) struct Serde<T>(pub(super) T);
+pub(super) struct Serde<'a, T>(pub(super) &'a T);
 
-impl<T: Key> Serialize for Serde<T> {
+impl<T: Key> Serialize for Serde<'_, T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.0.serialize_key(serializer)
     }
 }
 
-impl<'de, T: Key> Deserialize<'de> for Serde<T> {
+/// The same, read back.
+pub(super) struct Read<T>(pub(super) T);
+
+impl<'de, T: Key> Deserialize<'de> for Read<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        T::deserialize_key(deserializer).map(Serde)
+        T::deserialize_key(deserializer).map(Read)
     }
 }

@@ -12,6 +12,10 @@ use serde::{Deserializer, Serializer};
 
 /// A key type of the derive: made of one field (`Parts` is its type) or of several (`Parts` is their tuple).
 #[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not the key of a record or of an index",
+    label = "expected a type such as `AccountKey` or `AccountByCityKey`"
+)]
 pub trait KeyParts: Sized {
     type Parts;
     const COUNT: usize;
@@ -58,6 +62,16 @@ pub fn show_parts(
     Ok(())
 }
 
+/// A part of a key in the `Debug` of the whole.
+#[doc(hidden)]
+pub struct DebugPart<'a>(pub &'a dyn Fn(&mut fmt::Formatter<'_>) -> fmt::Result);
+
+impl fmt::Debug for DebugPart<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)(f)
+    }
+}
+
 /// A value that converts to the field type `P` of a key without loss.
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
@@ -78,6 +92,9 @@ macro_rules! itself {
         }
     )* };
 }
+
+#[cfg(any(feature = "chrono", feature = "time", feature = "uuid"))]
+pub(super) use itself;
 
 itself! { u8 u16 u32 u64 u128 i8 i16 i32 i64 i128 bool char String Vec<u8> }
 

@@ -69,6 +69,11 @@ fn show(form: &KeyForm, input: &mut &[u8], out: &mut String) -> Result<(), KeyEr
             }
             None => Err(KeyError::Short),
         },
+        KeyForm::Variants(names) => {
+            let position = u16::decode(input).inspect_err(|_| hex(input, out))?;
+            let name = names.get(usize::from(position)).ok_or(KeyError::Malformed)?;
+            say(out, name)
+        }
         KeyForm::Tuple(parts) => show_all(parts, input, out),
         KeyForm::Fields(fields) => show_all(fields.iter().map(|(_, form)| form), input, out),
     }
@@ -141,6 +146,8 @@ mod tests {
         assert_eq!(whole(&(true, 'x')), "true/'x'");
         assert_eq!(whole(&(Some(3_u8), None::<String>)), "3/none");
         assert_eq!(whole(&vec![0_u8, 0xAB]), "00ab");
+        let form = KeyForm::Variants(vec!["Open".to_owned(), "Closed".to_owned()]);
+        assert_eq!([shown(&form, &[0, 1]), shown(&form, &[0]), shown(&form, &[0, 2])], ["Closed", "00…", "…"]);
         assert_eq!(whole(&[1_u8, 2]), "0102");
     }
 

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::{IntoPart, Key, KeyError, decode_all};
 
 /// Order, round trip, no encoding a prefix of another one, and exact consumption, of two keys.
-fn check<K: Key>(a: &K, b: &K) -> Result<(), TestCaseError> {
+fn check<K: Key + Ord + Debug>(a: &K, b: &K) -> Result<(), TestCaseError> {
     let (bytes_a, bytes_b) = (a.to_bytes(), b.to_bytes());
     prop_assert_eq!(bytes_a.cmp(&bytes_b), a.cmp(b), "{:?} {:?}", a, b);
     if a.cmp(b) != Ordering::Equal {
@@ -21,7 +21,7 @@ fn check<K: Key>(a: &K, b: &K) -> Result<(), TestCaseError> {
 }
 
 /// Alone, in tuples on either side of others, and in `Option`.
-fn check_everywhere<K: Key>(a: K, b: K, text: &str, number: i32) -> Result<(), TestCaseError> {
+fn check_everywhere<K: Key + Clone + Ord + Debug>(a: K, b: K, text: &str, number: i32) -> Result<(), TestCaseError> {
     check(&a, &b)?;
     check(&Some(a.clone()), &None)?;
     check(&Some(a.clone()), &Some(b.clone()))?;
@@ -32,6 +32,28 @@ fn check_everywhere<K: Key>(a: K, b: K, text: &str, number: i32) -> Result<(), T
     check(&(text.to_owned(), a.clone()), &(text.to_owned(), b.clone()))?;
     check(&(a.clone(), b.clone(), number), &(b.clone(), a.clone(), number))?;
     check(&(a.clone(), (b.clone(), number)), &(a, (b, 0)))
+}
+
+/// Every one with every other one.
+#[cfg(any(feature = "chrono", feature = "time", feature = "uuid"))]
+pub(super) fn check_all<K: Key + Clone + Ord + Debug>(keys: &[K]) {
+    for a in keys {
+        for b in keys {
+            check(a, b).unwrap();
+        }
+        check_everywhere(a.clone(), keys[0].clone(), "a", 7).unwrap();
+    }
+}
+
+/// Bytes at the ends of all that there are, some of which stand for no value.
+#[cfg(any(feature = "chrono", feature = "time"))]
+pub(super) fn decode_edges<K: Key + Debug>() {
+    for first in [0, 1, 0x7F, 0x80, 0xFF] {
+        for last in [0, 1, 0x3B, 0x80, 0xFF] {
+            decode_any::<K>(&[[first; 4], [last; 4], [first; 4]].concat());
+            decode_any::<K>(&[[first; 8], [last; 8]].concat());
+        }
+    }
 }
 
 /// Zero and 0xFF bytes are what escaping gets wrong, short strings what prefixes get wrong.

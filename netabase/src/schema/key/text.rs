@@ -9,7 +9,7 @@ use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::ser::SerializeTuple;
 use serde::{Deserializer, Serializer};
 
-use super::{Key, KeyError, KeyForm, serde_key, take};
+use super::{Key, KeyError, KeyForm, native_key, serde_key, take};
 
 /// Appends `bytes` escaped, without the end: what every longer string that starts with them starts with, too.
 pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
@@ -20,6 +20,22 @@ pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
         }
     }
 }
+
+/// A key of one string, which can be asked for what it starts with.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not text",
+    label = "expected a `String`, or a struct with one and `#[derive(NetabaseKey)]`"
+)]
+pub trait Text {}
+
+impl Text for String {}
+
+/// For the bounds of generated impls: about a type that is no text they then say nothing.
+#[doc(hidden)]
+pub trait TextFor<'a>: Text {}
+
+impl<T: Text> TextFor<'_> for T {}
 
 fn unescape(input: &mut &[u8]) -> Result<Vec<u8>, KeyError> {
     let mut out = Vec::new();
@@ -51,6 +67,7 @@ fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.pad(&text)
 }
 
+#[diagnostic::do_not_recommend]
 impl Key for String {
     fn encode(&self, out: &mut Vec<u8>) {
         escape(self.as_bytes(), out);
@@ -65,9 +82,11 @@ impl Key for String {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(self, f)
     }
+    native_key!();
     serde_key!();
 }
 
+#[diagnostic::do_not_recommend]
 impl Key for Vec<u8> {
     fn encode(&self, out: &mut Vec<u8>) {
         escape(self, out);
@@ -82,9 +101,11 @@ impl Key for Vec<u8> {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(self, f)
     }
+    native_key!();
     serde_key!();
 }
 
+#[diagnostic::do_not_recommend]
 impl<const N: usize> Key for [u8; N] {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(self);
@@ -98,6 +119,7 @@ impl<const N: usize> Key for [u8; N] {
     fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex(self, f)
     }
+    native_key!();
 
     // As serde has it for the lengths it knows: a tuple of N bytes.
     fn serialize_key<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -2,6 +2,11 @@ use netabase::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
-pub struct Account(#[netabase(key)] u64, String); // mistake
+pub struct Account {
+    #[netabase(key)]
+    id: &'static str, // mistake
+}
 
-fn main() {}
+fn main() {
+    let _ = Account::all();
+}

@@ -1,0 +1,9 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+pub struct Account {} // mistake
+
+fn main() {
+    let _ = Account::all();
+}

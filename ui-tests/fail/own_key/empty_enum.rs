@@ -1,0 +1,6 @@
+use netabase::prelude::*;
+
+#[derive(NetabaseKey)]
+pub enum Status {} // mistake
+
+fn main() {}

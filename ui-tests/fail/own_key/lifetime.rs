@@ -1,0 +1,6 @@
+use netabase::prelude::*;
+
+#[derive(NetabaseKey)]
+pub struct Name<'a>(&'a str); // mistake
+
+fn main() {}

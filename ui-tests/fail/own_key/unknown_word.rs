@@ -1,0 +1,8 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseKey)]
+#[netabase(crat = "netabase")] // mistake
+pub struct Id(u64);
+
+fn main() {}

@@ -1,0 +1,10 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(index(name = "by_label", fields(label, 0)))] // mistake
+pub struct Account(#[netabase(key)] u64, String);
+
+fn main() {
+    let _ = Account::by_label(("x", 1));
+}
