@@ -14,8 +14,7 @@ use crate::{NetabaseKey, NetabaseSchema};
 enum Status {
     Open,
     Paid,
-    #[allow(clippy::upper_case_acronyms)]
-    CLOSED,
+    Closed,
 }
 
 /// Neither `Ord` nor `Clone` nor serde's traits: a key needs none of them.
@@ -29,7 +28,7 @@ struct Place {
     at: (i16, Option<Status>),
 }
 
-const STATUS: [Status; 3] = [Status::Open, Status::Paid, Status::CLOSED];
+const STATUS: [Status; 3] = [Status::Open, Status::Paid, Status::Closed];
 
 #[test]
 fn an_enum_is_sorted_as_it_is_declared() {
@@ -43,7 +42,7 @@ fn an_enum_is_sorted_as_it_is_declared() {
     }
     assert_eq!(decode_all::<Status>(&[0, 3]), Err(KeyError::Malformed));
     assert_eq!(decode_all::<Status>(&[0]), Err(KeyError::Short));
-    assert_eq!(Status::form(), KeyForm::Variants(vec!["Open".to_owned(), "Paid".to_owned(), "CLOSED".to_owned()]));
+    assert_eq!(Status::form(), KeyForm::Variants(vec!["Open".to_owned(), "Paid".to_owned(), "Closed".to_owned()]));
     assert_eq!(shown(&Status::form(), &Status::Paid.to_bytes()), "Paid");
 }
 
@@ -52,7 +51,7 @@ fn a_struct_is_its_field() {
     let places: Vec<_> = [-1, 0, 7]
         .into_iter()
         .flat_map(|number| {
-            [None, Some(Status::Open), Some(Status::CLOSED)].map(|status| Place { at: (number, status) })
+            [None, Some(Status::Open), Some(Status::Closed)].map(|status| Place { at: (number, status) })
         })
         .collect();
     for one in &places {
@@ -86,7 +85,7 @@ mod other {
     pub(super) enum Status {
         Paid,
         Open,
-        CLOSED,
+        Closed,
     }
 
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
@@ -140,7 +139,7 @@ fn records_are_found_by_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::<Task>::open(folder.path().join("tasks"), StoreKind::Redb).expect("it opens");
     let task = |label: &str, status| Task { label: Label(label.to_owned()), status };
-    let tasks = [task("a", Status::CLOSED), task("ab", Status::Open), task("b", Status::Paid), task("c", Status::Open)];
+    let tasks = [task("a", Status::Closed), task("ab", Status::Open), task("b", Status::Paid), task("c", Status::Open)];
     store.put_records(tasks.clone()).expect("they are stored");
     let labels = |query| -> Vec<String> {
         store.query(query).expect("they are read").into_iter().map(|task: Task| task.label.0).collect()
