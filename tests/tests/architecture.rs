@@ -32,6 +32,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "schema::codec",
             "schema::Catalog",
             "schema::Fingerprint",
+            "schema::RecordId",
+            "schema::Summary",
             "command",
             "machine",
             "network",
@@ -61,6 +63,7 @@ const SLEEPERS: &[(&str, &str)] = &[
     ("tests/tests/crash.rs", "the random moment of a kill is what is tested"),
     ("tests/tests/fire.rs", "the random moment of whatever happens to a member is what is tested"),
     ("tests/tests/hosts.rs", "the random moment of whatever happens to a host is what is tested"),
+    ("tests/tests/upgrading.rs", "looks again and again at what processes have done, with a deadline"),
     ("tests/tests/large.rs", "for how long writers are watched is what is measured; looks again with a deadline"),
 ];
 

@@ -71,7 +71,8 @@ impl Oracle {
     pub(super) fn apply(&mut self, wanted: &Wanted, round: u64) -> (Outcome, Option<Change>) {
         let record = record_id::<Person>();
         match wanted {
-            Wanted::PutNonsense(_) => (Err(Refusal::Undecodable { record, reason: String::new() }), None),
+            // It begins with a 0, and there never was such a version.
+            Wanted::PutNonsense(_) => (Err(Refusal::Outdated { record, version: 0, active: 1 }), None),
             Wanted::InsertPerson(person) if self.persons.contains_key(&person.name) => {
                 (Err(Refusal::AlreadyExists { record }), None)
             }
