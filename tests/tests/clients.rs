@@ -243,6 +243,29 @@ async fn nothing_is_older_than_what_the_handle_has_seen() -> netabase::Result<()
     cluster.shutdown().await
 }
 
+/// The member that is left knows nobody to hand a command to, which is not the same as not knowing what became of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_that_follows_nobody_says_that_there_is_no_quorum() -> netabase::Result<()> {
+    let tuning = Tuning::default().request_timeout(Duration::from_secs(4));
+    let mut cluster = Cluster::<Note>::start(3).tuning(tuning).await?;
+    let client = cluster.client().await?;
+    client.put_record(note(1, "one")).await?;
+    let leader = cluster.leader().await?;
+    cluster.crash(leader).await;
+    cluster.crash((leader + 1) % 3).await;
+    // The first may have been handed to the leader before it was missed.
+    let first = client.put_record(note(2, "two")).await.expect_err("no quorum");
+    assert!(matches!(first, Error::Timeout | Error::NoQuorum), "{first}");
+    let refused = client.put_record(note(3, "three")).await.expect_err("no quorum");
+    assert!(matches!(refused, Error::NoQuorum), "{refused}");
+    for place in 0..3 {
+        cluster.restart(place).await?;
+    }
+    until_taken(&client, 4).await?;
+    assert!(client.get_record::<Note>(3).await?.is_none(), "it said that it did not happen");
+    cluster.shutdown().await
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_quorum_it_says_so_and_goes_on_when_there_is_one() -> netabase::Result<()> {
     let tuning = Tuning::default().request_timeout(Duration::from_secs(2));

@@ -43,12 +43,17 @@ impl Shared {
             answer = answer => answer,
             () = self.left(member) => Err(Failure::Lost),
         };
+        self.judge(member, &answer);
+        answer
+    }
+
+    /// Leaves a member that does not answer as it should.
+    pub(super) fn judge<T>(&self, member: Member, answer: &Result<T, Failure>) {
         if let Err(Failure::Lost | Failure::Refused(_)) | Err(Failure::Trouble(Trouble::Elsewhere { .. })) = answer {
             self.leave(member);
         } else if answer.is_err() && !self.network.is_connected(member.peer) {
             self.leave(member);
         }
-        answer
     }
 
     pub(super) async fn ask_peer<T: DeserializeOwned>(

@@ -4,6 +4,7 @@
 //! numbers; "no quorum" is said only when every member was asked and says so.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -81,9 +82,23 @@ impl Pump {
             let pump = Rc::clone(self);
             tokio::task::spawn_local(async move {
                 let commands = outgoing.iter().map(|outgoing| outgoing.command.as_bytes().clone()).collect();
-                let answer = pump.shared.ask(member, &Request::Submit { commands }, SUBMIT_TIMEOUT).await;
-                pump.on_answer(member, &outgoing, answer);
+                let request = Request::Submit { commands };
+                let mut answer = pin!(pump.shared.ask_peer(member.peer, &request, SUBMIT_TIMEOUT));
+                let answered = tokio::select! {
+                    biased;
+                    answer = &mut answer => Some(answer),
+                    () = pump.shared.left(member) => None,
+                };
+                // Whoever is asked next does not wait for the one before, whose word on these commands still counts: without
+                // it nobody could say that they did not happen.
                 pump.under_way.set(pump.under_way.get() - 1);
+                pump.returned.notify_one();
+                let answer = match answered {
+                    Some(answer) => answer,
+                    None => answer.await,
+                };
+                pump.shared.judge(member, &answer);
+                pump.on_answer(member, &outgoing, answer);
                 pump.returned.notify_one();
             });
         }

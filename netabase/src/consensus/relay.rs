@@ -240,6 +240,11 @@ impl Relayed {
         (&mut self.fate).await.ok()
     }
 
+    /// Whether it was handed to nobody so far.
+    pub(crate) fn is_untaken(&self) -> bool {
+        self.relay.state().waiting.get(&self.ticket).is_some_and(|waiting| waiting.handed_over == 0)
+    }
+
     /// Ends the wait. Whether it was handed to nobody, so that it did not happen and will not.
     pub(crate) fn give_up(self) -> Outlook {
         match self.relay.state().forget(self.ticket) {

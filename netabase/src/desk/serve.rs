@@ -106,7 +106,7 @@ pub(super) struct Counter {
     pub(super) hub: Arc<Hub>,
     pub(super) submitter: Arc<Submitter>,
     reads: ReadQueue,
-    standing: watch::Receiver<Standing>,
+    pub(super) standing: watch::Receiver<Standing>,
     pub(super) leases: RefCell<Leases>,
     pub(super) long_reads: Semaphore,
     /// Of each client that has any: requests without an answer, and commands among them.

@@ -13,10 +13,13 @@ use super::Right;
 use super::message::{Settled, Submitted, Trouble};
 use super::serve::Counter;
 use crate::command::{EncodedCommand, body_bytes_alone, entry_bytes_max};
-use crate::consensus::Name;
+use crate::consensus::{Name, Outlook};
 
 /// How long a member waits for the outcomes of commands. The client sends them again after as long.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long commands wait for somebody to lead: then the client is told to look elsewhere, before it gives up by itself and
+/// cannot know that they were handed to nobody.
+const LEADERLESS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Commands of one client that are under way through a member.
 pub(crate) const UNDER_WAY_MAX: usize = 4_096;
 
@@ -48,14 +51,25 @@ impl Counter {
         // All of them are queued before the first is waited for.
         let relay = self.submitter.relay();
         let relayed: Vec<_> = commands.into_iter().map(|(name, command)| relay.submit(name, command)).collect();
-        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        let now = Instant::now();
+        let (leaderless, deadline) = (now + LEADERLESS_TIMEOUT, now + SETTLE_TIMEOUT);
         let mut settled = Vec::with_capacity(relayed.len());
         for relayed in relayed {
             let Ok(mut relayed) = relayed else {
                 settled.push(Settled::NotTaken);
                 continue;
             };
-            settled.push(match timeout_at(deadline, relayed.settled()).await {
+            let mut fate = timeout_at(leaderless, relayed.settled()).await;
+            if fate.is_err() {
+                if relayed.is_untaken() && self.standing.borrow().leader.is_none() {
+                    // It may have been taken since.
+                    let untaken = relayed.give_up() == Outlook::NotTaken;
+                    settled.push(if untaken { Settled::NoQuorum } else { Settled::Unknown });
+                    continue;
+                }
+                fate = timeout_at(deadline, relayed.settled()).await;
+            }
+            settled.push(match fate {
                 Ok(Some(fate)) => fate.into(),
                 Ok(None) | Err(_) => relayed.give_up().into(),
             });
