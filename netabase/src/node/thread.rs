@@ -23,13 +23,13 @@ use crate::event::{Board, Hub};
 use crate::machine::Rule;
 use crate::network::{Identity, Network};
 use crate::schema::Catalog;
-use crate::storage::{View, Views};
+use crate::storage::{Patience, View, Views};
 
 /// How long a node that is alone may take to lead: one commit of its log.
 const LEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a node that joins may get no farther.
 const ARRIVE_PATIENCE: Duration = Duration::from_secs(30);
-/// How long the log's writer may take to let go of its file.
+/// How long whoever has a file open may take to let go of it.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Requests to the member that may wait.
 const CONTROL_MAX: usize = 16;
@@ -49,6 +49,8 @@ pub(crate) struct Node {
     pub(crate) board: Arc<Board<Event>>,
     /// What holds the files open; gone once the node is shut down.
     files: RwLock<Option<Files>>,
+    /// Tells when the store's files are closed.
+    patience: Arc<Patience>,
     pub(crate) network: Network,
     pub(crate) record_bytes_max: usize,
     /// What a write does to rows: transactions see by it what they have written.
@@ -75,6 +77,7 @@ impl Node {
         let failure = Arc::new(OnceLock::new());
         let peer_id = assembly.identity.peer_id();
         let (identity, request_timeout) = (assembly.identity.clone(), assembly.tuning.request_timeout);
+        let patience = assembly.volume.patience();
         let record_bytes_max = assembly.limits.record_bytes();
         let catalog = assembly.catalog.clone();
         let reason = Arc::clone(&failure);
@@ -101,6 +104,7 @@ impl Node {
             hub,
             board,
             files: RwLock::new(Some(Files { replica, views })),
+            patience,
             network,
             record_bytes_max,
             rule: Rule::new(&catalog),
@@ -267,6 +271,9 @@ impl Node {
             drop((replica, views));
             // A read that is under way in another task holds the file a moment longer than this waits.
             let _ = tokio::time::timeout(CLOSE_TIMEOUT, closed).await;
+            // What was given up last is dropped on a thread of its own, and the store's file is open until then.
+            let patience = Arc::clone(&self.patience);
+            let _ = tokio::task::spawn_blocking(move || patience.wait_until_closed(CLOSE_TIMEOUT)).await;
         }
     }
 

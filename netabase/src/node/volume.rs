@@ -68,6 +68,9 @@ pub(crate) trait Volume: Debug + Send + Sync {
 
     /// Whether a flush that finds the disk full waits for room, or fails.
     fn wait_for_room(&self, waits: bool);
+
+    /// What tells when the store's files are closed.
+    fn patience(&self) -> Arc<Patience>;
     /// Bytes that can still be written, where that is known.
     fn free_bytes(&self) -> Option<u64>;
     /// Takes room on the disk that can be let go of; `false` when there is none to take.
@@ -384,6 +387,10 @@ impl Volume for Directory {
 
     fn wait_for_room(&self, waits: bool) {
         self.patience.set(waits);
+    }
+
+    fn patience(&self) -> Arc<Patience> {
+        Arc::clone(&self.patience)
     }
 
     fn free_bytes(&self) -> Option<u64> {

@@ -20,32 +20,60 @@ const TRY_EVERY: Duration = Duration::from_millis(500);
 const BLOCK_BYTES: usize = 4_096;
 const BLOCK: u64 = BLOCK_BYTES as u64;
 
-/// Whether those who find no room wait for some; nobody does unless told to.
+/// Whether those who find no room wait for some, which nobody does unless told to; and how many files are open.
 #[derive(Debug, Default)]
 pub(crate) struct Patience {
-    waits: Mutex<bool>,
+    state: Mutex<State>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    waits: bool,
+    files: usize,
 }
 
 impl Patience {
     /// `false` ends the waiting of all who do.
     pub(crate) fn set(&self, waits: bool) {
-        *self.lock() = waits;
+        self.lock().waits = waits;
         self.changed.notify_all();
     }
 
     fn is_set(&self) -> bool {
-        *self.lock()
+        self.lock().waits
     }
 
     /// Until it is worth looking again; whether to look.
     fn wait(&self) -> bool {
-        let waited = self.changed.wait_timeout_while(self.lock(), TRY_EVERY, |waits| *waits);
-        *waited.unwrap_or_else(PoisonError::into_inner).0
+        let waited = self.changed.wait_timeout_while(self.lock(), TRY_EVERY, |state| state.waits);
+        waited.unwrap_or_else(PoisonError::into_inner).0.waits
     }
 
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Until every file is closed, so that they can be opened again, or the time is over.
+    pub(crate) fn wait_until_closed(&self, timeout: Duration) {
+        let waited = self.changed.wait_timeout_while(self.lock(), timeout, |state| state.files > 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn count(&self, opened: bool) {
+        let files = &mut self.lock().files;
+        *files = if opened { *files + 1 } else { files.saturating_sub(1) };
+        self.changed.notify_all();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A file that is open, until it is dropped.
+#[derive(Debug)]
+struct Open(Arc<Patience>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.count(false);
     }
 }
 
@@ -53,6 +81,8 @@ impl Patience {
 #[derive(Debug)]
 pub(crate) struct PatientFile<B> {
     file: B,
+    /// Dropped after the file.
+    _open: Open,
     patience: Arc<Patience>,
     /// Nobody waits for one that is not: it is given up instead.
     in_use: Arc<AtomicBool>,
@@ -68,7 +98,9 @@ impl<B: StorageBackend> PatientFile<B> {
 
     /// One that takes the place of the file in use later.
     pub(crate) fn used_when(file: B, patience: Arc<Patience>, in_use: Arc<AtomicBool>) -> Self {
-        PatientFile { file, patience, in_use, kept: Mutex::default(), keeps: AtomicBool::new(false) }
+        patience.count(true);
+        let open = Open(Arc::clone(&patience));
+        PatientFile { file, _open: open, patience, in_use, kept: Mutex::default(), keeps: AtomicBool::new(false) }
     }
 
     fn kept(&self) -> MutexGuard<'_, BTreeMap<u64, Vec<u8>>> {

@@ -413,6 +413,10 @@ impl Volume for Mounted {
         self.patience.set(waits);
     }
 
+    fn patience(&self) -> Arc<Patience> {
+        Arc::clone(&self.patience)
+    }
+
     fn free_bytes(&self) -> Option<u64> {
         None
     }
