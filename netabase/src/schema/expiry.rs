@@ -21,7 +21,34 @@ pub fn expiry_form(field: &str) -> KeyForm {
     KeyForm::Fields(vec![(field.to_owned(), u64::form())])
 }
 
-/// What can say when a record expires: the type of the field that `ttl` names.
+/// What can say when a record expires: the type of the field that `ttl` names. A `SystemTime`, a `u64` of milliseconds since
+/// 1970, or an `Option` of either: `None` never expires.
+///
+/// ```
+/// use std::time::{Duration, SystemTime};
+///
+/// use netabase::prelude::*;
+/// use netabase::store::Store;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+/// #[netabase(ttl = "expires")]
+/// struct Login {
+///     #[netabase(key)]
+///     id: u64,
+///     expires: SystemTime,
+/// }
+///
+/// # fn main() -> netabase::Result<()> {
+/// let logins = Store::<Login>::open("", StoreKind::Memory)?;
+/// let now = SystemTime::now();
+/// logins.put_record(Login { id: 1, expires: now + Duration::from_secs(3_600) })?;
+/// logins.put_record(Login { id: 2, expires: now - Duration::from_secs(1) })?;
+/// assert_eq!(logins.get_record::<Login>(2)?, None);
+/// assert_eq!(logins.count(Login::all())?, 1);
+/// # Ok(())
+/// # }
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say when a record expires",
     label = "the field of `ttl` is a `SystemTime`, a `u64` of milliseconds since 1970, or an `Option` of one of these",
