@@ -25,7 +25,7 @@ pub(super) fn clock_ms(rows: &dyn Rows) -> Result<u64, Error> {
 
 /// One step towards `now_ms`.
 pub(crate) fn expire(rule: &Rule, draft: &mut Draft<'_>, now_ms: u64, round: u64) -> Result<(), Error> {
-    let clock_ms = clock_ms(draft)?;
+    let (clock_ms, before) = (clock_ms(draft)?, draft.get(&layout::clock_key())?);
     if now_ms <= clock_ms {
         return Ok(());
     }
@@ -52,7 +52,7 @@ pub(crate) fn expire(rule: &Rule, draft: &mut Draft<'_>, now_ms: u64, round: u64
     };
     if reached > clock_ms {
         let mut rows = WriteSet::default();
-        rows.put(layout::clock_key(), layout::clock_row(reached));
+        rows.replace(layout::clock_key(), before.as_deref(), Some(layout::clock_row(reached)));
         draft.write(rows);
     }
     Ok(())

@@ -27,7 +27,7 @@ use crate::schema::{IndexId, RecordId};
 pub(super) const ROWS_TABLE: &str = "netabase-rows";
 
 /// The version of everything in this file, stored in [`META_FORMAT`].
-pub(super) const FORMAT: u32 = 4;
+pub(super) const FORMAT: u32 = 3;
 
 pub(crate) const SPACE_RECORD: u8 = 0x01;
 pub(crate) const SPACE_SESSION: u8 = 0x03;
@@ -36,7 +36,7 @@ const SPACE_INDEX: u8 = 0x02;
 const SPACE_CHANGE: u8 = 0x05;
 pub(crate) const SPACE_ROSTER: u8 = 0x06;
 const SPACE_VERSION: u8 = 0x07;
-const SPACE_CLOCK: u8 = 0x08;
+pub(super) const SPACE_CLOCK: u8 = 0x08;
 const SPACE_META: u8 = 0x0f;
 
 /// `FORMAT` as BE4.
