@@ -125,7 +125,7 @@ fn what_has_expired_is_not_read_and_goes_when_something_is_written() -> Result<(
     let directory = TempDir::new().expect("a temporary directory");
     let store = Store::<Login>::open(at(&directory), StoreKind::Redb)?;
     let (now_ms, hour_s) = (crate::clock::now_ms(), 3_600);
-    let until = |id: u64| (id % 2 == 0).then_some(now_ms + 1_000 * hour_s as u64);
+    let until = |id: u64| id.is_multiple_of(2).then_some(now_ms + 1_000 * hour_s as u64);
     let login = |id: u64| Login { id, token: format!("token {id}"), until: until(id) };
     store.put_records((0..1_000).map(login))?;
     assert_eq!((store.count(Login::all())?, store.verify()?.records), (1_000, 1_000));
