@@ -37,7 +37,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `version = 2` | the struct | which version of the record this is, 1 to 255; 1 where nothing is said |
 /// | `from = AccountV1` | the struct | the struct of the version before, of which this one is made: `impl From<AccountV1> for Account` |
 /// | `into = AccountV1` | the struct | writes it as that one as long as a member of the cluster reads no later one: `impl From<Account> for AccountV1` |
-/// | `ttl = "expires"` | the struct | the field that says when the record expires |
+/// | `ttl = "expires"` | the struct | the field that says when the record expires; a position, `"1"`, where fields have no names |
 /// | `crate = "path"` | the struct, an enum | where `netabase` is, when it is renamed or re-exported |
 ///
 /// Keys and indexes are made of integers of a fixed width, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and
