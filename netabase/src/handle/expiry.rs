@@ -1,12 +1,15 @@
 //! Records that expire, through handles: whatever the clock beside the handle says, and wherever it reads.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::tx::{Run, Tx};
 use crate::clock::{skew_clock, skew_clock_here};
+use crate::command::Write;
 use crate::error::{Error, Result};
-use crate::schema::Record as _;
+use crate::schema::{Record as _, RecordId};
 use crate::testing::{Cluster, Unsynced};
 use crate::{Change, Netabase};
 
@@ -150,6 +153,15 @@ async fn a_client_is_not_shown_what_has_expired_where_nobody_leads() {
     assert_eq!(shown(&client).await.unwrap(), [1, 3]);
     assert_eq!(shown(&db).await.unwrap(), [1, 3]);
     drop(db);
+    // What stands in the way of its writes is removed with them; what is shown is not.
+    for (id, writes) in [(0, Some(2)), (1, None)] {
+        let (value, foresight) = (login(id, None).__encode().unwrap().into(), Arc::default());
+        let insert = Write::Insert { record: RecordId::named("login"), value };
+        let run = Run::begin(&client.origin, &foresight).await.unwrap();
+        Tx::<Login>::of(Arc::clone(&run)).write(insert).unwrap();
+        let ended = run.end(true, false).await.unwrap();
+        assert_eq!((!ended.expired).then_some(ended.transaction.writes.len()), writes, "login {id}");
+    }
     cluster.restart(1).await.unwrap();
     cluster.restart(2).await.unwrap();
     // With a leader, the clocks of all say that it is due.

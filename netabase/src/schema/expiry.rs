@@ -130,7 +130,53 @@ impl RecordGlue {
 mod tests {
     use std::time::Duration;
 
+    use serde::{Deserialize, Serialize};
+
     use super::*;
+    use crate::schema::{Catalog, Record, Schema};
+
+    /// The same stored bytes, and another meaning.
+    macro_rules! logins {
+        ($($module:ident $(ttl $ttl:tt)?),*) => { $(
+            mod $module {
+                use super::*;
+
+                #[derive(Clone, Serialize, Deserialize, crate::NetabaseSchema)]
+                #[netabase(crate = "crate" $(, ttl = $ttl)?)]
+                pub(super) struct Login {
+                    #[netabase(key)]
+                    pub(super) id: u64,
+                    pub(super) until: u64,
+                    pub(super) at_most: u64,
+                }
+            }
+        )* };
+    }
+
+    logins! { lasting, until ttl "until", at_most ttl "at_most" }
+
+    #[test]
+    fn which_field_says_it_is_part_of_the_schema() {
+        fn descriptor<S: Schema>() -> crate::schema::Descriptor {
+            Catalog::of::<S>().expect("a schema").descriptor().clone()
+        }
+        let all = [descriptor::<lasting::Login>(), descriptor::<until::Login>(), descriptor::<at_most::Login>()];
+        for (one, other) in [(0, 1), (0, 2), (1, 2)] {
+            let difference = all[one].check(&all[other]).expect_err("they do not mean the same");
+            assert!(difference.to_string().contains(EXPIRY), "{difference}");
+        }
+    }
+
+    #[test]
+    fn a_value_tells_whether_it_has_expired() {
+        let value = until::Login { id: 1, until: 7, at_most: 9 }.__encode().expect("it encodes");
+        let expired = |glue: RecordGlue, now_ms| glue.has_expired(&value, now_ms);
+        assert!(!expired(until::Login::__GLUE, 6) && expired(until::Login::__GLUE, 7));
+        assert!(!expired(at_most::Login::__GLUE, 8) && expired(at_most::Login::__GLUE, 9));
+        assert!(!expired(lasting::Login::__GLUE, u64::MAX));
+        assert!(until::Login::__GLUE.expires() && !lasting::Login::__GLUE.expires());
+        assert!(!until::Login::__GLUE.has_expired(&value[..3], u64::MAX), "its reader is told");
+    }
 
     #[test]
     fn an_instant_is_rounded_up_to_milliseconds_that_fit() {
