@@ -5,14 +5,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::clock_ms;
+use super::{Rule, clock_ms};
 use crate::Error;
 use crate::clock::{now_ms, skew_clock_here};
 use crate::command::{Action, Command, Life, MemberId, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::machine::fixture::entry;
-use crate::machine::{Answer, Machine, Reply, Roster, Trial, verify};
+use crate::machine::{Answer, Keeper, Machine, Reply, Roster, Trial, adopt, verify};
 use crate::schema::{Catalog, Member, Query, Record, RecordId, Schema};
-use crate::storage::{Changes, Engine, MemoryEngine, Place, Selecting, Store};
+use crate::storage::{Changes, Engine, MemoryEngine, Place, Selecting, Store, WriteSet, layout};
 
 /// A login, which expires at `until`; 0: never.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
@@ -258,7 +258,7 @@ fn in_a_transaction_what_has_expired_is_not_there_and_does_not_stand_in_the_way(
     let until = now_ms() + HOUR_MS;
     node.put(&login(1, until)).expect("it is taken");
     node.put(&login(2, None)).expect("it is taken");
-    let rule = super::Rule::new(&node.catalog);
+    let rule = Rule::new(&node.catalog);
     let catalog = node.catalog.clone();
     let insert = |login: &Login| Write::Insert { record: record(), value: value(login) };
     let run = |node: &Node, writes: &[Write]| -> Result<Transaction, Refusal> {
@@ -288,6 +288,39 @@ fn in_a_transaction_what_has_expired_is_not_there_and_does_not_stand_in_the_way(
     let thief = run(&node, &[insert(&Login { id: 3, ..login(1, None) })]).expect("no read shows who has its token");
     node.act(Action::Transact(Arc::new(thief))).expect("it is taken");
     assert!(!node.stores(1) && node.stores(3));
+}
+
+#[test]
+fn a_refresh_of_what_was_read_before_it_was_removed_runs_again() {
+    let mut node = Node::new::<Login>();
+    let until = now_ms() + HOUR_MS;
+    node.put(&login(1, until)).expect("it is taken");
+    let mut trial = Trial::new(node.machine.views().view());
+    let read = trial.get(record(), &Login::__GLUE, &crate::Key::to_bytes(&1_u64)).expect("memory reads");
+    assert_eq!(read, Some(value(&login(1, until))));
+    node.expire(until);
+    let (reads, _) = trial.into_notes();
+    let writes = vec![Write::Put { record: record(), value: value(&login(1, until + HOUR_MS)) }];
+    let refresh = Transaction { request: None, reads, writes };
+    assert_eq!(node.act(Action::Transact(Arc::new(refresh))), Err(Refusal::Conflict));
+    assert!(!node.stores(1));
+}
+
+#[test]
+fn a_record_that_the_clock_has_passed_is_damage() {
+    let catalog = Catalog::of::<Login>().expect("a schema");
+    let mut store = Store::open(Arc::new(MemoryEngine::default())).expect("it is new");
+    let versions = adopt(&mut store, &catalog, Keeper::Alone, &catalog.newest()).expect("it is new");
+    let mut draft = store.draft();
+    let put = Write::Put { record: record(), value: value(&login(1, 1_000)) };
+    let (rows, _) = Rule::new(&catalog).apply(&draft, &versions, &put, 1).expect("memory reads");
+    draft.write(rows);
+    let mut clock = WriteSet::default();
+    clock.replace(layout::clock_key(), None, Some(layout::clock_row(1_000)));
+    draft.write(clock);
+    draft.install(1).expect("memory reads");
+    let damage = verify(&store.view(), &catalog).expect_err("it was to be removed");
+    assert!(damage.to_string().contains("was to be removed"), "{damage}");
 }
 
 #[test]
