@@ -48,6 +48,7 @@ pub(crate) struct Container {
     pub(crate) version: Option<u8>,
     pub(crate) from: Option<Other>,
     pub(crate) into: Option<Other>,
+    pub(crate) ttl: Option<LitStr>,
 }
 
 /// What is written on a field.
@@ -80,6 +81,7 @@ pub(crate) fn container(attributes: &[Attribute], position: Position, mistakes: 
             keyword::VERSION => once(&mut container.version, version::number(&item, mistakes), &item, mistakes),
             keyword::FROM => once(&mut container.from, version::other(&item, mistakes), &item, mistakes),
             keyword::INTO => once(&mut container.into, version::other(&item, mistakes), &item, mistakes),
+            keyword::TTL => once(&mut container.ttl, text(&item, "expires", mistakes), &item, mistakes),
             _ => {}
         }
     }

@@ -3,6 +3,7 @@
 
 mod index;
 mod own_key;
+mod ttl;
 mod version;
 
 use proc_macro2::{Ident, TokenStream};
@@ -15,7 +16,7 @@ use syn::{
 
 pub(crate) use self::own_key::own_key;
 use crate::attr::{self, FieldIndex};
-use crate::diagnostics::Mistakes;
+use crate::diagnostics::{Mistakes, did_you_mean, one_of};
 use crate::keyword::Position;
 use crate::model::{Field, Index, Indexed, Key, Model, Record, Schema, Variant, Version};
 use crate::runtime_path::Runtime;
@@ -67,10 +68,16 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
     let mut key_words = Vec::new();
     let mut all = Vec::new();
     for (field, member) in data.fields.iter().zip(data.fields.members()) {
-        let written = attr::field(&field.attrs, mistakes);
+        let attrs = &field.attrs;
+        let written = attr::field(attrs, mistakes);
         let is_indexed = written.is_indexed() || index::is_named(&attributes.indexes, &member);
-        let is_stored = serde_on_field(&field.attrs, written.key.is_some() || is_indexed, mistakes);
         let field = Field { member, ty: field.ty.clone() };
+        let purpose = if written.key.is_some() || is_indexed {
+            Some("a key or an index")
+        } else {
+            ttl::is_named(&attributes, &field).then_some("the `ttl`")
+        };
+        let is_stored = serde_on_field(attrs, purpose, mistakes);
         if let (Some(index), Some(_)) = (&written.index, &written.unique) {
             mistakes.at(&index.word, "`unique` is an index already: remove `index`");
         }
@@ -94,6 +101,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         indexes.retain(|index| !index::is_over(index, &key[0]));
     }
     indexes.extend(index::compound(std::mem::take(&mut attributes.indexes), &input.ident, &all, mistakes));
+    let ttl = attributes.ttl.as_ref().and_then(|name| ttl::field(name, &input.ident, &all, mistakes));
     index::distinct(&mut indexes, &input.ident, mistakes);
     let key = match (key.len(), key.pop()) {
         (1, Some(field)) => Key::One(Box::new(field)),
@@ -117,6 +125,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         version,
         key,
         indexes,
+        ttl,
         is_usable: true,
     }
 }
@@ -144,6 +153,7 @@ fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<I
         version: Version { number: 1, before: None },
         key: Key::Missing,
         indexes,
+        ttl: None,
         is_usable: false,
     }
 }
@@ -191,7 +201,8 @@ fn serde_on_record(attributes: &[syn::Attribute], mistakes: &mut Mistakes) -> bo
 }
 
 /// Whether the field is part of the stored value.
-fn serde_on_field(attributes: &[syn::Attribute], is_searched_by: bool, mistakes: &mut Mistakes) -> bool {
+/// `purpose`: what else it is to be, for which it must be.
+fn serde_on_field(attributes: &[syn::Attribute], purpose: Option<&str>, mistakes: &mut Mistakes) -> bool {
     let words = attr::serde(attributes);
     let find = |name: &str| words.iter().find(|word| *word == name);
     if let Some(word) = find("flatten") {
@@ -213,10 +224,10 @@ fn serde_on_field(attributes: &[syn::Attribute], is_searched_by: bool, mistakes:
         }
         (None, None, None) => None,
     };
-    match skip {
-        Some(word) if is_searched_by => {
+    match (skip, purpose) {
+        (Some(word), Some(purpose)) => {
             let message = format!(
-                "serde's `{word}` leaves this field out of the stored record, so it cannot be a key or an index; remove one of the two"
+                "serde's `{word}` leaves this field out of the stored record, so it cannot be {purpose}; remove one of the two"
             );
             mistakes.at(word, message);
             false
@@ -344,6 +355,28 @@ fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Opti
     }
     let has_others = variants.len() < data.variants.len();
     Some(Schema { runtime, visibility: input.vis.clone(), ident: input.ident.clone(), variants, has_others })
+}
+
+/// The field of this name, or the one that was probably meant; `at` is where it is named.
+fn find<'a>(
+    wanted: &str,
+    at: &impl ToTokens,
+    record: &Ident,
+    all: &'a [Field],
+    mistakes: &mut Mistakes,
+) -> Option<&'a Field> {
+    let called = |wanted: &str| all.iter().find(|field| field.name() == wanted);
+    if let Some(field) = called(wanted) {
+        return Some(field);
+    }
+    let names: Vec<_> = all.iter().map(Field::name).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    if let Some(meant) = did_you_mean(wanted, &names) {
+        mistakes.at(at, format!("`{record}` has no field `{wanted}`: did you mean `{meant}`?"));
+        return called(meant);
+    }
+    mistakes.at(at, format!("`{record}` has no field `{wanted}`: write {}", one_of(&names)));
+    None
 }
 
 /// A variant without its attributes.

@@ -10,11 +10,11 @@ pub(crate) const INDEX: &str = "index";
 pub(crate) const INTO: &str = "into";
 pub(crate) const KEY: &str = "key";
 pub(crate) const NAME: &str = "name";
+pub(crate) const TTL: &str = "ttl";
 pub(crate) const UNIQUE: &str = "unique";
 pub(crate) const VERSION: &str = "version";
 
 const CONSISTENCY: &str = "consistency";
-const TTL: &str = "ttl";
 
 /// Where an attribute stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,7 +44,7 @@ impl Position {
     /// What may be written here.
     pub(crate) fn words(self) -> &'static [&'static str] {
         match self {
-            Position::Record => &[NAME, CRATE, INDEX, VERSION, FROM, INTO],
+            Position::Record => &[NAME, CRATE, INDEX, VERSION, FROM, INTO, TTL],
             Position::Field => &[KEY, INDEX, UNIQUE],
             Position::Schema | Position::OwnKey => &[CRATE],
             Position::Variant => &[NAME],
@@ -54,7 +54,7 @@ impl Position {
     /// What will be possible here in a later version.
     pub(crate) fn promised(self) -> &'static [&'static str] {
         match self {
-            Position::Record => &[CONSISTENCY, TTL],
+            Position::Record => &[CONSISTENCY],
             Position::Field | Position::Schema | Position::Variant | Position::OwnKey => &[],
         }
     }

@@ -37,6 +37,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `version = 2` | the struct | which version of the record this is, 1 to 255; 1 where nothing is said |
 /// | `from = AccountV1` | the struct | the struct of the version before, of which this one is made: `impl From<AccountV1> for Account` |
 /// | `into = AccountV1` | the struct | writes it as that one as long as a member of the cluster reads no later one: `impl From<Account> for AccountV1` |
+/// | `ttl = "expires"` | the struct | the field that says when the record expires; a position, `"1"`, where fields have no names |
 /// | `crate = "path"` | the struct, an enum | where `netabase` is, when it is renamed or re-exported |
 ///
 /// Keys and indexes are made of integers of a fixed width, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and
@@ -56,6 +57,11 @@ use syn::{DeriveInput, parse_macro_input};
 /// is a record with its own derive and the number before. All have the same key. Without `from`, earlier versions are not
 /// read any more. In a cluster, a version is written once every member reads it, and rows of before are converted while reads
 /// and writes go on; the stored name is that of the newest struct.
+///
+/// The field of `ttl` is a `SystemTime`, or a `u64` of milliseconds since 1970, or an `Option` of either: `None` never
+/// expires. From that instant on no read shows the record, and soon after it is removed, on all nodes in the same round,
+/// which those who watch it are told of. Storing it with a later instant before that refreshes it; a record that is stored
+/// when it has expired already is removed at once.
 ///
 /// Which indexes a record has, and over which fields, is part of its version: nodes and directories that differ in it do
 /// not open each other's data. An index is added or removed with a new version. The order in which the attributes of the struct are written says nothing. Where clippy takes

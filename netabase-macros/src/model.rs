@@ -22,6 +22,8 @@ pub(crate) struct Record {
     pub(crate) version: Version,
     pub(crate) key: Key,
     pub(crate) indexes: Vec<Index>,
+    /// The field that says when a record expires.
+    pub(crate) ttl: Option<Field>,
     /// Whether it can be written and read. If not, which was reported: whatever lets the rest compile.
     pub(crate) is_usable: bool,
 }

@@ -1,15 +1,29 @@
-//! What time it is: for people who read logs, and for the expiry of invites. Clocks differ between machines and are set
+//! What time it is: for people who read logs, and for the expiry of invites and records. Clocks differ between machines and are set
 //! back: nothing may depend on their order (`tests/tests/architecture.rs` lists who may ask, and why).
 
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How far tests have set the clock of this process wrong.
 static SKEW_S: AtomicI64 = AtomicI64::new(0);
 
+#[cfg(test)]
+thread_local! {
+    /// The same for one thread: what runs on others has the right time.
+    static SKEW_HERE_S: std::cell::Cell<i64> = const { std::cell::Cell::new(0) };
+}
+
 /// What this machine's clock says.
 pub(crate) fn now() -> SystemTime {
-    skewed(SystemTime::now(), SKEW_S.load(Ordering::Relaxed))
+    let skew_s = SKEW_S.load(Ordering::Relaxed);
+    #[cfg(test)]
+    let skew_s = skew_s + SKEW_HERE_S.get();
+    skewed(SystemTime::now(), skew_s)
+}
+
+/// The same in milliseconds since 1970; 0 before that.
+pub(crate) fn now_ms() -> u64 {
+    u64::try_from(now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn skewed(time: SystemTime, seconds: i64) -> SystemTime {
@@ -18,11 +32,17 @@ fn skewed(time: SystemTime, seconds: i64) -> SystemTime {
     moved.unwrap_or(time)
 }
 
-/// Sets the clock wrong by so many seconds, as all nodes of this process see it. Nothing that is agreed on depends on a clock:
-/// only invites expire by it, where they are honoured.
+/// Sets the clock wrong by so many seconds, as all nodes of this process see it. Invites and records expire by it: what is
+/// agreed on depends on it only as far as a majority of the voters' clocks say the same.
 #[cfg(any(test, feature = "testing"))]
 pub fn skew_clock(seconds: i64) {
     SKEW_S.store(seconds, Ordering::Relaxed);
+}
+
+/// Sets it wrong for this thread alone: for a handle that is used here, and not for the node that it is of.
+#[cfg(test)]
+pub(crate) fn skew_clock_here(seconds: i64) {
+    SKEW_HERE_S.set(seconds);
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ mod backup;
 mod change;
 mod connect;
 mod events;
+#[cfg(test)]
+mod expiry;
 mod explain;
 mod linearizable;
 mod member;

@@ -43,10 +43,11 @@ pub mod store;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-/// What a record type must be able to do besides: by a derive of `std` or `serde`, and, of a later version, by a `From`.
+/// What a record type must be able to do besides: by a derive of `std` or `serde`, and, of a later version, by a `From`; and
+/// what the field of `ttl` must be able to do.
 pub mod requirement {
     pub use crate::schema::{
-        MadeFrom, RecordClone, RecordDeserialize, RecordSerialize, RecordThreads, SameKeyAs, WrittenAs,
+        Expiry, MadeFrom, RecordClone, RecordDeserialize, RecordSerialize, RecordThreads, SameKeyAs, WrittenAs,
     };
 }
 

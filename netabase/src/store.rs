@@ -7,6 +7,7 @@
 //! disk failed there are no more writes; one writer at a time, readers wait for nobody. The rule, the rows and the queries are those of a node.
 
 mod batch;
+mod expire;
 mod transaction;
 mod upgrade;
 
@@ -117,7 +118,7 @@ impl<S: Schema> Store<S> {
     /// # Errors
     /// [`Error::Codec`] when the stored value cannot be read, [`Error::Storage`] when the disk cannot.
     pub fn get_record<R: Member<S>>(&self, key: impl IntoKey<R::Key>) -> Result<Option<R>> {
-        let row = self.view().record(RecordId::of_member::<S, R>(), &key.into_key().to_bytes())?;
+        let row = self.view().record(RecordId::of_member::<S, R>(), &R::__GLUE, &key.into_key().to_bytes())?;
         row.map(|(_, value)| R::__decode(&value)).transpose()
     }
 
@@ -179,6 +180,7 @@ impl<S: Schema> Store<S> {
 
     fn write(&self, write: Write) -> Result<Receipt> {
         let mut writer = self.inner.writer()?;
+        self.inner.expire(&mut writer)?;
         let round = writer.store.applied() + 1;
         let mut draft = writer.store.draft();
         let (rows, outcome) = self.inner.rule.apply(&draft, &self.inner.versions, &write, round)?;

@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("schema", &[]),
     ("command", &["clock", "schema"]),
-    ("storage", &["schema"]),
+    ("storage", &["clock", "schema"]),
     ("machine", &["schema", "command", "storage"]),
     ("network", &[]),
     (
@@ -72,6 +72,14 @@ const CLOCKS: &[(&str, &str)] = &[
     ("netabase/src/clock.rs", "asks the system for those below"),
     ("netabase/src/testing/mod.rs", "tests set it wrong"),
     ("netabase/src/command/entry.rs", "an id shows people when it was made; what makes it unique is random"),
+    ("netabase/src/schema/expiry.rs", "the type of a user's field, of which the value is taken"),
+    ("netabase/src/storage/view.rs", "readers are not shown what has expired; `apply` reads every row"),
+    ("netabase/src/store/expire.rs", "a store alone has no other clock"),
+    ("netabase/src/consensus/member/answer.rs", "voters say how late it is, for what expires"),
+    (
+        "netabase/src/consensus/member/expire.rs",
+        "the leader asks the clocks of a majority; `apply` only what the log says",
+    ),
     ("netabase/src/entropy.rs", "where the system has no randomness, the clock is better than nothing"),
     ("netabase/src/consensus/member/knock.rs", "the member that honours an invite says whether it has expired"),
     (

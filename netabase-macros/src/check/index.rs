@@ -7,7 +7,7 @@ use syn::{GenericArgument, Member, PathArguments, Type};
 
 use super::{KEY_FIELDS_MAX, pascal_case};
 use crate::attr;
-use crate::diagnostics::{Mistakes, did_you_mean, one_of};
+use crate::diagnostics::Mistakes;
 use crate::model::{Field, Index, Indexed, named};
 
 /// The index that is written on a field. `None` if it has no name and the field has none either.
@@ -93,7 +93,7 @@ fn fields(
     let mut found: Vec<Field> = Vec::new();
     let mut is_broken = list.is_broken;
     for name in &list.fields {
-        match find(name, record, all, mistakes) {
+        match super::find(&named(name), name, record, all, mistakes) {
             Some(field) if found.iter().any(|other| other.member == field.member) => {
                 let shown = named(name);
                 mistakes.at(name, format!("`{shown}` is in this index already: remove one"));
@@ -130,22 +130,6 @@ fn fields(
 fn as_on_field(index: &attr::CompoundIndex) -> String {
     let word = &index.word;
     index.function.as_ref().map_or_else(|| word.to_string(), |function| format!("{word}(name = \"{function}\")"))
-}
-
-fn find<'a>(name: &Member, record: &Ident, all: &'a [Field], mistakes: &mut Mistakes) -> Option<&'a Field> {
-    let called = |wanted: &str| all.iter().find(|field| field.name() == wanted);
-    let wanted = named(name);
-    if let Some(field) = called(&wanted) {
-        return Some(field);
-    }
-    let names: Vec<_> = all.iter().map(Field::name).collect();
-    let names: Vec<_> = names.iter().map(String::as_str).collect();
-    if let Some(meant) = did_you_mean(&wanted, &names) {
-        mistakes.at(name, format!("`{record}` has no field `{wanted}`: did you mean `{meant}`?"));
-        return called(meant);
-    }
-    mistakes.at(name, format!("`{record}` has no field `{wanted}`: write {}", one_of(&names)));
-    None
 }
 
 /// Reports and removes each index that is called as another one is, or whose key type is.

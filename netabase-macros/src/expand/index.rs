@@ -130,6 +130,11 @@ pub(super) fn glue(record: &Record) -> TokenStream {
         };
         Some(quote!(#private::IndexGlue { name: #name, unique: #unique, form: #form }))
     });
+    let expiry = record.ttl.as_ref().map(|field| {
+        let name = field.name();
+        quote!(#private::IndexGlue { name: #private::EXPIRY, unique: false, form: || #private::expiry_form(#name) })
+    });
+    let glues = glues.chain(expiry);
     quote!(&[#(#glues),*])
 }
 
@@ -170,5 +175,11 @@ pub(super) fn keys_of_record(record: &Record) -> TokenStream {
         }
         Indexed::Unknown => None,
     });
+    let expiry = record.ttl.as_ref().map(|Field { member, ty }| {
+        let here = record.runtime.private_at(place(ty));
+        let key = quote_spanned!(place(ty)=> <#ty as #here::Expiry>::__expiry_key);
+        quote!(#key(&self.#member))
+    });
+    let keys = keys.chain(expiry);
     quote!(#private::std::vec::Vec::from([#(#keys),*]))
 }

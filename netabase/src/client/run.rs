@@ -151,8 +151,11 @@ impl Run {
         let mut transaction = Transaction { writes, ..Transaction::default() };
         if needed && !self.state().expired {
             match self.step::<Bytes>(Step::Conclude).await {
-                Ok(reads) => match Transaction::decode(reads) {
-                    Ok(noted) => transaction.reads = noted.reads,
+                Ok(notes) => match Transaction::decode(notes) {
+                    Ok(noted) => {
+                        transaction.reads = noted.reads;
+                        transaction.writes.splice(0..0, noted.writes);
+                    }
                     Err(_) => self.state().expired = true,
                 },
                 Err(Error::Conflict) => {}

@@ -39,6 +39,10 @@ pub(crate) enum Action {
     Reform(Arc<Reform>),
     /// A record type is brought to the newest version that every member reads, or some more of its rows to that.
     Upgrade(RecordId),
+    /// It is this late, in milliseconds since 1970: what has expired by then is removed, some of it at a time.
+    Expire {
+        now_ms: u64,
+    },
 }
 
 impl From<Write> for Action {

@@ -16,6 +16,7 @@
 //! reform  [7]      "         "         "          codec bytes of a reform
 //! seal    [8] codec bytes of a seal
 //! upgrade [9]      "         "         "          [RecordId BE4]
+//! expire  [10]     "         "         "          [milliseconds since 1970 BE8]
 //! ```
 //! By hand and not by the codec, so that decoding shares the entry's memory instead of copying each value.
 //! Decoding is total and strict: one encoding a command, every other byte string is [`Undecodable`].
@@ -38,6 +39,7 @@ const TRANSACT: u8 = 6;
 const REFORM: u8 = 7;
 pub(super) const SEAL: u8 = 8;
 const UPGRADE: u8 = 9;
+const EXPIRE: u8 = 10;
 
 /// What session, number and floor take, with the tag before them.
 const HEAD_BYTES: usize = 1 + 12 + 8 + 8;
@@ -103,6 +105,7 @@ impl Command {
                     Action::Transact(transaction) => transaction.bytes(),
                     Action::Reform(_) => 0,
                     Action::Upgrade(_) => 4,
+                    Action::Expire { .. } => 8,
                 };
                 out = BytesMut::with_capacity(HEAD_BYTES + action_bytes);
                 match action {
@@ -110,6 +113,7 @@ impl Command {
                     Action::Transact(_) => out.put_u8(TRANSACT),
                     Action::Reform(_) => out.put_u8(REFORM),
                     Action::Upgrade(_) => out.put_u8(UPGRADE),
+                    Action::Expire { .. } => out.put_u8(EXPIRE),
                 }
                 put_session(&mut out, *session);
                 out.put_u64(*number);
@@ -122,6 +126,7 @@ impl Command {
                     Action::Transact(transaction) => transaction.encode_into(&mut out),
                     Action::Reform(reform) => out.put_slice(&reform::encode(&**reform)),
                     Action::Upgrade(record) => out.put_u32(record.0),
+                    Action::Expire { now_ms } => out.put_u64(*now_ms),
                 }
             }
         }
@@ -141,7 +146,7 @@ impl Command {
                 end(&bytes, command)
             }
             SEAL => Ok(Command::Seal(Arc::new(reform::decode(&bytes)?))),
-            PUT | INSERT | REMOVE | TRANSACT | REFORM | UPGRADE => {
+            PUT | INSERT | REMOVE | TRANSACT | REFORM | UPGRADE | EXPIRE => {
                 let session = take_session(&mut bytes)?;
                 let number = u64::from_be_bytes(take(&mut bytes)?);
                 let floor = u64::from_be_bytes(take(&mut bytes)?);
@@ -150,10 +155,11 @@ impl Command {
                     REFORM => Action::Reform(Arc::new(reform::decode(&bytes)?)),
                     UPGRADE => {
                         let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
-                        return end(
-                            &bytes,
-                            Command::Execute { session, number, floor, action: Action::Upgrade(record) },
-                        );
+                        end(&bytes, Action::Upgrade(record))?
+                    }
+                    EXPIRE => {
+                        let now_ms = u64::from_be_bytes(take(&mut bytes)?);
+                        end(&bytes, Action::Expire { now_ms })?
                     }
                     _ => {
                         let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
@@ -201,8 +207,8 @@ pub(super) fn take<const N: usize>(bytes: &mut Bytes) -> Result<[u8; N], Undecod
     Ok(head)
 }
 
-fn end(rest: &Bytes, command: Command) -> Result<Command, Undecodable> {
-    if rest.is_empty() { Ok(command) } else { Err(Undecodable("bytes behind its end")) }
+fn end<T>(rest: &Bytes, decoded: T) -> Result<T, Undecodable> {
+    if rest.is_empty() { Ok(decoded) } else { Err(Undecodable("bytes behind its end")) }
 }
 
 #[cfg(test)]
@@ -267,7 +273,8 @@ mod tests {
             Command::Seal(Arc::new(Seal { epoch, first: voters[0].clone(), voters }))
         });
         let upgrade = any::<u32>().prop_map(|record| Action::Upgrade(RecordId(record)));
-        let action = prop_oneof![write.prop_map(Action::Write), transaction, reform, upgrade];
+        let expire = any::<u64>().prop_map(|now_ms| Action::Expire { now_ms });
+        let action = prop_oneof![write.prop_map(Action::Write), transaction, reform, upgrade, expire];
         prop_oneof![
             seal,
             any::<[u8; 16]>().prop_map(|nonce| Command::Open { nonce }),
@@ -292,7 +299,7 @@ mod tests {
 
         /// Whatever decodes is what its command encodes to: no two byte strings are one command.
         #[test]
-        fn decoding_is_total_and_strict(bytes in prop::collection::vec(any::<u8>(), 0..60), tag in 0..10_u8) {
+        fn decoding_is_total_and_strict(bytes in prop::collection::vec(any::<u8>(), 0..60), tag in 0..11_u8) {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() {
                 *first = tag;

@@ -168,6 +168,7 @@ pub(crate) fn seeds(entry: &Entry, commands: Vec<Bytes>) -> Vec<(u8, Vec<u8>)> {
             applied: 10,
             durable: 9,
             checkpoints: vec![checkpoint],
+            clock_ms: 1_795_000_000_000,
         }))),
     );
     add(3, codec::encode(&Pulse::<PulseAnswer>::Answered(Box::new(KnockAnswer::Admitted(admission)))));

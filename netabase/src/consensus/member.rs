@@ -13,6 +13,7 @@
 mod answer;
 mod confirm;
 mod epoch;
+mod expire;
 mod fetch;
 mod handover;
 mod install;
@@ -109,6 +110,7 @@ pub(crate) struct Member {
     votes: bool,
     presence: present::Presence,
     upgrading: upgrade::Upgrading,
+    expiring: expire::Expiring,
     life: Option<Life>,
     /// Counts the lives of the keeper, so that reports of an earlier one are not taken for this one's.
     lives: u64,
@@ -203,6 +205,7 @@ impl Member {
             votes,
             presence: present::Presence::default(),
             upgrading: upgrade::Upgrading::default(),
+            expiring: expire::Expiring::default(),
             life: None,
             lives: 0,
             electing: false,
@@ -381,6 +384,7 @@ impl Member {
         }
         self.present();
         self.upgrade();
+        self.expire()?;
         self.seal_if_due(Instant::now());
         self.flush();
         self.end_serving(Instant::now());

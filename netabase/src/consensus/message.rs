@@ -105,9 +105,9 @@ pub(crate) enum PulseRequest {
 /// Answers on channel `Heartbeat`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum PulseAnswer {
-    /// To a beat: how far this node is, the greatest ballot it promised (greater than the beat's: not followed), and what its
-    /// rows came to.
-    Beat { promised: Ballot, applied: Round, durable: Round, checkpoints: Vec<Checkpoint> },
+    /// To a beat: how far this node is, the greatest ballot it promised (greater than the beat's: not followed), what its
+    /// rows came to, and what its clock says in milliseconds since 1970.
+    Beat { promised: Ballot, applied: Round, durable: Round, checkpoints: Vec<Checkpoint>, clock_ms: u64 },
     /// To a suspicion: whether this node has not heard from a leader either.
     Suspect { agrees: bool, decided: Round },
     /// To a confirm: the greatest ballot that this voter promised, accepted or campaigned with.

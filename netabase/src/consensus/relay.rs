@@ -36,8 +36,8 @@ impl Name {
             Command::Execute { session, number, action: Action::Write(_) | Action::Transact(_), .. } => {
                 Some(Name::Command(*session, *number))
             }
-            // Who takes part is for members to say, and where an epoch ends for its leader.
-            Command::Execute { action: Action::Reform(_) | Action::Upgrade(_), .. }
+            // Who takes part is for members to say, and where an epoch ends, or how late it is, for the leader.
+            Command::Execute { action: Action::Reform(_) | Action::Upgrade(_) | Action::Expire { .. }, .. }
             | Command::Close { .. }
             | Command::Seal(_) => None,
         }

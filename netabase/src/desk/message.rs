@@ -71,7 +71,8 @@ pub(crate) enum Step {
     Get { record: RecordId, key: Bytes },
     /// `Stepped<Page>`
     Page { plan: Plan },
-    /// Ends the transaction, with all that it read: `Stepped<Bytes>`, a transaction's bytes.
+    /// Ends the transaction, with all that it read, and what is to be written before its own writes: `Stepped<Bytes>`, a
+    /// transaction's bytes.
     Conclude,
 }
 

@@ -10,7 +10,7 @@ use super::lease::Lease;
 use super::message::{Count, Hash, Held, Page, Trouble, Values};
 use super::serve::Counter;
 use crate::consensus::Round;
-use crate::schema::{Catalog, Plan, RecordGlue, RecordId};
+use crate::schema::{Catalog, IndexId, Plan, RecordGlue, RecordId};
 use crate::storage::{Pages, Selecting, View};
 
 impl Counter {
@@ -33,10 +33,11 @@ impl Counter {
         record: RecordId,
         keys: &[bytes::Bytes],
     ) -> Result<Values, Trouble> {
+        let glue = record_glue(&self.catalog, record)?;
         let view = self.view(client, seen, held).await?;
         let (mut values, mut bytes) = (Vec::new(), 0);
         for key in keys {
-            let value = view.record(record, key)?.map(|(_, value)| value);
+            let value = view.record(record, glue, key)?.map(|(_, value)| value);
             bytes += value.as_ref().map_or(1, |value| value.len());
             values.push(value);
             if bytes >= PAGE_BYTES {
@@ -81,10 +82,16 @@ impl Counter {
     }
 }
 
+/// What is known of records of this type.
+pub(super) fn record_glue(catalog: &Catalog, record: RecordId) -> Result<&'static RecordGlue, Trouble> {
+    catalog.record(record).ok_or_else(|| Trouble::malformed("an unknown record type"))
+}
+
 /// What is known of the records of a client's plan.
 pub(super) fn glue(catalog: &Catalog, plan: &Plan) -> Result<&'static RecordGlue, Trouble> {
-    let glue = catalog.record(plan.record).ok_or_else(|| Trouble::malformed("a plan over an unknown record"))?;
-    if plan.index.is_some_and(|index| glue.of_index(index).is_none()) {
+    let glue = record_glue(catalog, plan.record)?;
+    let is_searched = |index: IndexId| index != IndexId::expiry() && glue.of_index(index).is_some();
+    if plan.index.is_some_and(|index| !is_searched(index)) {
         return Err(Trouble::malformed("a plan over an unknown index"));
     }
     Ok(glue)

@@ -12,7 +12,7 @@ use super::message::{
 };
 use super::message::{Values, Watched};
 use super::{LEASES_MAX, REQUESTS_MAX, UNDER_WAY_MAX};
-use crate::command::{COMMANDS_MAX, Command, SessionId, Transaction, Write};
+use crate::command::{Action, COMMANDS_MAX, Command, SessionId, Transaction, Write};
 use crate::event::Start;
 use crate::network::{Channel, Network, NetworkEvent, RequestError};
 use crate::node::Role;
@@ -164,8 +164,11 @@ async fn bytes_that_are_no_request_and_requests_that_make_no_sense_are_refused()
     let huge = vec![0xee; 1 << 20];
     let plan = Plan { lower: Bound::Included(huge.clone()), upper: Bound::Included(huge), limit: Some(0), ..all() };
     assert_eq!(peer.ask::<Page>(read(plan)).await.unwrap().values.len(), 0);
-    let lookup = Read::Get { record: RecordId(3), keys: vec![Bytes::new(); 100_000] };
-    let lookup = peer.ask::<Values>(Request::Read { seen: 0, view: None, read: lookup }).await.unwrap();
+    let lookup =
+        |record| Request::Read { seen: 0, view: None, read: Read::Get { record, keys: vec![Bytes::new(); 100_000] } };
+    let unknown = peer.ask::<Values>(lookup(RecordId(3))).await;
+    assert!(matches!(unknown, Err(Trouble::Malformed { .. })), "{unknown:?}");
+    let lookup = peer.ask::<Values>(lookup(RecordId::named("item"))).await.unwrap();
     assert!(lookup.values.iter().all(Option::is_none));
     // A round that will never be.
     let behind = peer.ask::<Page>(Request::Read { seen: u64::MAX, view: None, read: Read::Page { plan: all() } }).await;
@@ -253,7 +256,11 @@ async fn only_a_client_s_commands_are_taken_and_of_a_reader_none() {
     let close = Command::Close { session }.encode().as_bytes().clone();
     let oversized = Write::Put { record: RecordId::named("item"), value: vec![0; 2 << 20].into() };
     let oversized = Command::Execute { session, number: 1, floor: 0, action: oversized.into() }.encode();
-    for bytes in [close, Bytes::from_static(b"\xff"), Bytes::new(), oversized.as_bytes().clone()] {
+    // How late it is, and which version is written, is not for clients to say.
+    let said = |action| Command::Execute { session, number: 1, floor: 0, action }.encode().as_bytes().clone();
+    let late = said(Action::Expire { now_ms: u64::MAX });
+    let upgrade = said(Action::Upgrade(RecordId::named("item")));
+    for bytes in [close, late, upgrade, Bytes::from_static(b"\xff"), Bytes::new(), oversized.as_bytes().clone()] {
         // With a good one before it, which is not taken either.
         let refused = writer.ask::<Submitted>(Request::Submit { commands: vec![execute(session, 1), bytes] }).await;
         assert!(matches!(refused, Err(Trouble::Malformed { .. })), "{refused:?}");

@@ -8,7 +8,7 @@ use libp2p::PeerId;
 use super::PAGE_BYTES;
 use super::lease::Lease;
 use super::message::{Held, Page, Stepped, Trouble};
-use super::read::glue;
+use super::read::{glue, record_glue};
 use super::serve::Counter;
 use crate::command::{Refusal, Transaction, entry_bytes_max};
 use crate::consensus::Round;
@@ -93,9 +93,10 @@ impl Counter {
         record: RecordId,
         key: Bytes,
     ) -> Result<Stepped<Option<Bytes>>, Trouble> {
+        let glue = record_glue(&self.catalog, record)?;
         self.step(client, writes, |counter, run| {
             run.grow(READ_BYTES + key.len(), entry_bytes_max(counter.record_bytes_max))?;
-            Ok(run.trial.get(record, &key)?)
+            Ok(run.trial.get(record, glue, &key)?)
         })
         .await
     }
@@ -131,8 +132,9 @@ impl Counter {
         let Stepped { refusals, result: () } = self.step(client, writes, |_, _| Ok(())).await?;
         match self.leases.borrow_mut().take(client, id) {
             Some(Lease::Run(run)) => {
-                let reads = Transaction { reads: run.trial.into_reads(), ..Transaction::default() };
-                Ok(Stepped { refusals, result: reads.to_bytes() })
+                let (reads, writes) = run.trial.into_notes();
+                let notes = Transaction { request: None, reads, writes };
+                Ok(Stepped { refusals, result: notes.to_bytes() })
             }
             _ => Err(Trouble::NoLease),
         }

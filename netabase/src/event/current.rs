@@ -15,7 +15,7 @@ use super::filter::Filter;
 use super::{Event, PAGE_BYTES};
 use crate::error::{Error, Result};
 use crate::schema::{After, Plan};
-use crate::storage::{Change, Changes, Place, Selecting, View};
+use crate::storage::{Change, Changes, Place, Rows as _, Selecting, View};
 
 /// What undone records may take.
 const UNDONE_BYTES_MAX: usize = 8 << 20;
@@ -103,6 +103,9 @@ impl Current {
                 let Some((round, value)) = change.before.filter(|(round, _)| *round <= self.base) else { continue };
                 let Some(index_key) = self.filter.index_key(&value) else { continue };
                 let at = (index_key, Bytes::copy_from_slice(&change.key));
+                if view.read_at_ms().is_some_and(|now_ms| self.filter.glue.has_expired(&value, now_ms)) {
+                    continue;
+                }
                 let selected = self.filter.span.contains(if self.filter.index.is_some() { &at.0 } else { &at.1 });
                 if selected && self.last.as_ref().is_none_or(|last| at > *last) {
                     self.undone_bytes += at.0.len() + at.1.len() + value.len();

@@ -130,12 +130,12 @@ impl World {
         }
         if let Some(name) = &name {
             let key = super::sample::key(&super::sample::person(name, None, None, 0));
-            let found = trial.get(record_id::<Person>(), &key).expect("memory reads");
+            let found = trial.get(record_id::<Person>(), glue, &key).expect("memory reads");
             let before = self.applied.persons.get(name);
             assert_eq!(found.map(|value| decode(&value)), before.map(|(_, person)| person.clone()));
             holds &= before == self.next.persons.get(name);
         }
-        let mut reads = trial.into_reads();
+        let (mut reads, _) = trial.into_notes();
         if lies && let Some(Read::Record { round, .. }) = reads.first_mut() {
             *round += 1_000_000;
             holds = false;

@@ -83,8 +83,9 @@ fn transaction(bytes: Bytes) -> Option<Transaction> {
     for write in &transaction.writes {
         let _ = trial.write(&rule, &catalog, write).expect("memory reads");
     }
-    let reads = Transaction { reads: trial.into_reads(), ..Transaction::default() };
-    assert_eq!(Transaction::decode(reads.to_bytes()), Ok(reads));
+    let (reads, writes) = trial.into_notes();
+    let notes = Transaction { request: None, reads, writes };
+    assert_eq!(Transaction::decode(notes.to_bytes()), Ok(notes));
     Some(transaction)
 }
 
@@ -107,7 +108,8 @@ fn request(bytes: &[u8]) {
             }
         }
         Request::Read { read: Read::Get { record, keys }, .. } => {
-            keys.iter().for_each(|key| drop(view.record(record, key).expect("memory reads")));
+            let Some(glue) = catalog().record(record) else { return };
+            keys.iter().for_each(|key| drop(view.record(record, glue, key).expect("memory reads")));
         }
         Request::Submit { commands } => commands.into_iter().for_each(|bytes| drop(command(bytes))),
         Request::Watch { plan, start, .. } => watch(&plan, start),
@@ -115,7 +117,10 @@ fn request(bytes: &[u8]) {
             let _ = transaction(writes);
             match step {
                 Step::Page { plan } => page(&view, plan),
-                Step::Get { record, key } => drop(Trial::new(view).get(record, &key).expect("memory reads")),
+                Step::Get { record, key } => {
+                    let Some(glue) = catalog().record(record) else { return };
+                    drop(Trial::new(view).get(record, glue, &key).expect("memory reads"));
+                }
                 Step::Conclude => {}
             }
         }
@@ -140,7 +145,7 @@ fn page(view: &View, plan: Plan) {
     }
     let mut trial = Trial::new(view.clone());
     if trial.query(&plan, glue).is_ok() {
-        let reads = trial.into_reads();
+        let (reads, _) = trial.into_notes();
         assert!(reads.len() <= 2);
     }
 }

@@ -83,7 +83,7 @@ impl<S: Schema> Netabase<S> {
 }
 
 fn get<S: Schema, R: Member<S>>(view: &View, key: &R::Key) -> Result<Option<R>> {
-    let value = view.record(RecordId::of_member::<S, R>(), &key.to_bytes())?;
+    let value = view.record(RecordId::of_member::<S, R>(), &R::__GLUE, &key.to_bytes())?;
     value.map(|(_round, value)| R::__decode(&value)).transpose()
 }
 

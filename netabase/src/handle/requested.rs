@@ -8,10 +8,10 @@ use bytes::Bytes;
 
 use super::origin::Origin;
 use super::transaction::{transact, update};
-use super::write::{check_size, encode};
+use super::write::{check_size, encode, over_expired};
 use super::{Answer, Netabase, Receipt, Tx};
 use crate::command::{Action, RequestId, Transaction, Write};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::schema::{Agreed, IntoKey, Key, Member, RecordId, Schema};
 
 /// Writes under a name of the caller's choice: done once, however often they are called.
@@ -62,7 +62,7 @@ impl<S: Schema> Requested<S> {
     /// As [`Netabase::put_record`].
     pub fn put_record<R: Member<S> + Agreed>(&self, record: R) -> Answer<Receipt> {
         let value = encode::<S, R>(&self.origin, &record);
-        self.write(value.map(|value| Write::Put { record: RecordId::of_member::<S, R>(), value }))
+        self.write::<R>(value.map(|value| Write::Put { record: RecordId::of_member::<S, R>(), value }))
     }
 
     /// As [`Netabase::insert_record`].
@@ -71,7 +71,7 @@ impl<S: Schema> Requested<S> {
     /// As [`Netabase::insert_record`].
     pub fn insert_record<R: Member<S> + Agreed>(&self, record: R) -> Answer<Receipt> {
         let value = encode::<S, R>(&self.origin, &record);
-        self.write(value.map(|value| Write::Insert { record: RecordId::of_member::<S, R>(), value }))
+        self.write::<R>(value.map(|value| Write::Insert { record: RecordId::of_member::<S, R>(), value }))
     }
 
     /// As [`Netabase::remove_record`].
@@ -81,7 +81,7 @@ impl<S: Schema> Requested<S> {
     pub fn remove_record<R: Member<S> + Agreed>(&self, key: impl IntoKey<R::Key>) -> Answer<Receipt> {
         let key = Bytes::from(key.into_key().to_bytes());
         let size = check_size(&self.origin, R::NAME, key.len());
-        self.write(size.map(|()| Write::Remove { record: RecordId::of_member::<S, R>(), key }))
+        self.write::<R>(size.map(|()| Write::Remove { record: RecordId::of_member::<S, R>(), key }))
     }
 
     /// As [`Netabase::update_record`].
@@ -109,14 +109,23 @@ impl<S: Schema> Requested<S> {
         transact(&self.origin, Some(self.request), run).await
     }
 
-    fn write(&self, write: Result<Write>) -> Answer<Receipt> {
+    fn write<R: Member<S>>(&self, write: Result<Write>) -> Answer<Receipt> {
         let write = match write {
             Ok(write) => write,
             Err(error) => return Answer::ready(Err(error)),
         };
-        let transaction = Transaction { request: Some(self.request), reads: Vec::new(), writes: vec![write] };
-        let submitter = self.origin.submitter();
-        Answer::pending(async move { submitter.submit(Action::Transact(Arc::new(transaction))).await.map(Receipt::of) })
+        let (origin, request) = (self.origin.clone(), self.request);
+        Answer::pending(async move {
+            if R::__GLUE.expires() {
+                match over_expired::<S>(&origin, Some(request), write.clone()).await {
+                    // Here it would be refused: what it was the first time is in the log.
+                    Err(Error::AlreadyExists { .. } | Error::UniqueViolation { .. }) => {}
+                    outcome => return outcome,
+                }
+            }
+            let transaction = Transaction { request: Some(request), reads: Vec::new(), writes: vec![write] };
+            origin.submitter().submit(Action::Transact(Arc::new(transaction))).await.map(Receipt::of)
+        })
     }
 }
 

@@ -91,8 +91,8 @@ impl Run {
         };
         let mut state = lock(state);
         state.over = true;
-        let reads = state.trial.take().map(Trial::into_reads).unwrap_or_default();
-        let writes = std::mem::take(&mut state.writes);
+        let (reads, mut writes) = state.trial.take().map(Trial::into_notes).unwrap_or_default();
+        writes.append(&mut state.writes);
         Ok(Ended { transaction: Transaction { request: None, reads, writes }, expired: state.expired })
     }
 
@@ -160,7 +160,7 @@ impl<S: Schema> Tx<S> {
         let decode = |value: Option<Bytes>| value.map(|value| R::__decode(&value)).transpose();
         match &self.run.rows {
             Rows::Here(_, state) => {
-                let read = lock(state).running().and_then(|trial| trial.get(record, &key));
+                let read = lock(state).running().and_then(|trial| trial.get(record, &R::__GLUE, &key));
                 Answer::ready(read.and_then(decode))
             }
             Rows::There(run) => {
@@ -219,7 +219,7 @@ impl<S: Schema> Tx<S> {
         self.write(Write::Remove { record: RecordId::of_member::<S, R>(), key })
     }
 
-    fn write(&self, write: Write) -> Result<()> {
+    pub(super) fn write(&self, write: Write) -> Result<()> {
         self.run.write(write)
     }
 }

@@ -7,8 +7,9 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 
 use super::origin::Origin;
-use super::{Answer, Netabase, Receipt};
-use crate::command::{Applied, Write};
+use super::transaction::transact;
+use super::{Answer, Netabase, Receipt, Tx};
+use crate::command::{RequestId, Write};
 use crate::consensus::OUTSTANDING_MAX;
 use crate::error::{Error, Result};
 use crate::schema::{IntoKey, Key, Member, RecordId, Schema};
@@ -21,7 +22,7 @@ impl<S: Schema> Netabase<S> {
     /// [`Error::Timeout`], [`Error::ConnectionLost`]: it may have, see [`Error::may_have_happened`].
     pub fn put_record<R: Member<S>>(&self, record: R) -> Answer<Receipt> {
         let record_id = RecordId::of_member::<S, R>();
-        self.write(encode::<S, R>(&self.origin, &record).map(|value| Write::Put { record: record_id, value }))
+        self.write::<R>(encode::<S, R>(&self.origin, &record).map(|value| Write::Put { record: record_id, value }))
     }
 
     /// Stores a record where there is none under its key yet.
@@ -30,7 +31,7 @@ impl<S: Schema> Netabase<S> {
     /// [`Error::AlreadyExists`], and as [`Netabase::put_record`].
     pub fn insert_record<R: Member<S>>(&self, record: R) -> Answer<Receipt> {
         let record_id = RecordId::of_member::<S, R>();
-        self.write(encode::<S, R>(&self.origin, &record).map(|value| Write::Insert { record: record_id, value }))
+        self.write::<R>(encode::<S, R>(&self.origin, &record).map(|value| Write::Insert { record: record_id, value }))
     }
 
     /// Removes the record under this key; [`Receipt::existed`] tells whether there was one.
@@ -39,7 +40,7 @@ impl<S: Schema> Netabase<S> {
     /// As [`Netabase::put_record`].
     pub fn remove_record<R: Member<S>>(&self, key: impl IntoKey<R::Key>) -> Answer<Receipt> {
         let key = Bytes::from(key.into_key().to_bytes());
-        self.write(
+        self.write::<R>(
             check_size(&self.origin, R::NAME, key.len())
                 .map(|()| Write::Remove { record: RecordId::of_member::<S, R>(), key }),
         )
@@ -61,15 +62,36 @@ impl<S: Schema> Netabase<S> {
         Answer::pending(async move { put_all::<S, R>(&origin, records).await })
     }
 
-    fn write(&self, write: Result<Write>) -> Answer<Receipt> {
+    fn write<R: Member<S>>(&self, write: Result<Write>) -> Answer<Receipt> {
         match write {
-            Ok(write) => {
-                let submitter = self.origin.submitter();
-                Answer::pending(async move { submitter.submit(write).await.map(Receipt::of) })
-            }
+            Ok(write) => Answer::pending(submit::<S, R>(self.origin.clone(), write)),
             Err(error) => Answer::ready(Err(error)),
         }
     }
+}
+
+/// Has a write agreed on. A record that has expired and is not removed yet refuses none: it is removed with the write.
+async fn submit<S: Schema, R: Member<S>>(origin: Origin, write: Write) -> Result<Receipt> {
+    if !R::__GLUE.expires() {
+        return origin.submitter().submit(write).await.map(Receipt::of);
+    }
+    match origin.submitter().submit(write.clone()).await {
+        Err(Error::AlreadyExists { .. } | Error::UniqueViolation { .. }) => {
+            over_expired::<S>(&origin, None, write).await
+        }
+        outcome => outcome.map(Receipt::of),
+    }
+}
+
+/// Writes in a transaction, in which records that no read shows give way.
+pub(super) async fn over_expired<S: Schema>(
+    origin: &Origin,
+    request: Option<RequestId>,
+    write: Write,
+) -> Result<Receipt> {
+    let write = &write;
+    let run = move |tx: Tx<S>| async move { tx.write(write.clone()) };
+    transact(origin, request, run).await.map(|(receipt, ())| receipt)
 }
 
 /// The stored value of a record that is not too large.
@@ -112,7 +134,7 @@ async fn put_all<S: Schema, R: Member<S>>(origin: &Origin, records: impl Iterato
         match encode::<S, R>(origin, &record) {
             Ok(value) => {
                 let write = Write::Put { record: record_id, value };
-                pipeline.push(index, key, origin.submitter().submit(write));
+                pipeline.push(index, key, submit::<S, R>(origin.clone(), write));
             }
             Err(source) => {
                 pipeline.fail(index, source);
@@ -125,7 +147,7 @@ async fn put_all<S: Schema, R: Member<S>>(origin: &Origin, records: impl Iterato
 
 /// Commands of one `put_records` under way, in the order of their records.
 struct Pipeline {
-    running: VecDeque<(u64, Vec<u8>, BoxFuture<'static, Result<Applied>>)>,
+    running: VecDeque<(u64, Vec<u8>, BoxFuture<'static, Result<Receipt>>)>,
     keys: HashSet<Vec<u8>>,
     applied: u64,
     last: Receipt,
@@ -145,7 +167,7 @@ impl Pipeline {
         self.running.len() >= OUTSTANDING_MAX / 2
     }
 
-    fn push(&mut self, index: u64, key: Vec<u8>, write: impl Future<Output = Result<Applied>> + Send + 'static) {
+    fn push(&mut self, index: u64, key: Vec<u8>, write: impl Future<Output = Result<Receipt>> + Send + 'static) {
         let write = tokio::spawn(write);
         let write = Box::pin(async move { write.await.unwrap_or(Err(Error::ShutDown)) });
         self.keys.insert(key.clone());
@@ -165,9 +187,9 @@ impl Pipeline {
         let result = write.await;
         self.keys.remove(&key);
         match result {
-            Ok(applied) => {
+            Ok(receipt) => {
                 self.applied += 1;
-                self.last = Receipt::of(applied);
+                self.last = receipt;
             }
             Err(source) => self.fail(index, source),
         }

@@ -30,9 +30,15 @@ impl Default for Footprint {
 
 impl Footprint {
     /// The stored value under `key`.
-    pub(crate) fn get(&mut self, branch: &Branch, record: RecordId, key: &[u8]) -> Result<Option<Bytes>, Error> {
+    pub(crate) fn get(
+        &mut self,
+        branch: &Branch,
+        record: RecordId,
+        glue: &RecordGlue,
+        key: &[u8],
+    ) -> Result<Option<Bytes>, Error> {
         self.note_record(branch, record, key)?;
-        Ok(branch.record(record, key)?.map(|(_, value)| value))
+        Ok(branch.record(record, glue, key)?.map(|(_, value)| value))
     }
 
     /// The stored values that the plan selects.
@@ -99,7 +105,7 @@ impl Footprint {
         records.chain(self.ranges.into_iter().map(Read::Range)).collect()
     }
 
-    fn note_record(&mut self, branch: &Branch, record: RecordId, key: &[u8]) -> Result<(), Error> {
+    pub(super) fn note_record(&mut self, branch: &Branch, record: RecordId, key: &[u8]) -> Result<(), Error> {
         let round = last_write(branch.below(), record, key)?;
         self.records.insert((record, Bytes::copy_from_slice(key)), round);
         Ok(())
@@ -145,9 +151,10 @@ pub(super) fn holds(rows: &dyn Rows, reads: &[Read]) -> Result<bool, Error> {
     Ok(true)
 }
 
-/// The round in which the record under `key` was last written; 0 if there is none.
+/// The round in which the record under `key` was last written; 0 if there is none. One that has expired is there until it is
+/// removed, which is a change like another.
 fn last_write(rows: &dyn Rows, record: RecordId, key: &[u8]) -> Result<u64, Error> {
-    Ok(rows.record(record, key)?.map_or(0, |(round, _)| round))
+    Ok(rows.stored(record, key)?.map_or(0, |(round, _)| round))
 }
 
 /// The key of the row by which the plan found this record.

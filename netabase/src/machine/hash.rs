@@ -1,7 +1,7 @@
 //! One hash over all replicated state, to see that two nodes that applied the same rounds hold the same.
 //!
-//! Over the record rows, the index rows, the sessions, the named calls and the list of members, in key order, each as
-//! length and bytes. Not the meta rows: when a node flushed is its own affair. Rows are read through the view, so it makes no
+//! Over the record rows, the index rows, the sessions, the named calls, the list of members and the clock of what
+//! expires, in key order, each as length and bytes. Not the meta rows: when a node flushed is its own affair. Rows are read through the view, so it makes no
 //! difference which of them are in an overlay and which in the engine.
 
 use std::fmt;
@@ -65,10 +65,11 @@ impl State {
             update(&mut hasher, &key);
             update(&mut hasher, &value.unwrap_or_default());
         }
-        let members = layout::roster_key();
-        if let Some(row) = self.view.get(&members)? {
-            update(&mut hasher, &members);
-            update(&mut hasher, &row);
+        for key in [layout::roster_key(), layout::clock_key()] {
+            if let Some(row) = self.view.get(&key)? {
+                update(&mut hasher, &key);
+                update(&mut hasher, &row);
+            }
         }
         Ok(StateHash(*hasher.finalize().as_bytes()))
     }

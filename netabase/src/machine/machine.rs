@@ -7,6 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::expire::{Due, expire, first_due};
 use super::footprint;
 use super::hash::State;
 #[cfg(test)]
@@ -101,6 +102,11 @@ impl Machine {
         })
     }
 
+    /// The record that expires first.
+    pub(crate) fn first_due(&self) -> Result<Option<Due>, Error> {
+        first_due(&self.rule, &self.store.view())
+    }
+
     /// What the rows come to as of the last applied round.
     pub(crate) fn sum(&self) -> Sum {
         self.store.sum()
@@ -143,6 +149,8 @@ impl Machine {
                                     transact(law, &mut self.requests, &mut draft, transaction, place)
                                 }
                                 Action::Reform(change) => reform(&mut self.roster, &mut draft, change, place),
+                                Action::Expire { now_ms } => expire(&self.rule, &mut draft, *now_ms, round)
+                                    .map(|()| Ok(Applied { round, existed: false })),
                                 Action::Upgrade(record) => {
                                     let readable = self.roster.readable(*record);
                                     let known = (&self.catalog, &self.rule);

@@ -7,6 +7,7 @@
 //! Called by the one task that owns it; readers use `Views`.
 
 mod convert;
+mod expire;
 mod footprint;
 mod hash;
 #[expect(clippy::module_inception, reason = "the machine itself, by its noun")]
@@ -26,6 +27,7 @@ mod fixture;
 #[cfg(test)]
 mod replay;
 
+pub(crate) use expire::{Due, expire, first_due};
 #[cfg(test)]
 pub(crate) use hash::StateHash;
 #[cfg(feature = "fuzzing")]

@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::expire;
 use super::versions::{Stored, Versions};
 use crate::Error;
 use crate::command::{Applied, Outcome, Refusal, Write};
-use crate::schema::{Catalog, IndexId, RecordGlue, RecordId};
+use crate::schema::{Catalog, IndexId, RecordGlue, RecordId, expiry_of_key};
 use crate::storage::{Change, Rows, WriteSet, layout};
 
 /// The rule of one schema: its record types, with the ids of their indexes at hand.
@@ -39,6 +40,7 @@ struct Version {
 struct Index {
     id: IndexId,
     unique: bool,
+    is_expiry: bool,
 }
 
 /// Where a record is to be found: under its key, and under these keys of these indexes.
@@ -49,6 +51,12 @@ struct Places {
 }
 
 impl Places {
+    /// When the record expires.
+    fn expires_at_ms(&self) -> Option<u64> {
+        let (_, index_key) = self.in_indexes.iter().find(|(index, _)| index.is_expiry)?;
+        expiry_of_key(index_key)
+    }
+
     fn has(&self, (index, index_key): &(Index, Vec<u8>)) -> bool {
         self.in_indexes.iter().any(|(known, known_key)| known.id == index.id && known_key == index_key)
     }
@@ -56,7 +64,11 @@ impl Places {
 
 impl Rule {
     pub(crate) fn new(catalog: &Catalog) -> Rule {
-        let index = |index: &crate::schema::IndexGlue| Index { id: IndexId::named(index.name), unique: index.unique };
+        let index = |index: &crate::schema::IndexGlue| Index {
+            id: IndexId::named(index.name),
+            unique: index.unique,
+            is_expiry: index.is_expiry(),
+        };
         let version = |glue: &'static RecordGlue| Version { glue, indexes: glue.indexes.iter().map(index).collect() };
         let record = |(id, glue): (RecordId, &'static RecordGlue)| {
             let versions = std::iter::successors(Some(glue), |glue| glue.before).map(version).collect();
@@ -86,6 +98,38 @@ impl Rule {
         let nothing = changes.rows.is_empty() && changes.change.is_none();
         debug_assert!(outcome.is_ok() || nothing, "a refused write changes nothing");
         Ok((changes, outcome))
+    }
+
+    /// The record types of which some may expire.
+    pub(super) fn expiring(&self) -> impl Iterator<Item = RecordId> + '_ {
+        self.records.values().filter(|record| record.versions[0].glue.expires()).map(|record| record.id)
+    }
+
+    /// What removes a record that has expired; `None`: it cannot be read back.
+    pub(super) fn swept(
+        &self,
+        rows: &dyn Rows,
+        record: RecordId,
+        key: &[u8],
+        round: u64,
+    ) -> Result<Option<WriteSet>, Error> {
+        let Some(record_type) = self.records.get(&record) else { return Ok(None) };
+        let mut changes = WriteSet::default();
+        let outcome = record_type.remove(rows, key, round, &mut changes)?;
+        Ok(outcome.is_ok().then_some(changes))
+    }
+
+    /// The keys of the records on account of which this write would be refused.
+    pub(super) fn in_the_way(&self, rows: &dyn Rows, versions: &Versions, write: &Write) -> Result<Vec<Bytes>, Error> {
+        let record = write.record();
+        let (Some(record_type), Some(stored)) = (self.records.get(&record), versions.get(record)) else {
+            return Ok(Vec::new());
+        };
+        match write {
+            Write::Put { value, .. } => record_type.in_the_way(rows, stored, value, true),
+            Write::Insert { value, .. } => record_type.in_the_way(rows, stored, value, false),
+            Write::Remove { .. } => Ok(Vec::new()),
+        }
     }
 
     /// What brings a row of an earlier version to this one; `None`: it is there already. Or why it cannot be brought there.
@@ -136,6 +180,10 @@ impl RecordType {
         let existed = old_row.is_some();
         if existed && !may_replace {
             return Ok(Err(Refusal::AlreadyExists { record }));
+        }
+        if self.has_expired(rows, &new)? {
+            // As if it were stored, and removed at once.
+            return self.remove(rows, &new.key, round, changes);
         }
         let old = match old_row.as_ref().map_or(Ok(Places::default()), |row| self.stored_places(&new.key, row)) {
             Ok(old) => old,
@@ -191,6 +239,12 @@ impl RecordType {
         if old.key != key[..] || new.key != key[..] {
             return Ok(Err("it has another key than its row in one of the versions".to_owned()));
         }
+        if self.has_expired(rows, &new)? {
+            // Only as this version has it: now it is noticed.
+            let mut changes = WriteSet::default();
+            let removed = self.remove(rows, key, round, &mut changes)?;
+            return Ok(removed.map(|_| Some(changes)).map_err(|refusal| format!("it cannot be removed: {refusal:?}")));
+        }
         let gained: Vec<_> = new.in_indexes.iter().filter(|place| place.0.unique && !old.has(place)).collect();
         for (index, index_key) in &gained {
             if taken.contains(&(index.id, index_key.clone())) || self.is_taken(rows, index.id, index_key)? {
@@ -203,6 +257,35 @@ impl RecordType {
         let new_row = layout::record_value(round, &value);
         self.replace(&mut changes, row_key.clone(), (&old, Some(row)), (&new, new_row));
         Ok(Ok(Some(changes)))
+    }
+
+    /// Whether a record is one that the clock of all nodes has passed.
+    fn has_expired(&self, rows: &dyn Rows, new: &Places) -> Result<bool, Error> {
+        match new.expires_at_ms() {
+            Some(expires_at_ms) => Ok(expires_at_ms <= expire::clock_ms(rows)?),
+            None => Ok(false),
+        }
+    }
+
+    fn in_the_way(
+        &self,
+        rows: &dyn Rows,
+        stored: &Stored,
+        value: &Bytes,
+        may_replace: bool,
+    ) -> Result<Vec<Bytes>, Error> {
+        let Ok(Some((_, new))) = self.as_active(stored.active, value) else { return Ok(Vec::new()) };
+        let mut keys = Vec::new();
+        if !may_replace {
+            keys.push(Bytes::copy_from_slice(&new.key));
+        }
+        for (index, index_key) in new.in_indexes.iter().filter(|(index, _)| index.unique) {
+            let holder =
+                rows.scan_prefix(&layout::index_key_prefix(self.id, index.id, index_key))?.next().transpose()?;
+            let holder = holder.and_then(|(row_key, row_value)| layout::split_index_row(&row_key, &row_value));
+            keys.extend(holder.map(|(_, key)| key).filter(|key| *key != new.key));
+        }
+        Ok(keys)
     }
 
     /// The record's row, and those of its index rows that are not the same before and after.

@@ -13,7 +13,7 @@ use super::versions::Versions;
 use crate::Error;
 use crate::command::{Read, Refusal, Write};
 use crate::schema::{Catalog, Plan, RecordGlue, RecordId};
-use crate::storage::{Branch, Row, Selecting, View};
+use crate::storage::{Branch, Row, Rows, Selecting, View};
 
 /// What a transaction under way reads from and writes into.
 pub(crate) struct Trial {
@@ -21,17 +21,19 @@ pub(crate) struct Trial {
     footprint: Footprint,
     /// In which versions the records are, once it is asked for.
     versions: Option<Versions>,
+    /// Removals of records that had expired and stood in the way.
+    evictions: Vec<Write>,
 }
 
 impl Trial {
     /// One that has read and written nothing yet.
     pub(crate) fn new(view: View) -> Self {
-        Trial { branch: Branch::new(view), footprint: Footprint::default(), versions: None }
+        Trial { branch: Branch::new(view), footprint: Footprint::default(), versions: None, evictions: Vec::new() }
     }
 
     /// The stored value under `key`.
-    pub(crate) fn get(&mut self, record: RecordId, key: &[u8]) -> Result<Option<Bytes>, Error> {
-        self.footprint.get(&self.branch, record, key)
+    pub(crate) fn get(&mut self, record: RecordId, glue: &RecordGlue, key: &[u8]) -> Result<Option<Bytes>, Error> {
+        self.footprint.get(&self.branch, record, glue, key)
     }
 
     /// The stored values that the plan selects.
@@ -62,6 +64,16 @@ impl Trial {
             Some(versions) => versions,
             versions => versions.insert(Versions::load(self.branch.below())?),
         };
+        if let Some(glue) = catalog.record(write.record()).filter(|glue| glue.expires()) {
+            let expired =
+                expired(&self.branch, (write.record(), glue), &rule.in_the_way(&self.branch, versions, write)?)?;
+            for eviction in expired {
+                self.footprint.note_record(&self.branch, write.record(), eviction.payload())?;
+                let (rows, _) = rule.apply(&self.branch, versions, &eviction, round)?;
+                self.branch.write(rows);
+                self.evictions.push(eviction);
+            }
+        }
         let (rows, outcome) = rule.apply(&self.branch, versions, write, round)?;
         if let Err(refusal) = outcome {
             if let Some(glue) = catalog.record(write.record()) {
@@ -73,10 +85,24 @@ impl Trial {
         Ok(Ok(()))
     }
 
-    /// All that was read.
-    pub(crate) fn into_reads(self) -> Vec<Read> {
-        self.footprint.into_reads()
+    /// All that was read, and what is to be written before anything else: no read shows a record that has expired, so none
+    /// may refuse a write either, whether it is removed yet or not.
+    pub(crate) fn into_notes(self) -> (Vec<Read>, Vec<Write>) {
+        (self.footprint.into_reads(), self.evictions)
     }
+}
+
+/// The removals of those records that have expired. What the transaction wrote itself is its own affair.
+fn expired(branch: &Branch, (record, glue): (RecordId, &RecordGlue), keys: &[Bytes]) -> Result<Vec<Write>, Error> {
+    let mut removals = Vec::new();
+    let Some(now_ms) = branch.read_at_ms() else { return Ok(removals) };
+    for key in keys {
+        let stored = branch.stored(record, key)?.filter(|(round, _)| *round <= branch.below().applied());
+        if stored.is_some_and(|(_, value)| glue.has_expired(&value, now_ms)) {
+            removals.push(Write::Remove { record, key: key.clone() });
+        }
+    }
+    Ok(removals)
 }
 
 impl fmt::Debug for Trial {

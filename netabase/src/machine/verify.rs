@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::expire::clock_ms;
 use super::versions::Versions;
 use crate::Error;
-use crate::schema::{Catalog, IndexGlue, IndexId, RecordGlue, RecordId};
+use crate::schema::{Catalog, IndexGlue, IndexId, RecordGlue, RecordId, expiry_of_key};
 use crate::storage::{Rows, StoreError, Sum, View, layout};
 
 /// What was found to be in order.
@@ -64,6 +65,7 @@ fn records(
     verified: &mut Verified,
 ) -> Result<BTreeMap<IndexId, u64>, Error> {
     let mut expected = BTreeMap::new();
+    let clock_ms = clock_ms(rows)?;
     let wrong = |what: String| damaged(format!("a `{}` {what}", glue.name));
     for row in rows.scan_prefix(&layout::record_prefix(record))? {
         let (row_key, row_value) = row?;
@@ -79,6 +81,9 @@ fn records(
             let id = IndexId::named(index.name);
             if rows.get(&layout::index_key(record, id, index_key, &key))? != Some(layout::index_value(index_key)) {
                 return Err(wrong(format!("is not in its index `{}`", index.name)));
+            }
+            if index.is_expiry() && expiry_of_key(index_key).is_none_or(|expires_at_ms| expires_at_ms <= clock_ms) {
+                return Err(wrong("is still here after it was to be removed".into()));
             }
             *expected.entry(id).or_insert(0) += 1;
         }

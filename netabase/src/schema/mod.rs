@@ -10,6 +10,7 @@
 mod catalog;
 pub(crate) mod codec;
 mod descriptor;
+mod expiry;
 mod fingerprint;
 mod key;
 mod membership;
@@ -26,6 +27,8 @@ pub(crate) use self::descriptor::Descriptor;
 pub use self::descriptor::RecordDescriptor;
 #[cfg(test)]
 pub(crate) use self::descriptor::{IndexDescriptor, VersionDescriptor};
+pub(crate) use self::expiry::expiry_of_key;
+pub use self::expiry::{EXPIRY, Expiry, expiry_form};
 pub(crate) use self::fingerprint::Fingerprint;
 pub(crate) use self::key::shown;
 pub use self::key::{

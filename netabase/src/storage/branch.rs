@@ -33,6 +33,10 @@ impl Branch {
 }
 
 impl Rows for Branch {
+    fn read_at_ms(&self) -> Option<u64> {
+        self.below.read_at_ms()
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         match self.pending.get(key) {
             Some(row) => Ok(row.clone()),

@@ -9,6 +9,7 @@
 //! floor    [0x05]                                               -> [oldest round kept BE8][bytes written before it BE8]
 //! roster   [0x06]                                               -> codec(Roster)
 //! version  [0x07][RecordId BE4]                                 -> [active][floor][codec(Pass), if there is one]
+//! clock    [0x08]                                               -> [milliseconds since 1970 BE8]
 //! meta     [0x0f][name]                                         -> as said at each name
 //! ```
 //! Key and index-key bytes are prefix-free, so all rows with one index key are exactly one byte prefix.
@@ -35,6 +36,7 @@ const SPACE_INDEX: u8 = 0x02;
 const SPACE_CHANGE: u8 = 0x05;
 pub(crate) const SPACE_ROSTER: u8 = 0x06;
 const SPACE_VERSION: u8 = 0x07;
+pub(super) const SPACE_CLOCK: u8 = 0x08;
 const SPACE_META: u8 = 0x0f;
 
 /// `FORMAT` as BE4.
@@ -179,6 +181,19 @@ pub(crate) fn split_versions(row: &[u8]) -> Option<(u8, u8)> {
 /// The record type of a version row's key.
 pub(crate) fn split_version_key(row_key: &[u8]) -> Option<RecordId> {
     Some(RecordId(u32::from_be_bytes(row_key.get(1..)?.try_into().ok()?)))
+}
+
+/// Up to when what was to expire is removed: the same on every node.
+pub(crate) fn clock_key() -> Bytes {
+    Bytes::from_static(&[SPACE_CLOCK])
+}
+
+pub(crate) fn clock_row(clock_ms: u64) -> Bytes {
+    Bytes::copy_from_slice(&clock_ms.to_be_bytes())
+}
+
+pub(crate) fn split_clock_row(row: &[u8]) -> Option<u64> {
+    row.try_into().ok().map(u64::from_be_bytes)
 }
 
 pub(crate) fn meta_key(name: &str) -> Bytes {

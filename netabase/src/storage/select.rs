@@ -16,7 +16,7 @@ use super::layout;
 use super::scan::Scan;
 use super::view::Rows;
 use crate::Error;
-use crate::schema::{After, IndexId, Plan, RecordGlue, RecordId};
+use crate::schema::{After, IndexId, Plan, RecordGlue, RecordId, expiry_of_key};
 
 /// A record that a plan selected, in its encoded form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,12 +44,49 @@ impl Row {
 
 /// What rows are asked for by plan: the same code over a view, a round half applied and a transaction.
 pub(crate) trait Selecting: Rows {
-    /// The record under `key`, and the round of its last write.
-    fn record(&self, record: RecordId, key: &[u8]) -> Result<Option<(u64, Bytes)>, Error> {
+    /// The record under `key`, and the round of its last write; `None`, if it has expired. `glue` is that of its type.
+    fn record(&self, record: RecordId, glue: &RecordGlue, key: &[u8]) -> Result<Option<(u64, Bytes)>, Error> {
+        let stored = self.stored(record, key)?;
+        let Some(now_ms) = self.read_at_ms().filter(|_| glue.expires()) else { return Ok(stored) };
+        Ok(stored.filter(|(_, value)| !glue.has_expired(value, now_ms)))
+    }
+
+    /// The record under `key`, also when it has expired and is not removed yet.
+    fn stored(&self, record: RecordId, key: &[u8]) -> Result<Option<(u64, Bytes)>, Error> {
         let Some(row) = self.get(&layout::record_key(record, key))? else {
             return Ok(None);
         };
         layout::split_record_value(&row).map(Some).ok_or_else(|| damaged("a record row is too short"))
+    }
+
+    /// When the first record of this type expires, and its key.
+    fn first_expiry(&self, record: RecordId) -> Result<Option<(u64, Bytes)>, Error> {
+        let Some(row) = self.scan_prefix(&layout::index_prefix(record, IndexId::expiry()))?.next() else {
+            return Ok(None);
+        };
+        let (row_key, row_value) = row?;
+        expiry_row(&row_key, &row_value).map(Some)
+    }
+
+    /// The keys of the first records of this type that have expired by then, so many at most.
+    fn due(&self, record: RecordId, now_ms: u64, rows_max: usize) -> Result<Vec<Bytes>, Error> {
+        let mut due = Vec::new();
+        for row in self.scan_prefix(&layout::index_prefix(record, IndexId::expiry()))?.take(rows_max) {
+            let (row_key, row_value) = row?;
+            let (expires_at_ms, key) = expiry_row(&row_key, &row_value)?;
+            if expires_at_ms > now_ms {
+                break;
+            }
+            due.push(key);
+        }
+        Ok(due)
+    }
+
+    /// By when records have expired that are not to be read, if any of this type has by then: mostly all that have are
+    /// removed, and then no value has to be looked at.
+    fn hides(&self, record: RecordId, glue: &RecordGlue) -> Result<Option<u64>, Error> {
+        let Some(now_ms) = self.read_at_ms().filter(|_| glue.expires()) else { return Ok(None) };
+        Ok(self.first_expiry(record)?.and_then(|(first, _)| (first <= now_ms).then_some(now_ms)))
     }
 
     /// The records that the plan selects, in its order. `glue` is that of its record type.
@@ -59,13 +96,22 @@ pub(crate) trait Selecting: Rows {
             rows: self.scan_plan(plan, glue)?,
             record: plan.record,
             over_index: plan.index.is_some(),
+            hides: self.hides(plan.record, glue)?.map(|now_ms| (now_ms, *glue)),
             left: plan.limit.unwrap_or(usize::MAX),
         })
     }
 
-    /// How many records the plan selects. Decodes nothing; an index is counted without its records.
+    /// How many records the plan selects. Decodes nothing, unless some have expired and are not removed yet; an index is
+    /// counted without its records.
     fn count(&self, plan: &Plan, glue: &RecordGlue) -> Result<u64, Error> {
         let mut count = 0;
+        if self.hides(plan.record, glue)?.is_some() {
+            for row in self.select(plan, glue)? {
+                row?;
+                count += 1;
+            }
+            return Ok(count);
+        }
         for row in self.scan_plan(plan, glue)?.take(plan.limit.unwrap_or(usize::MAX)) {
             row?;
             count += 1;
@@ -117,7 +163,7 @@ pub(crate) trait Selecting: Rows {
             None => Ok(None),
             Some(After::Row { index_key, key }) => Ok(row(index_key, key)),
             Some(After::Key(key)) => {
-                let index_key = match self.record(plan.record, key)? {
+                let index_key = match self.stored(plan.record, key)? {
                     Some((_, value)) => index_key_of(glue, index, &value)?,
                     None => None,
                 };
@@ -138,6 +184,13 @@ pub(crate) trait Selecting: Rows {
 
 impl<R: Rows + ?Sized> Selecting for R {}
 
+/// When the record of a row of the index over that expires, and its key.
+fn expiry_row(row_key: &Bytes, row_value: &[u8]) -> Result<(u64, Bytes), Error> {
+    let split = layout::split_index_row(row_key, row_value);
+    let expiry = split.and_then(|(index_key, key)| Some((expiry_of_key(&index_key)?, key)));
+    expiry.ok_or_else(|| damaged("a row of an index over expiry does not say when"))
+}
+
 fn index_key_of(glue: &RecordGlue, index: IndexId, value: &[u8]) -> Result<Option<Vec<u8>>, Error> {
     let (stored, rows) =
         glue.rows_as_stored(value).map_err(|reason| Error::Codec { record: glue.name.to_owned(), reason })?;
@@ -151,6 +204,8 @@ pub(crate) struct Select<'a, R: ?Sized> {
     rows: Scan<'a>,
     record: RecordId,
     over_index: bool,
+    /// Some have expired by then.
+    hides: Option<(u64, RecordGlue)>,
     left: usize,
 }
 
@@ -166,7 +221,7 @@ impl<R: Rows + ?Sized> Select<'_, R> {
             layout::split_index_row(row_key, row_value).ok_or_else(|| damaged("an index row is too short"))?;
         let (round, value) = self
             .source
-            .record(self.record, &key)?
+            .stored(self.record, &key)?
             .ok_or_else(|| damaged("an index row names a record that is not there"))?;
         Ok(Row { key, index_key: Some(index_key), round, value })
     }
@@ -177,11 +232,15 @@ impl<R: Rows + ?Sized> Iterator for Select<'_, R> {
 
     fn next(&mut self) -> Option<Self::Item> {
         self.left = self.left.checked_sub(1)?;
-        let row = self.rows.next()?.and_then(|(key, value)| self.row(&key, &value));
-        if row.is_err() {
-            self.left = 0;
+        loop {
+            let row = self.rows.next()?.and_then(|(key, value)| self.row(&key, &value));
+            match (&row, &self.hides) {
+                (Ok(row), Some((now_ms, glue))) if glue.has_expired(&row.value, *now_ms) => continue,
+                (Ok(_), _) => {}
+                (Err(_), _) => self.left = 0,
+            }
+            return Some(row);
         }
-        Some(row)
     }
 }
 

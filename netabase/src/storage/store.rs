@@ -100,7 +100,7 @@ impl Store {
         let sum = Sum::stored(&*base)?;
         let changes = ChangeTable::open(&*base, applied, change_bytes_max)?;
         let layers = Layers { active: Overlay::new(), flushing: None, base, lease: Lease::default() };
-        let views = Views::new(View { layers, applied, sum });
+        let views = Views::new(View { layers, applied, sum, taken_at_ms: None });
         Ok(Store { engine, views, changes, active_bytes: 0, flushing_bytes: 0, durable: applied })
     }
 
@@ -138,7 +138,17 @@ impl Store {
         let changes = RoundChanges::new(&self.changes);
         let (table, active_bytes) = (&mut self.changes, &mut self.active_bytes);
         let sum = below.sum;
-        Draft { views: &self.views, below, pending: Pending::new(), changes, sum, undo: None, table, active_bytes }
+        Draft {
+            views: &self.views,
+            below,
+            pending: Pending::new(),
+            changes,
+            sum,
+            undo: None,
+            table,
+            active_bytes,
+            read_at_ms: None,
+        }
     }
 
     /// Moves what is applied and not durable into a flush. `None`: there is nothing to be done, or a flush
@@ -180,7 +190,8 @@ impl Store {
     pub(crate) fn succeed(&mut self, next: Store) -> View {
         debug_assert!(next.applied() >= self.applied(), "readers never go back");
         let views = self.views.clone();
-        let before = std::mem::replace(&mut *views.write(), next.view());
+        let newest = next.views.read().clone();
+        let before = std::mem::replace(&mut *views.write(), newest);
         // Whoever reads here now reads on, and the last of them closes the files.
         let _ = before.layers.lease.set(Arc::clone(&self.engine));
         *self = Store { views, ..next };
@@ -231,6 +242,7 @@ pub(crate) struct Draft<'s> {
     table: &'s mut ChangeTable,
     active_bytes: &'s mut usize,
     undo: Option<Undo>,
+    read_at_ms: Option<u64>,
 }
 
 /// What a round was when a transaction in it began.
@@ -242,6 +254,11 @@ struct Undo {
 }
 
 impl Draft<'_> {
+    /// From here on, it is read by somebody who is not to see what has expired by then.
+    pub(crate) fn read_as_of(&mut self, now_ms: u64) {
+        self.read_at_ms = Some(now_ms);
+    }
+
     /// Adds the rows to the round.
     pub(crate) fn write(&mut self, rows: WriteSet) {
         self.sum.join(rows.sum);
@@ -302,6 +319,10 @@ impl Draft<'_> {
 }
 
 impl Rows for Draft<'_> {
+    fn read_at_ms(&self) -> Option<u64> {
+        self.read_at_ms
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         match self.pending.get(key) {
             Some(row) => Ok(row.clone()),

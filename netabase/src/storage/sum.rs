@@ -6,8 +6,8 @@
 //! "SipHash: a fast short-input PRF", 2012). Against disks and faults, not against somebody who looks for rows with the same
 //! sum: the key is nobody's secret. With blake3 a row of 256 bytes cost 430 ns instead of 53, on each node, in and out.
 //!
-//! Must hold: it is what a walk over the rows gives, whatever was written in whatever order. Over records, indexes and the
-//! list of members; not over sessions and named calls, which are no rows until a flush, nor over the change table, which
+//! Must hold: it is what a walk over the rows gives, whatever was written in whatever order. Over records, indexes, the
+//! list of members and the clock of what expires; not over sessions and named calls, which are no rows until a flush, nor over the change table, which
 //! says once more what was done to records, and would double what a write costs here, nor over the versions of record types.
 
 use std::hash::Hasher;
@@ -50,7 +50,9 @@ impl Sum {
 
     /// Whether a row is one of those that are summed.
     pub(crate) fn covers(row_key: &[u8]) -> bool {
-        row_key.first().is_some_and(|space| *space < layout::SPACE_SESSION || *space == layout::SPACE_ROSTER)
+        row_key.first().is_some_and(|space| {
+            *space < layout::SPACE_SESSION || matches!(*space, layout::SPACE_ROSTER | layout::SPACE_CLOCK)
+        })
     }
 
     /// What the rows of a view come to. Reads all of them.
@@ -61,9 +63,10 @@ impl Sum {
             let (key, value) = row?;
             sum.add(&key, &value);
         }
-        let roster = layout::roster_key();
-        if let Some(row) = view.get(&roster)? {
-            sum.add(&roster, &row);
+        for key in [layout::roster_key(), layout::clock_key()] {
+            if let Some(row) = view.get(&key)? {
+                sum.add(&key, &row);
+            }
         }
         Ok(sum)
     }

@@ -16,6 +16,7 @@ use super::layout;
 use super::scan::Scan;
 use super::sum::Sum;
 use crate::Error;
+use crate::clock;
 
 /// Rows not yet in the engine; `None`: removed.
 pub(super) type Overlay = OrdMap<Bytes, Option<Bytes>>;
@@ -25,6 +26,11 @@ pub(super) type Pending = BTreeMap<Bytes, Option<Bytes>>;
 
 /// What reads rows: a view, or a round half applied.
 pub(crate) trait Rows {
+    /// Records that have expired by then are not to be read; `None`: every row is, as for what is agreed on.
+    fn read_at_ms(&self) -> Option<u64> {
+        None
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error>;
 
     /// The rows between the bounds in key order, or in reverse.
@@ -74,6 +80,8 @@ pub(crate) struct View {
     pub(super) layers: Layers,
     pub(super) applied: u64,
     pub(super) sum: Sum,
+    /// When a reader took it.
+    pub(super) taken_at_ms: Option<u64>,
 }
 
 impl View {
@@ -89,6 +97,10 @@ impl View {
 }
 
 impl Rows for View {
+    fn read_at_ms(&self) -> Option<u64> {
+        self.taken_at_ms
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Bytes>, Error> {
         self.layers.get(key)
     }
@@ -119,9 +131,9 @@ impl Views {
         Views { newest: Arc::new(RwLock::new(view)) }
     }
 
-    /// The newest view: everything up to the last applied round.
+    /// The newest view: everything up to the last applied round, of which readers see what has not expired by now.
     pub(crate) fn view(&self) -> View {
-        self.read().clone()
+        View { taken_at_ms: Some(clock::now_ms()), ..self.read().clone() }
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, View> {

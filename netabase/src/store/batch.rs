@@ -20,6 +20,9 @@ impl<S: Schema> Store<S> {
         let mut records = records.into_iter();
         while !all.ended {
             let mut writer = self.inner.writer()?;
+            if let Err(source) = self.inner.expire(&mut writer) {
+                return Err(Error::Batch { applied: all.done, index: all.done, source: Box::new(source) });
+            }
             let part = self.inner.write_part::<S, R>(&mut writer, &mut records);
             // Of a part that stops early, what came before is kept.
             if let Err(source) = writer.flush() {

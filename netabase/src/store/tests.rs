@@ -109,3 +109,49 @@ async fn a_node_s_file_is_not_written_by_a_store_alone() -> Result<()> {
     assert!(error.to_string().contains("Store::open"), "{error}");
     Ok(())
 }
+
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, crate::NetabaseSchema)]
+#[netabase(crate = "crate", ttl = "until")]
+struct Login {
+    #[netabase(key)]
+    id: u64,
+    #[netabase(unique)]
+    token: String,
+    until: Option<u64>,
+}
+
+#[test]
+fn what_has_expired_is_not_read_and_goes_when_something_is_written() -> Result<()> {
+    let directory = TempDir::new().expect("a temporary directory");
+    let store = Store::<Login>::open(at(&directory), StoreKind::Redb)?;
+    let (now_ms, hour_s) = (crate::clock::now_ms(), 3_600);
+    let until = |id: u64| id.is_multiple_of(2).then_some(now_ms + 1_000 * hour_s as u64);
+    let login = |id: u64| Login { id, token: format!("token {id}"), until: until(id) };
+    store.put_records((0..1_000).map(login))?;
+    assert_eq!((store.count(Login::all())?, store.verify()?.records), (1_000, 1_000));
+
+    crate::clock::skew_clock_here(2 * hour_s);
+    assert_eq!((store.get_record::<Login>(4_u64)?, store.get_record::<Login>(5_u64)?), (None, Some(login(5))));
+    assert_eq!(store.query(Login::range(4..8_u64))?, [login(5), login(7)]);
+    assert_eq!((store.count(Login::all())?, store.count(Login::by_token(..))?), (500, 500));
+    assert_eq!(store.verify()?.records, 1_000, "they are there still");
+    drop(store);
+    let store = Store::<Login>::open(at(&directory), StoreKind::Redb)?;
+    store.transaction(|tx| {
+        assert_eq!((tx.get_record::<Login>(4_u64)?, tx.count(Login::all())?), (None, 500));
+        tx.insert_record(Login { until: None, ..login(4) })?;
+        // One that comes too late is seen by nobody.
+        tx.put_record(Login { id: 6, token: "late".into(), until: Some(now_ms) })?;
+        assert_eq!(tx.get_record::<Login>(6_u64)?, None);
+        tx.insert_record(Login { id: 2_000, token: "token 8".into(), until: None })
+    })?;
+    assert_eq!(store.verify()?.records, 502);
+
+    // Its clock is set back: what had expired has.
+    crate::clock::skew_clock_here(0);
+    assert!(!store.put_record(login(10))?.existed());
+    assert_eq!((store.get_record::<Login>(10_u64)?, store.count(Login::all())?), (None, 502));
+    store.put_record(Login { until: None, ..login(10) })?;
+    assert_eq!(store.count(Login::all())?, 503);
+    Ok(())
+}

@@ -30,10 +30,12 @@ impl<S: Schema> Store<S> {
     /// What the closure returned; [`Error::Storage`](crate::Error::Storage) when the disk fails.
     pub fn transaction<T>(&self, run: impl FnOnce(&StoreTx<'_, S>) -> Result<T>) -> Result<T> {
         let mut writer = self.inner.writer()?;
+        let now_ms = self.inner.expire(&mut writer)?;
         let round = writer.store.applied() + 1;
         let value = {
-            let draft = RefCell::new(writer.store.draft());
-            let tx = StoreTx { inner: &self.inner, draft, round, schema: PhantomData };
+            let mut draft = writer.store.draft();
+            draft.read_as_of(now_ms);
+            let tx = StoreTx { inner: &self.inner, draft: RefCell::new(draft), round, schema: PhantomData };
             let value = run(&tx)?;
             tx.draft.into_inner().install(round)?;
             value
@@ -49,7 +51,7 @@ impl<S: Schema> StoreTx<'_, S> {
     /// # Errors
     /// As [`Store::get_record`].
     pub fn get_record<R: Member<S>>(&self, key: impl IntoKey<R::Key>) -> Result<Option<R>> {
-        let row = self.draft.borrow().record(RecordId::of_member::<S, R>(), &key.into_key().to_bytes())?;
+        let row = self.draft.borrow().record(RecordId::of_member::<S, R>(), &R::__GLUE, &key.into_key().to_bytes())?;
         row.map(|(_, value)| R::__decode(&value)).transpose()
     }
 

@@ -374,6 +374,7 @@ impl Script {
                     applied: self.applied,
                     durable: 0,
                     checkpoints: Vec::new(),
+                    clock_ms: 0,
                 }))
             }
             Pulse::Within(Envelope { body: PulseRequest::Succeed { .. }, .. }) => {

@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::Member;
 use super::report::Report;
+use crate::clock;
 use crate::command::{COMMANDS_MAX, EncodedCommand, body_bytes_alone};
 use crate::consensus::acquaintance;
 use crate::consensus::addresses::member_id;
@@ -188,7 +189,7 @@ impl Member {
                 }
                 let durable = self.durable_round();
                 let (applied, checkpoints) = (self.seat.replica.applied(), self.checkpoints());
-                PulseAnswer::Beat { promised, applied, durable, checkpoints }
+                PulseAnswer::Beat { promised, applied, durable, checkpoints, clock_ms: clock::now_ms() }
             }
             PulseRequest::Suspect => {
                 PulseAnswer::Suspect { agrees: self.leadership.suspects(now), decided: self.seat.decided() }

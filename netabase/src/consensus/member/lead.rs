@@ -99,9 +99,11 @@ impl Member {
             let answer = self.seat.network.request(peer, Channel::Heartbeat, payload.clone(), PULSE_TIMEOUT);
             let (seat, reports) = (Arc::clone(&self.seat), self.reports.clone());
             tokio::task::spawn_local(async move {
-                if let Some(PulseAnswer::Beat { promised, applied, durable, checkpoints }) = pulse(&seat, answer.await)
+                if let Some(PulseAnswer::Beat { promised, applied, durable, checkpoints, clock_ms }) =
+                    pulse(&seat, answer.await)
                 {
-                    let _ = reports.send(Report::Beaten { epoch, peer, promised, applied, durable, checkpoints }).await;
+                    let beaten = Report::Beaten { epoch, peer, promised, applied, durable, checkpoints, clock_ms };
+                    let _ = reports.send(beaten).await;
                 }
             });
         }

@@ -8,6 +8,7 @@ use libp2p::PeerId;
 use super::Member;
 use super::fetch::Fetched;
 use super::receive::{NotReceived, Received};
+use super::seal::Progress;
 use crate::consensus::acquaintance::Verdict;
 use crate::consensus::checkpoint::Checkpoint;
 use crate::consensus::election::Elected;
@@ -35,6 +36,7 @@ pub(crate) enum Report {
         applied: Round,
         durable: Round,
         checkpoints: Vec<Checkpoint>,
+        clock_ms: u64,
     },
     /// A voter answered the question whether it hears a leader, in this epoch.
     Agreement { epoch: Epoch, peer: PeerId, agrees: bool },
@@ -58,6 +60,8 @@ pub(crate) enum Report {
     Presented,
     /// A record type was brought to a later version, or some of its rows; or not.
     Upgraded { taken: bool },
+    /// Some of what has expired was removed, or not.
+    Expired { taken: bool },
     /// The state was copied for peers.
     Exported { peer: PeerId, export: Result<Export> },
     /// The copy was removed.
@@ -83,13 +87,13 @@ impl Member {
                 }
             }
             Report::Elected { .. } | Report::Appended { .. } => {}
-            Report::Beaten { epoch, peer, promised, applied, durable, checkpoints }
+            Report::Beaten { epoch, peer, promised, applied, durable, checkpoints, clock_ms }
                 if epoch == self.seat.terms.epoch =>
             {
                 if let Some(told) = Arc::make_mut(&mut self.peers).get_mut(&peer) {
                     *told = Some(applied);
                 }
-                self.on_beaten(now, peer, promised, applied, durable);
+                self.on_beaten(peer, promised, Progress { applied, durable, at: now, clock_ms });
                 self.on_checkpoints(peer, checkpoints)?;
             }
             Report::Agreement { epoch, peer, agrees } if epoch == self.seat.terms.epoch => {
@@ -142,6 +146,7 @@ impl Member {
             Report::ChunkRead { bad } => self.on_chunk_read(bad),
             Report::Received(received) => self.on_received(now, received),
             Report::Installed(installed) => self.on_installed(now, installed)?,
+            Report::Expired { taken } => self.on_expired(now, taken)?,
             Report::Upgraded { taken } => self.on_upgraded(now, taken),
             Report::Presented => self.on_presented(now),
             Report::Flushed => {}

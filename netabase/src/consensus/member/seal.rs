@@ -23,6 +23,8 @@ pub(super) struct Progress {
     pub(super) applied: Round,
     pub(super) durable: Round,
     pub(super) at: Instant,
+    /// What its clock said then.
+    pub(super) clock_ms: u64,
 }
 
 impl Member {
@@ -99,15 +101,15 @@ impl Member {
     }
 
     /// A voter or a learner answered a beat.
-    pub(super) fn on_beaten(&mut self, now: Instant, peer: PeerId, promised: Ballot, applied: Round, durable: Round) {
-        self.serving.on_applied(peer, applied);
-        self.progress.insert(peer, Progress { applied, durable, at: now });
+    pub(super) fn on_beaten(&mut self, peer: PeerId, promised: Ballot, said: Progress) {
+        self.serving.on_applied(peer, said.applied);
+        self.progress.insert(peer, said);
         self.on_started(peer);
         let votes = self.seat.terms.voters.position(&peer).is_some();
         // A promise that cannot be is no answer, and no reason to give way.
-        if votes && self.seat.hear_of(promised).is_ok() && self.leadership.on_beat_answer(now, peer, promised) {
+        if votes && self.seat.hear_of(promised).is_ok() && self.leadership.on_beat_answer(said.at, peer, promised) {
             // A voter promised somebody else: only a campaign under a greater ballot brings it back.
-            self.step_down(now);
+            self.step_down(said.at);
         }
     }
 }

@@ -29,7 +29,7 @@ fn writing(writes: Vec<Write>) -> Transaction {
 
 fn read_person(machine: &Machine, id: u8) -> Read {
     let mut footprint = Footprint::default();
-    footprint.get(&Branch::new(machine.store.view()), person_id(), &[id]).expect("memory reads");
+    footprint.get(&Branch::new(machine.store.view()), person_id(), &RECORDS[0], &[id]).expect("memory reads");
     footprint.into_reads().remove(0)
 }
 
@@ -68,7 +68,7 @@ fn all_writes_happen_or_none() {
     assert_ne!(machine.state_hash().expect("memory reads"), hash);
     let after = machine.store.view();
     for id in [1, 2, 3, 4, 6] {
-        let row = |view: &View| view.record(person_id(), &[id]).expect("memory reads");
+        let row = |view: &View| view.stored(person_id(), &[id]).expect("memory reads");
         assert_eq!(row(&after), row(&before), "person {id}");
     }
 }
@@ -125,7 +125,7 @@ fn a_record_that_changed_since_is_a_conflict() {
     apply(&mut machine, &[fixture::write(session, 6, 1, Person::remove(1))]);
     assert_eq!(try_with(&mut machine, 7, &read), conflict());
     assert_eq!(try_with(&mut machine, 8, &absent), done(9, true), "as it was: there is none");
-    assert_eq!(machine.store.view().record(note_id(), &[7]).expect("memory reads").map(|(round, _)| round), Some(9));
+    assert_eq!(machine.store.view().stored(note_id(), &[7]).expect("memory reads").map(|(round, _)| round), Some(9));
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn a_named_call_is_done_once_by_whomever() {
     assert_eq!(reply(&apply(&mut machine, &[transact(first, 1, named(Person::new(1, 10).insert()))])), done(3, false));
     assert_eq!(reply(&apply(&mut machine, &[transact(second, 1, named(Person::new(1, 10).insert()))])), done(3, false));
     assert_eq!(reply(&apply(&mut machine, &[transact(second, 2, named(Person::remove(1)))])), done(3, false));
-    assert!(machine.store.view().record(person_id(), &[1]).expect("memory reads").is_some());
+    assert!(machine.store.view().stored(person_id(), &[1]).expect("memory reads").is_some());
 
     // A refusal is an outcome like any other; a conflict is none, since the call runs again.
     let refused = |id| Transaction { request: Some(RequestId([6; 16])), ..writing(vec![Person::new(id, 10).put()]) };
@@ -239,7 +239,10 @@ fn run(rule: &Rule, view: View, steps: &[Step]) -> (Vec<String>, Transaction) {
     for step in steps {
         match step {
             Step::Get(id) => {
-                seen.push(format!("{:?}", footprint.get(&branch, person_id(), &[*id]).expect("memory reads")));
+                seen.push(format!(
+                    "{:?}",
+                    footprint.get(&branch, person_id(), &RECORDS[0], &[*id]).expect("memory reads")
+                ));
             }
             Step::Query { index: name, lower, upper, limit, reverse } => {
                 let plan = Plan {

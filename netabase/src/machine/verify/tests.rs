@@ -10,8 +10,7 @@ use crate::storage::{Branch, Engine, MemoryEngine, Store, WriteSet};
 fn people() -> Branch {
     let store = Store::open(Arc::new(MemoryEngine::default())).expect("it opens");
     let mut branch = Branch::new(store.view());
-    let mut in_use = WriteSet::default();
-    in_use.rows = versions().rows().expect("they encode");
+    let in_use = WriteSet { rows: versions().rows().expect("they encode"), ..WriteSet::default() };
     branch.write(in_use);
     let rule = Rule::new(&catalog());
     for id in 1..=9 {

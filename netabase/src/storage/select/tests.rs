@@ -137,7 +137,7 @@ fn damaged_rows_are_errors_and_end_the_query() {
     let mut in_paris = view.select(&in_paris, &GLUE).expect("a plan").skip(1);
     assert!(matches!(in_paris.next(), Some(Err(Error::DataDirectory { .. }))));
     assert!(matches!(view.select(&plan(Some(by_city())), &GLUE).expect("a plan").next(), Some(Err(_))));
-    assert!(matches!(view.record(PERSON, &[4]), Err(Error::DataDirectory { .. })));
+    assert!(matches!(view.stored(PERSON, &[4]), Err(Error::DataDirectory { .. })));
 }
 
 #[test]

@@ -107,6 +107,7 @@ fn answers_to_beats_and_questions_with_absurd_numbers_change_nothing() {
                         applied: number,
                         durable: number,
                         checkpoints: Vec::new(),
+                        clock_ms: 0,
                     }))),
                     Asked::Pulse(PulseRequest::Suspect) => {
                         Some(Say::This(papers.pulse(PulseAnswer::Suspect { agrees: false, decided: number })))
@@ -136,6 +137,7 @@ fn a_voter_that_always_promised_another_does_not_wear_the_leader_out() {
                     applied: 0,
                     durable: 0,
                     checkpoints: Vec::new(),
+                    clock_ms: 0,
                 })))
             }
             Asked::Pulse(PulseRequest::Suspect) => {
@@ -165,6 +167,7 @@ fn pulses_of_the_wrong_kind_are_ignored() {
                 applied: 0,
                 durable: 0,
                 checkpoints: Vec::new(),
+                clock_ms: 0,
             }))),
             _ => None,
         });

@@ -147,6 +147,7 @@ impl Papers {
                 applied: 0,
                 durable: 0,
                 checkpoints: Vec::new(),
+                clock_ms: 0,
             })),
             Asked::Pulse(PulseRequest::Suspect) => {
                 Say::This(self.pulse(PulseAnswer::Suspect { agrees: true, decided: 0 }))

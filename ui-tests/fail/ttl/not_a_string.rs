@@ -2,12 +2,13 @@ use netabase::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
-#[netabase(ttl = "expires")] // mistake
-pub struct Account {
+#[netabase(ttl = expires)] // mistake
+pub struct Login {
     #[netabase(key)]
     id: u64,
+    expires: u64,
 }
 
 fn main() {
-    let _ = Account::range(1..2);
+    let _ = Login::range(1..2);
 }

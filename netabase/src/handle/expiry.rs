@@ -1,0 +1,171 @@
+//! Records that expire, through handles: whatever the clock beside the handle says, and wherever it reads.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+
+use super::tx::{Run, Tx};
+use crate::clock::{skew_clock, skew_clock_here};
+use crate::command::Write;
+use crate::error::{Error, Result};
+use crate::schema::{Record as _, RecordId};
+use crate::testing::{Cluster, Unsynced};
+use crate::{Change, Netabase};
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
+#[netabase(crate = "crate", ttl = "until")]
+struct Login {
+    #[netabase(key)]
+    id: u64,
+    #[netabase(unique)]
+    token: String,
+    until: Option<SystemTime>,
+}
+
+const DAY_S: i64 = 86_400;
+
+fn login(id: u64, lasts: impl Into<Option<Duration>>) -> Login {
+    let until = lasts.into().map(|lasts| SystemTime::now() + lasts);
+    Login { id, token: format!("token {id}"), until }
+}
+
+fn hour() -> Duration {
+    Duration::from_secs(3_600)
+}
+
+async fn three() -> Cluster<Login> {
+    Cluster::start(3).await.expect("it starts")
+}
+
+/// What every kind of read shows; all of them the same.
+async fn shown(db: &Netabase<Login>) -> Result<Vec<u64>> {
+    let found: Vec<u64> = db.query(Login::all()).await?.into_iter().map(|login| login.id).collect();
+    let got = db.get_records::<Login>(0..10_u64).await?.into_iter().flatten().map(|login| login.id);
+    assert_eq!(got.collect::<Vec<_>>(), found);
+    let mut one_by_one = Vec::new();
+    for id in 0..10_u64 {
+        one_by_one.extend(db.get_record::<Login>(id).await?.map(|login| login.id));
+    }
+    assert_eq!(one_by_one, found);
+    let mut streamed = Vec::new();
+    let mut logins = db.stream(Login::all());
+    while let Some(login) = logins.next().await {
+        streamed.push(login?.id);
+    }
+    assert_eq!(streamed, found);
+    let by_token: Vec<Login> = db.query(Login::by_token(..)).await?;
+    assert_eq!(by_token.len(), found.len());
+    assert_eq!(db.count(Login::all()).await?, found.len() as u64);
+    assert_eq!(db.count(Login::by_token(..)).await?, found.len() as u64);
+    let (_, seen) = db.transaction(async |tx| tx.query(Login::all()).await).await?;
+    assert_eq!(seen.len(), found.len());
+    Ok(found)
+}
+
+#[tokio::test]
+async fn what_expires_is_removed_everywhere_and_a_clock_that_is_behind_does_not_bring_it_back() {
+    let cluster = three().await;
+    let leader = cluster.leader().await.unwrap();
+    let follower = cluster.node((leader + 1) % 3);
+    let mut changes = follower.watch(Login::all()).await.unwrap();
+    follower.put_record(login(2, None)).await.unwrap();
+    follower.put_record(login(3, hour())).await.unwrap();
+    follower.put_record(login(1, Duration::from_millis(50))).await.unwrap();
+    // The one beside the handle, not the ones of the voters.
+    skew_clock_here(-DAY_S);
+    let mut put = 0;
+    let removed = loop {
+        match changes.next().await.expect("the node runs").unwrap() {
+            Change::Put { .. } => put += 1,
+            Change::Remove { key, previous, .. } => break (key, previous),
+        }
+    };
+    assert_eq!((put, removed.0.0, removed.1.map(|login| login.token)), (3, 1, Some("token 1".to_owned())));
+    assert_eq!(shown(&follower).await.unwrap(), [2, 3]);
+    assert!(follower.insert_record(login(1, hour())).await.is_ok());
+    skew_clock_here(0);
+    cluster.converged().await.unwrap();
+    for place in 0..3 {
+        assert_eq!(shown(&cluster.node(place)).await.unwrap(), [1, 2, 3]);
+    }
+    cluster.shutdown().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_hides_records_from_its_own_handle_only_and_they_refuse_it_nothing() {
+    let cluster = three().await;
+    let leader = cluster.leader().await.unwrap();
+    let (db, follower) = (cluster.node(leader), cluster.node((leader + 1) % 3));
+    for id in 0..6 {
+        follower.put_record(login(id, (id != 5).then(hour))).await.unwrap();
+    }
+    skew_clock_here(DAY_S);
+    assert_eq!(shown(&follower).await.unwrap(), [5]);
+    assert_eq!(shown_current(&follower).await, [5]);
+    assert!(follower.update_record::<Login>(0_u64, |login| login.until = None).await.unwrap().is_none());
+    // As if there were none: by key, and by a value that is unique.
+    let lasting = |id: u64| Login { until: None, ..login(id, None) };
+    follower.insert_record(lasting(0)).await.unwrap();
+    follower.put_record(Login { token: "token 1".into(), ..lasting(6) }).await.unwrap();
+    follower.put_records([Login { token: "token 2".into(), ..lasting(7) }]).await.unwrap();
+    follower.transaction(async |tx| tx.insert_record(lasting(3))).await.unwrap();
+    let named = follower.request_id(*b"once and no more");
+    let first = named.insert_record(lasting(4)).await.unwrap();
+    assert_eq!(named.insert_record(lasting(4)).await.unwrap().round(), first.round());
+    // What is shown still stands in the way.
+    assert!(matches!(follower.insert_record(lasting(5)).await, Err(Error::AlreadyExists { .. })));
+    let taken = Login { token: "token 5".into(), ..lasting(8) };
+    assert!(matches!(follower.put_record(taken).await, Err(Error::UniqueViolation { .. })));
+    assert_eq!(shown(&follower).await.unwrap(), [0, 3, 4, 5, 6, 7]);
+    skew_clock_here(0);
+    cluster.converged().await.unwrap();
+    assert_eq!(shown(&db).await.unwrap(), [0, 3, 4, 5, 6, 7], "1 and 2 gave way to those who have their tokens");
+    cluster.shutdown().await.unwrap();
+}
+
+/// The records with which a watch begins.
+async fn shown_current(db: &Netabase<Login>) -> Vec<u64> {
+    let mut changes = db.watch(Login::all()).with_current().await.unwrap();
+    let mut shown = Vec::new();
+    // The last one that is there ends it.
+    while shown.last() != Some(&5) {
+        let change = changes.next().await.expect("the node runs").unwrap();
+        shown.push(change.key().0);
+    }
+    shown
+}
+
+/// Where nobody leads nothing is removed, and a client is shown it all the same by the member that it asks.
+#[tokio::test]
+async fn a_client_is_not_shown_what_has_expired_where_nobody_leads() {
+    let mut cluster = three().await;
+    let db = cluster.node(0);
+    for id in 0..4 {
+        db.put_record(login(id, (id % 2 == 0).then(hour))).await.unwrap();
+    }
+    let client = cluster.client().await.unwrap();
+    assert_eq!(shown(&client).await.unwrap(), [0, 1, 2, 3]);
+    cluster.converged().await.unwrap();
+    cluster.crash_leaving(1, Unsynced::Kept).await;
+    cluster.crash_leaving(2, Unsynced::Kept).await;
+    skew_clock(DAY_S);
+    assert_eq!(shown(&client).await.unwrap(), [1, 3]);
+    assert_eq!(shown(&db).await.unwrap(), [1, 3]);
+    drop(db);
+    // What stands in the way of its writes is removed with them; what is shown is not.
+    for (id, writes) in [(0, Some(2)), (1, None)] {
+        let (value, foresight) = (login(id, None).__encode().unwrap().into(), Arc::default());
+        let insert = Write::Insert { record: RecordId::named("login"), value };
+        let run = Run::begin(&client.origin, &foresight).await.unwrap();
+        Tx::<Login>::of(Arc::clone(&run)).write(insert).unwrap();
+        let ended = run.end(true, false).await.unwrap();
+        assert_eq!((!ended.expired).then_some(ended.transaction.writes.len()), writes, "login {id}");
+    }
+    cluster.restart(1).await.unwrap();
+    cluster.restart(2).await.unwrap();
+    // With a leader, the clocks of all say that it is due.
+    client.insert_record(login(0, None)).await.unwrap();
+    assert_eq!(client.linearizable().count(Login::all()).await.unwrap(), 3);
+    cluster.shutdown().await.unwrap();
+}

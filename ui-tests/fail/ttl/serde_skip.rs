@@ -1,0 +1,15 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(ttl = "expires")]
+pub struct Login {
+    #[netabase(key)]
+    id: u64,
+    #[serde(skip)] // mistake
+    expires: u64,
+}
+
+fn main() {
+    let _ = Login::range(1..2);
+}

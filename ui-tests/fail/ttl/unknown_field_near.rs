@@ -1,0 +1,14 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(ttl = "expire")] // mistake
+pub struct Login {
+    #[netabase(key)]
+    id: u64,
+    expires: u64,
+}
+
+fn main() {
+    let _ = Login::range(1..2);
+}
