@@ -5,6 +5,7 @@
 //! is never made anew: a release that changes a format adds a directory.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use netabase::{Netabase, Record, StoreKind};
@@ -18,7 +19,10 @@ fn copy_of(name: &str) -> tempfile::TempDir {
     let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
     for file in fs::read_dir(kept).expect("the directory is part of the crate") {
         let file = file.expect("it can be read");
-        fs::copy(file.path(), copy.path().join(file.file_name())).expect("it can be copied");
+        let place = copy.path().join(file.file_name());
+        fs::copy(file.path(), &place).expect("it can be copied");
+        // What keeps the sources does not keep who may read a key.
+        fs::set_permissions(place, fs::Permissions::from_mode(0o600)).expect("it is this user's");
     }
     copy
 }

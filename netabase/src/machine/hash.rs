@@ -65,6 +65,11 @@ impl State {
             update(&mut hasher, &key);
             update(&mut hasher, &value.unwrap_or_default());
         }
+        for row in self.view.scan_prefix(&layout::version_prefix())? {
+            let (key, value) = row?;
+            update(&mut hasher, &key);
+            update(&mut hasher, &value);
+        }
         for key in [layout::roster_key(), layout::clock_key()] {
             if let Some(row) = self.view.get(&key)? {
                 update(&mut hasher, &key);
