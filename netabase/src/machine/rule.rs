@@ -52,6 +52,12 @@ impl Places {
     fn has(&self, (index, index_key): &(Index, Vec<u8>)) -> bool {
         self.in_indexes.iter().any(|(known, known_key)| known.id == index.id && known_key == index_key)
     }
+
+    /// Whether it has this place, and has it alone: in a version in which the index is not unique, others may have it, too.
+    fn owns(&self, place: &(Index, Vec<u8>)) -> bool {
+        let is_unique = |index: IndexId| self.in_indexes.iter().any(|(known, _)| known.id == index && known.unique);
+        self.has(place) && is_unique(place.0.id)
+    }
 }
 
 impl Rule {
@@ -141,9 +147,9 @@ impl RecordType {
             Ok(old) => old,
             Err(reason) => return Ok(Err(Refusal::undecodable(record, reason))),
         };
-        for (index, index_key) in new.in_indexes.iter().filter(|place| place.0.unique && !old.has(place)) {
+        for (index, index_key) in new.in_indexes.iter().filter(|place| place.0.unique && !old.owns(place)) {
             // A unique key that the record had already is not asked about: it is its own.
-            if self.is_taken(rows, index.id, index_key)? {
+            if self.is_taken(rows, index.id, index_key, &new.key)? {
                 return Ok(Err(Refusal::UniqueViolation { record, index: index.id }));
             }
         }
@@ -191,9 +197,9 @@ impl RecordType {
         if old.key != key[..] || new.key != key[..] {
             return Ok(Err("it has another key than its row in one of the versions".to_owned()));
         }
-        let gained: Vec<_> = new.in_indexes.iter().filter(|place| place.0.unique && !old.has(place)).collect();
+        let gained: Vec<_> = new.in_indexes.iter().filter(|place| place.0.unique && !old.owns(place)).collect();
         for (index, index_key) in &gained {
-            if taken.contains(&(index.id, index_key.clone())) || self.is_taken(rows, index.id, index_key)? {
+            if taken.contains(&(index.id, index_key.clone())) || self.is_taken(rows, index.id, index_key, key)? {
                 let name = self.index_name(index.id);
                 return Ok(Err(format!("another record has its value of the unique index `{name}`")));
             }
@@ -285,9 +291,15 @@ impl RecordType {
         self.versions.iter().find_map(|version| version.glue.index(id)).map_or("?", |index| index.name)
     }
 
-    fn is_taken(&self, rows: &dyn Rows, index: IndexId, index_key: &[u8]) -> Result<bool, Error> {
+    /// Whether another record than that of `key` has this key of an index.
+    fn is_taken(&self, rows: &dyn Rows, index: IndexId, index_key: &[u8], key: &[u8]) -> Result<bool, Error> {
         let prefix = layout::index_key_prefix(self.id, index, index_key);
-        Ok(rows.scan_prefix(&prefix)?.next().transpose()?.is_some())
+        for row in rows.scan_prefix(&prefix)? {
+            if row?.0[prefix.len()..] != *key {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

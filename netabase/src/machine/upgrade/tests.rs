@@ -344,3 +344,43 @@ fn a_record_type_that_not_every_member_has_is_not_written() {
     let without = node.reopened::<one::Account>().err().expect("it writes a record type that is gone");
     assert!(matches!(without, Error::SchemaMismatch { .. }), "{without}");
 }
+
+/// Of rows that were there before, two may have one value: neither is converted as long as both do.
+#[test]
+fn an_index_that_becomes_unique_takes_each_value_once() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
+    #[netabase(crate = "crate", version = 2, from = one::Account)]
+    struct Account {
+        #[netabase(key)]
+        id: u64,
+        #[netabase(unique)]
+        city: String,
+    }
+    impl From<one::Account> for Account {
+        fn from(one::Account { id, city, .. }: one::Account) -> Self {
+            Account { id, city }
+        }
+    }
+    let violation = Refusal::UniqueViolation { record: record(), index: crate::schema::IndexId::named("city") };
+
+    let mut node = Node::new::<Account>();
+    for id in [1, 2, 4] {
+        node.put(&account(id, "a name")).expect("it is taken");
+    }
+    node.reads(1, 2);
+    node.reads(2, 2);
+    node.upgrade_all();
+    let stored = node.machine.versions().get(record()).cloned().expect("it is written");
+    assert_eq!(stored.stuck().map(|(rows, _)| rows), Some(2), "1 and 4 are of one city");
+    assert_eq!(node.versions(), (1, 2));
+    node.is_in_order::<Account>();
+    for city in ["city 1", "city 2"] {
+        assert_eq!(node.put(&Account { id: 4, city: city.into() }), Err(violation.clone()), "{city}");
+    }
+    node.put(&Account { id: 4, city: "elsewhere".into() }).expect("nobody else is there");
+    node.upgrade().expect("it applies").expect("it is taken");
+    assert_eq!(node.versions(), (2, 2));
+    node.put(&Account { id: 1, city: "city 1".into() }).expect("it is its own");
+    assert_eq!(node.put(&Account { id: 9, city: "city 1".into() }), Err(violation));
+    node.is_in_order::<Account>();
+}
