@@ -87,7 +87,7 @@ impl Rule {
         let outcome = match write {
             Write::Put { value, .. } => record_type.put(rows, stored, value, round, true, &mut changes)?,
             Write::Insert { value, .. } => record_type.put(rows, stored, value, round, false, &mut changes)?,
-            Write::Remove { key, .. } => record_type.remove(rows, key, round, &mut changes)?,
+            Write::Remove { key, .. } => record_type.remove(rows, stored, key, round, &mut changes)?,
         };
         let nothing = changes.rows.is_empty() && changes.change.is_none();
         debug_assert!(outcome.is_ok() || nothing, "a refused write changes nothing");
@@ -143,7 +143,8 @@ impl RecordType {
         if existed && !may_replace {
             return Ok(Err(Refusal::AlreadyExists { record }));
         }
-        let old = match old_row.as_ref().map_or(Ok(Places::default()), |row| self.stored_places(&new.key, row)) {
+        let old = old_row.as_ref().map_or(Ok(Places::default()), |row| self.stored_places(stored, &new.key, row));
+        let old = match old {
             Ok(old) => old,
             Err(reason) => return Ok(Err(Refusal::undecodable(record, reason))),
         };
@@ -159,12 +160,19 @@ impl RecordType {
         Ok(Ok(Applied { round, existed }))
     }
 
-    fn remove(&self, rows: &dyn Rows, key: &[u8], round: u64, changes: &mut WriteSet) -> Result<Outcome, Error> {
+    fn remove(
+        &self,
+        rows: &dyn Rows,
+        stored: &Stored,
+        key: &[u8],
+        round: u64,
+        changes: &mut WriteSet,
+    ) -> Result<Outcome, Error> {
         let row_key = layout::record_key(self.id, key);
         let Some(row) = rows.get(&row_key)? else {
             return Ok(Ok(Applied { round, existed: false }));
         };
-        let old = match self.stored_places(key, &row) {
+        let old = match self.stored_places(stored, key, &row) {
             Ok(old) => old,
             Err(reason) => return Ok(Err(Refusal::undecodable(self.id, reason))),
         };
@@ -244,9 +252,11 @@ impl RecordType {
         }
     }
 
-    /// The places of the record in `row`, stored under `key`. Decodes nothing if there are no indexes.
-    fn stored_places(&self, key: &[u8], row: &Bytes) -> Result<Places, String> {
-        if self.versions.iter().all(|version| version.indexes.is_empty()) {
+    /// The places of the record in `row`, stored under `key`. Decodes nothing if there are no indexes in the versions that are
+    /// in use: which others a program knows decides nothing, since not all know the same.
+    fn stored_places(&self, stored: &Stored, key: &[u8], row: &Bytes) -> Result<Places, String> {
+        let has_no_index = |version: u8| self.version(version).is_ok_and(|version| version.indexes.is_empty());
+        if (stored.floor..=stored.active).all(has_no_index) {
             return Ok(Places { key: key.to_vec(), in_indexes: Vec::new() });
         }
         let (_, value) = layout::split_record_value(row).ok_or("the stored record's row is too short")?;

@@ -384,3 +384,53 @@ fn an_index_that_becomes_unique_takes_each_value_once() {
     assert_eq!(node.put(&Account { id: 9, city: "city 1".into() }), Err(violation));
     node.is_in_order::<Account>();
 }
+
+/// What is stored in a version without indexes is not read where it is replaced, whichever later versions a program knows.
+#[test]
+fn a_later_version_with_an_index_changes_nothing_in_what_an_earlier_one_does() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    static STRICT: AtomicBool = AtomicBool::new(false);
+
+    /// As a type whose `Deserialize` takes less than it took before.
+    fn strict<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let is_taken = text != "old" || !STRICT.load(Ordering::Relaxed);
+        if is_taken { Ok(text) } else { Err(serde::de::Error::custom("too old")) }
+    }
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
+    #[netabase(crate = "crate", name = "account")]
+    struct Plain {
+        #[netabase(key)]
+        id: u64,
+        #[serde(deserialize_with = "strict")]
+        text: String,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
+    #[netabase(crate = "crate", name = "account", version = 2, from = Plain)]
+    struct Indexed {
+        #[netabase(key)]
+        id: u64,
+        #[netabase(index)]
+        text: String,
+    }
+    impl From<Plain> for Indexed {
+        fn from(Plain { id, text }: Plain) -> Self {
+            Indexed { id, text }
+        }
+    }
+
+    let (mut old, mut new) = (Node::new::<Plain>(), Node::new::<Indexed>());
+    for node in [&mut old, &mut new] {
+        STRICT.store(false, Ordering::Relaxed);
+        for id in [1, 2] {
+            node.put(&Plain { id, text: "old".into() }).expect("it is taken");
+        }
+        STRICT.store(true, Ordering::Relaxed);
+        node.put(&Plain { id: 1, text: "new".into() }).expect("what it replaces is not read");
+        node.act(Write::Remove { record: record(), key: crate::Key::to_bytes(&2_u64).into() }).unwrap().unwrap();
+    }
+    assert_eq!(old.machine.sum(), new.machine.sum());
+    assert_eq!(old.machine.state_hash().unwrap(), new.machine.state_hash().unwrap());
+}
