@@ -90,15 +90,24 @@ impl Machine {
     }
 
     /// A record type that is to be brought to a later version, or has rows that are, and whether those were looked at before.
-    /// `again`: whether to take one whose last walk has left rows as they were.
-    pub(crate) fn due_upgrade(&self, again: bool) -> Option<(RecordId, bool)> {
-        self.catalog.records().find_map(|(record, _)| {
-            let stored = self.versions.get(record);
-            let rises = self.roster.readable(record) > stored.map(|stored| stored.active);
-            let is_stuck = stored.is_some_and(|stored| stored.stuck().is_some());
-            let waits = stored.is_some_and(Stored::is_converting) && (again || !is_stuck);
-            (rises || waits).then_some((record, is_stuck && !rises))
-        })
+    /// No rise waits for rows of another record type, nor do rows for those that are stuck elsewhere.
+    /// `again`: whether to take one whose last walk has left rows as they were; asked of each, where there is nothing else.
+    pub(crate) fn due_upgrade(&self, again: impl FnMut(&RecordId) -> bool) -> Option<(RecordId, bool)> {
+        let records = || self.catalog.records().map(|(record, _)| record);
+        let rises = |record: &RecordId| self.roster.readable(*record) > self.versions.active(*record);
+        if let Some(record) = records().find(rises) {
+            return Some((record, false));
+        }
+        let stored = |record: &RecordId| self.versions.get(*record);
+        let is_stuck = |record: &RecordId| stored(record).is_some_and(|stored| stored.stuck().is_some());
+        let is_converting = |record: &RecordId| stored(record).is_some_and(Stored::is_converting);
+        if let Some(record) = records().find(|record| is_converting(record) && !is_stuck(record)) {
+            return Some((record, false));
+        }
+        let mut stuck: Vec<RecordId> = records().filter(is_stuck).collect();
+        // Every one of them is asked about, so that their pauses begin when they are seen.
+        stuck.retain(again);
+        stuck.first().map(|record| (*record, true))
     }
 
     /// What the rows come to as of the last applied round.

@@ -5,6 +5,7 @@
 //! that writes are held up by one step of the conversion at most. What could not be converted is looked at again after a
 //! pause, since a write may have mended it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use super::Member;
 use super::report::Report;
 use crate::command::Action;
 use crate::consensus::leadership::Role;
+use crate::schema::RecordId;
 
 /// Pause after a step that was not taken.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -23,22 +25,23 @@ const STUCK_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Upgrading {
     asking: bool,
     after: Option<Instant>,
-    /// Not before this time are rows that could not be converted looked at again.
-    stuck_after: Option<Instant>,
+    /// Not before this time are rows that could not be converted looked at again: since a walk has ended with some.
+    stuck_after: BTreeMap<RecordId, Instant>,
 }
 
 impl Member {
     pub(super) fn upgrade(&mut self) {
         let Role::Leading { .. } = self.leadership.role() else { return };
         let now = Instant::now();
-        let is_over = |pause: Option<Instant>| pause.is_none_or(|pause| now >= pause);
-        if self.upgrading.asking || !is_over(self.upgrading.after) {
+        if self.upgrading.asking || self.upgrading.after.is_some_and(|after| now < after) {
             return;
         }
-        let again = is_over(self.upgrading.stuck_after);
+        let stuck_after = &mut self.upgrading.stuck_after;
+        let again = |record: &RecordId| *stuck_after.entry(*record).or_insert(now + STUCK_PAUSE) <= now;
         let Some((record, is_stuck)) = self.seat.replica.machine().due_upgrade(again) else { return };
         if is_stuck {
-            self.upgrading.stuck_after = Some(now + STUCK_PAUSE);
+            // Another pause begins where that walk ends.
+            self.upgrading.stuck_after.remove(&record);
         }
         self.upgrading.asking = true;
         let (submitter, reports) = (Arc::clone(&self.submitter), self.reports.clone());
