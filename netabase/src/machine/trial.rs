@@ -64,7 +64,9 @@ impl Trial {
         };
         let (rows, outcome) = rule.apply(&self.branch, versions, write, round)?;
         if let Err(refusal) = outcome {
-            if let Some(glue) = catalog.record(write.record()) {
+            let active = versions.active(write.record());
+            // By the version in which it was refused.
+            if let Some(glue) = catalog.record(write.record()).and_then(|glue| glue.at(active?)) {
                 self.footprint.refused(&self.branch, write, &refusal, glue)?;
             }
             return Ok(Err(refusal));

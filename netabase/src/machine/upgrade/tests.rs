@@ -6,9 +6,9 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::Error;
-use crate::command::{Action, Command, Life, MemberId, Outcome, Reform, Refusal, SessionId, Write};
+use crate::command::{Action, Command, Life, MemberId, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::machine::fixture::entry;
-use crate::machine::{Answer, Machine, Reply, Roster, verify};
+use crate::machine::{Answer, Machine, Reply, Roster, Rule, Trial, verify};
 use crate::schema::{Catalog, Query, Record, RecordId, Schema};
 use crate::storage::{Engine, MemoryEngine, Selecting, Store};
 
@@ -517,4 +517,42 @@ fn no_record_type_waits_for_the_rows_of_another() {
         false
     });
     assert_eq!((due, asked), (None, both.to_vec()));
+}
+
+/// Whoever was told that a value is taken conflicts once it is not, also where a later version would write another value.
+#[test]
+fn what_a_transaction_was_refused_for_is_noted_in_the_version_that_is_written() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
+    #[netabase(crate = "crate", name = "account")]
+    struct Named {
+        #[netabase(key)]
+        id: u64,
+        #[netabase(unique)]
+        name: String,
+    }
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
+    #[netabase(crate = "crate", name = "account", version = 2, from = Named)]
+    struct Folded {
+        #[netabase(key)]
+        id: u64,
+        #[netabase(unique)]
+        name: String,
+    }
+    impl From<Named> for Folded {
+        fn from(Named { id, name }: Named) -> Self {
+            Folded { id, name: name.to_uppercase() }
+        }
+    }
+    let named = |id| Bytes::from(Named { id, name: "ada".into() }.__encode().unwrap());
+
+    let mut node = Node::new::<Folded>();
+    node.act(Write::Put { record: record(), value: named(1) }).unwrap().expect("it is taken");
+    let catalog = Catalog::of::<Folded>().expect("a schema");
+    let mut trial = Trial::new(node.machine.views().view());
+    let write = Write::Put { record: record(), value: named(2) };
+    let refused = trial.write(&Rule::new(&catalog), &catalog, &write).expect("it reads");
+    assert!(matches!(refused, Err(Refusal::UniqueViolation { .. })), "{refused:?}");
+    let reads = Transaction { reads: trial.into_reads(), ..Transaction::default() };
+    node.act(Write::Remove { record: record(), key: crate::Key::to_bytes(&1_u64).into() }).unwrap().unwrap();
+    assert_eq!(node.act(Action::Transact(Arc::new(reads))).unwrap(), Err(Refusal::Conflict));
 }
