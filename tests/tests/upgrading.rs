@@ -148,6 +148,33 @@ async fn clients_of_both_programs_are_served_as_long_as_both_can_read() -> netab
     node.shutdown().await
 }
 
+/// The only voter starts with the later program while a member that follows has that of before, and goes over once that one
+/// has the later program, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_voter_does_not_wait_for_who_follows_it() -> netabase::Result<()> {
+    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let voter = Netabase::<Note>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
+    let invite = voter.invite(Role::Learner).await?;
+    let learner = Netabase::<Note>::start().data_dir(other.path()).join(invite).await?;
+    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].missing.is_empty()) }).await;
+    let listen = voter.status().await?.listen_addresses.first().expect("it listens").to_string();
+    voter.shutdown().await?;
+
+    let started = Instant::now();
+    let voter = Netabase::<LaterNote>::start().data_dir(dir.path()).listen(listen).await?;
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    voter.put_record(LaterNote::from(Note::of(41))).await?;
+    let records = voter.status().await?.records;
+    assert_eq!((records[0].newest, records[0].active, &records[0].missing[..]), (2, Some(1), &[learner.peer_id()][..]));
+    until(|| async { learner.get_record::<Note>(41).await.is_ok_and(|note| note == Some(Note::of(41))) }).await;
+    learner.shutdown().await?;
+    let learner = Netabase::<LaterNote>::start().data_dir(other.path()).await?;
+    until(|| async { learner.status().await.is_ok_and(|status| status.records[0].oldest == Some(2)) }).await;
+    assert_eq!(learner.get_record::<LaterNote>(41).await?, Some(LaterNote::from(Note::of(41))));
+    learner.shutdown().await?;
+    voter.shutdown().await
+}
+
 #[test]
 fn a_store_alone_goes_over_when_it_is_opened() -> netabase::Result<()> {
     let dir = tempfile::tempdir().expect("a directory");
