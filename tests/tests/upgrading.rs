@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use netabase::store::Store;
-use netabase::{Error, Netabase, Role, StoreKind};
+use netabase::{Error, Event, Netabase, Role, StoreKind};
 use netabase_tests::{Failed, LaterNote, Note, Processes, until};
 
 const NODES: usize = 3;
@@ -146,6 +146,34 @@ async fn clients_of_both_programs_are_served_as_long_as_both_can_read() -> netab
     assert!(matches!(before, Err(Error::SchemaMismatch { .. })), "{before:?}");
     later.shutdown().await?;
     node.shutdown().await
+}
+
+/// A client that searches an index which is being built is told so, and stays where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_told_that_an_index_is_being_built() -> netabase::Result<()> {
+    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let voter = Netabase::<Note>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
+    let learner = Netabase::<Note>::start().data_dir(other.path()).join(voter.invite(Role::Learner).await?).await?;
+    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].missing.is_empty()) }).await;
+    let listen = voter.status().await?.listen_addresses.first().expect("it listens").to_string();
+    voter.shutdown().await?;
+    learner.shutdown().await?;
+
+    let voter = Netabase::<LaterNote>::start().data_dir(dir.path()).listen(listen).await?;
+    let client = Netabase::<LaterNote>::connect(voter.invite(Role::Client).await?).await?;
+    client.put_record(LaterNote::from(Note::of(41))).await?;
+    let mut events = client.events();
+    for _ in 0..2 {
+        let refused = client.query(LaterNote::by_bytes(0)).await.expect_err("not every member reads version 2");
+        assert!(matches!(&refused, Error::IndexNotReady { index, .. } if index == "bytes"), "{refused}");
+        let refused = client.transaction(async |tx| tx.query(LaterNote::by_bytes(0)).await.map(drop)).await;
+        assert!(matches!(&refused, Err(Error::IndexNotReady { .. })), "{refused:?}");
+        assert!(matches!(client.count(LaterNote::by_bytes(0)).await, Err(Error::IndexNotReady { .. })));
+    }
+    let moved = tokio::time::timeout(Duration::from_millis(50), events.next()).await;
+    assert!(!matches!(moved, Ok(Some(Event::Disconnected { .. }))), "{moved:?}");
+    client.shutdown().await?;
+    voter.shutdown().await
 }
 
 /// The only voter starts with the later program while a member that follows has that of before, and goes over once that one
