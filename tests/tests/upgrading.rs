@@ -176,6 +176,80 @@ async fn a_client_is_told_that_an_index_is_being_built() -> netabase::Result<()>
     voter.shutdown().await
 }
 
+mod town {
+    use netabase::prelude::*;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+    #[netabase(name = "town")]
+    pub(crate) struct Town {
+        #[netabase(key)]
+        pub(crate) id: u64,
+        #[netabase(index)]
+        pub(crate) code: String,
+        #[netabase(index)]
+        pub(crate) country: String,
+    }
+
+    /// One index has other keys, the other one is gone.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+    #[netabase(name = "town", version = 2, from = Town, into = Town)]
+    pub(crate) struct LaterTown {
+        #[netabase(key)]
+        pub(crate) id: u64,
+        #[netabase(index)]
+        pub(crate) code: u32,
+        pub(crate) country: String,
+    }
+
+    impl From<Town> for LaterTown {
+        fn from(Town { id, code, country }: Town) -> Self {
+            LaterTown { id, code: code.parse().unwrap_or(0), country }
+        }
+    }
+
+    impl From<LaterTown> for Town {
+        fn from(LaterTown { id, code, country }: LaterTown) -> Self {
+            Town { id, code: code.to_string(), country }
+        }
+    }
+}
+
+/// Under one name, two versions may have indexes with different keys: a client finds what it looks for, or is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_and_a_member_of_different_programs_mean_the_same_index() -> netabase::Result<()> {
+    use town::{LaterTown, Town};
+
+    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let voter = Netabase::<Town>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
+    let paris = Town { id: 1, code: "75000".into(), country: "France".into() };
+    voter.put_record(paris.clone()).await?;
+    let later = Netabase::<LaterTown>::connect(voter.invite(Role::Client).await?).await?;
+    let found = later.query(LaterTown::by_code(75_000)).await;
+    assert!(matches!(found, Err(Error::IndexNotReady { .. })), "a member of before: {found:?}");
+    let counted = later.count(LaterTown::by_code(75_000)).await;
+    assert!(matches!(counted, Err(Error::IndexNotReady { .. })), "{counted:?}");
+    later.shutdown().await?;
+
+    let learner = Netabase::<Town>::start().data_dir(other.path()).join(voter.invite(Role::Learner).await?).await?;
+    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].missing.is_empty()) }).await;
+    let listen = voter.status().await?.listen_addresses.first().expect("it listens").to_string();
+    voter.shutdown().await?;
+    learner.shutdown().await?;
+    let voter = Netabase::<LaterTown>::start().data_dir(dir.path()).listen(listen).await?;
+    let before = Netabase::<Town>::connect(voter.invite(Role::Client).await?).await?;
+    assert_eq!(before.query(Town::by_code("75000")).await?, std::slice::from_ref(&paris));
+    assert_eq!(before.count(Town::by_country("France")).await?, 1);
+    let (_, found) = before.transaction(async |tx| tx.query(Town::by_code("75000")).await).await?;
+    assert_eq!(found, [paris]);
+    let mut watch = before.watch(Town::by_country("Italy")).await?;
+    before.put_record(Town { id: 2, code: "00100".into(), country: "Italy".into() }).await?;
+    let change = tokio::time::timeout(PATIENCE, watch.next()).await;
+    assert!(matches!(change, Ok(Some(Ok(_)))), "{change:?}");
+    before.shutdown().await?;
+    voter.shutdown().await
+}
+
 /// The only voter starts with the later program while a member that follows has that of before, and goes over once that one
 /// has the later program, too.
 #[tokio::test(flavor = "multi_thread")]

@@ -13,7 +13,7 @@ use super::versions::Versions;
 use crate::Error;
 use crate::command::{Read, Refusal, Write};
 use crate::schema::{Catalog, Plan, RecordGlue, RecordId};
-use crate::storage::{Branch, Row, Selecting, View};
+use crate::storage::{Branch, Row, Rows, Selecting, View};
 
 /// What a transaction under way reads from and writes into.
 pub(crate) struct Trial {
@@ -27,6 +27,11 @@ impl Trial {
     /// One that has read and written nothing yet.
     pub(crate) fn new(view: View) -> Self {
         Trial { branch: Branch::new(view), footprint: Footprint::default(), versions: None }
+    }
+
+    /// What it reads from.
+    pub(crate) fn rows(&self) -> &dyn Rows {
+        &self.branch
     }
 
     /// The stored value under `key`.
