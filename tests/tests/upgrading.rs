@@ -2,6 +2,8 @@
 //! is written to.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use netabase::store::Store;
@@ -173,6 +175,45 @@ async fn a_client_is_told_that_an_index_is_being_built() -> netabase::Result<()>
     let moved = tokio::time::timeout(Duration::from_millis(50), events.next()).await;
     assert!(!matches!(moved, Ok(Some(Event::Disconnected { .. }))), "{moved:?}");
     client.shutdown().await?;
+    voter.shutdown().await
+}
+
+/// Whoever writes while the version rises is not refused for having heard of it late, however few rows there are to convert.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_write_is_refused_while_the_version_rises() -> netabase::Result<()> {
+    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let voter = Netabase::<Note>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
+    let learner = Netabase::<Note>::start().data_dir(other.path()).join(voter.invite(Role::Learner).await?).await?;
+    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].missing.is_empty()) }).await;
+    let listen = voter.status().await?.listen_addresses.first().expect("it listens").to_string();
+    voter.shutdown().await?;
+    learner.shutdown().await?;
+    let voter = Netabase::<LaterNote>::start().data_dir(dir.path()).listen(listen).await?;
+    let client = Netabase::<LaterNote>::connect(voter.invite(Role::Client).await?).await?;
+
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writing: Vec<_> = (0..CALLERS as u64)
+        .map(|caller| (client.clone(), Arc::clone(&is_over), caller << 32))
+        .map(|(client, is_over, first)| {
+            tokio::spawn(async move {
+                let mut id = first;
+                while !is_over.load(Ordering::Relaxed) {
+                    client.put_record(LaterNote::from(Note::of(first + id % 10))).await?;
+                    id += 1;
+                }
+                Ok::<_, Error>(id - first)
+            })
+        })
+        .collect();
+    let learner = Netabase::<LaterNote>::start().data_dir(other.path()).await?;
+    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].oldest == Some(2)) }).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    is_over.store(true, Ordering::Relaxed);
+    for written in writing {
+        assert!(written.await.expect("no panic")? > 0);
+    }
+    client.shutdown().await?;
+    learner.shutdown().await?;
     voter.shutdown().await
 }
 

@@ -17,7 +17,7 @@ use super::rule::Rule;
 use super::schema::{Keeper, adopt};
 use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions};
 use super::upgrade::upgrade;
-use super::versions::{Stored, Versions};
+use super::versions::Versions;
 use crate::Error;
 use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::schema::{Catalog, RecordId};
@@ -29,6 +29,17 @@ use crate::storage::{self, Draft, Retired, Store, StoreError, Sum, View, Views};
 pub(crate) enum Answer {
     Opened { nonce: [u8; 16], session: SessionId },
     Write { session: SessionId, number: u64, reply: Reply },
+}
+
+/// What there is to do about the version of a record type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// A later version can be written.
+    Rise,
+    /// Rows of an earlier one are to be converted.
+    Rows,
+    /// All of them were looked at, and some could not be.
+    Stuck,
 }
 
 /// The replicated state and the rule that changes it.
@@ -89,25 +100,21 @@ impl Machine {
         &self.versions
     }
 
-    /// A record type that is to be brought to a later version, or has rows that are, and whether those were looked at before.
-    /// No rise waits for rows of another record type, nor do rows for those that are stuck elsewhere.
-    /// `again`: whether to take one whose last walk has left rows as they were; asked of each, where there is nothing else.
-    pub(crate) fn due_upgrade(&self, again: impl FnMut(&RecordId) -> bool) -> Option<(RecordId, bool)> {
-        let records = || self.catalog.records().map(|(record, _)| record);
-        let rises = |record: &RecordId| self.roster.readable(*record) > self.versions.active(*record);
-        if let Some(record) = records().find(rises) {
-            return Some((record, false));
+    /// A record type that is to be brought to a later version, or has rows that are. No rise waits for rows of another record
+    /// type, nor do rows for those that are stuck elsewhere. `may`: whether it is time for that, where there are rows; asked of
+    /// each of them, so that their pauses begin when they are seen.
+    pub(crate) fn due_upgrade(&self, mut may: impl FnMut(RecordId, Due) -> bool) -> Option<(RecordId, Due)> {
+        let mut records = self.catalog.records().map(|(record, _)| record);
+        if let Some(record) = records.find(|record| self.roster.readable(*record) > self.versions.active(*record)) {
+            return Some((record, Due::Rise));
         }
-        let stored = |record: &RecordId| self.versions.get(*record);
-        let is_stuck = |record: &RecordId| stored(record).is_some_and(|stored| stored.stuck().is_some());
-        let is_converting = |record: &RecordId| stored(record).is_some_and(Stored::is_converting);
-        if let Some(record) = records().find(|record| is_converting(record) && !is_stuck(record)) {
-            return Some((record, false));
-        }
-        let mut stuck: Vec<RecordId> = records().filter(is_stuck).collect();
-        // Every one of them is asked about, so that their pauses begin when they are seen.
-        stuck.retain(again);
-        stuck.first().map(|record| (*record, true))
+        let waits = |(record, _): (RecordId, _)| {
+            let stored = self.versions.get(record).filter(|stored| stored.is_converting())?;
+            Some((record, if stored.stuck().is_some() { Due::Stuck } else { Due::Rows }))
+        };
+        let mut due: Vec<_> = self.catalog.records().filter_map(waits).collect();
+        due.retain(|(record, due)| may(*record, *due));
+        due.iter().find(|(_, due)| *due == Due::Rows).or(due.first()).copied()
     }
 
     /// What the rows come to as of the last applied round.

@@ -30,7 +30,7 @@ mod replay;
 pub(crate) use hash::StateHash;
 #[cfg(feature = "fuzzing")]
 pub(crate) use machine::Flush;
-pub(crate) use machine::{Answer, FlushDone, Machine};
+pub(crate) use machine::{Answer, Due, FlushDone, Machine};
 pub(crate) use roster::{Roster, Voter};
 pub(crate) use rule::Rule;
 pub(crate) use schema::{Keeper, adopt};

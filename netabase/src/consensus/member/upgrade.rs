@@ -13,10 +13,14 @@ use super::Member;
 use super::report::Report;
 use crate::command::Action;
 use crate::consensus::leadership::Role;
+use crate::machine::Due;
 use crate::schema::RecordId;
 
 /// Pause after a step that was not taken.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Pause after a version has risen before rows are converted: what was written as the one before, by whoever had not heard of
+/// it yet, is taken until the last row is converted.
+const RISEN_PAUSE: Duration = Duration::from_secs(5);
 /// Pause before rows that could not be converted are looked at again.
 const STUCK_PAUSE: Duration = Duration::from_secs(30);
 
@@ -25,7 +29,9 @@ const STUCK_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Upgrading {
     asking: bool,
     after: Option<Instant>,
-    /// Not before this time are rows that could not be converted looked at again: since a walk has ended with some.
+    /// Not before this time are rows converted, of a version that has risen; or, of those that could not be, looked at again,
+    /// since a walk has ended with some.
+    risen_after: BTreeMap<RecordId, Instant>,
     stuck_after: BTreeMap<RecordId, Instant>,
 }
 
@@ -33,15 +39,23 @@ impl Member {
     pub(super) fn upgrade(&mut self) {
         let Role::Leading { .. } = self.leadership.role() else { return };
         let now = Instant::now();
-        if self.upgrading.asking || self.upgrading.after.is_some_and(|after| now < after) {
+        let Upgrading { asking, after, risen_after, stuck_after } = &mut self.upgrading;
+        if *asking || after.is_some_and(|after| now < after) {
             return;
         }
-        let stuck_after = &mut self.upgrading.stuck_after;
-        let again = |record: &RecordId| *stuck_after.entry(*record).or_insert(now + STUCK_PAUSE) <= now;
-        let Some((record, is_stuck)) = self.seat.replica.machine().due_upgrade(again) else { return };
-        if is_stuck {
+        let may = |record: RecordId, due: Due| {
+            let (pauses, pause) = match due {
+                Due::Stuck => (&mut *stuck_after, STUCK_PAUSE),
+                Due::Rise | Due::Rows => (&mut *risen_after, RISEN_PAUSE),
+            };
+            *pauses.entry(record).or_insert(now + pause) <= now
+        };
+        let Some((record, due)) = self.seat.replica.machine().due_upgrade(may) else { return };
+        match due {
+            Due::Rise => drop(risen_after.remove(&record)),
+            Due::Rows => {}
             // Another pause begins where that walk ends.
-            self.upgrading.stuck_after.remove(&record);
+            Due::Stuck => drop(stuck_after.remove(&record)),
         }
         self.upgrading.asking = true;
         let (submitter, reports) = (Arc::clone(&self.submitter), self.reports.clone());

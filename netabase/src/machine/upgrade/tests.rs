@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::Error;
 use crate::command::{Action, Command, Life, MemberId, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::machine::fixture::entry;
-use crate::machine::{Answer, Machine, Reply, Roster, Rule, Trial, verify};
+use crate::machine::{Answer, Due, Machine, Reply, Roster, Rule, Trial, verify};
 use crate::schema::{Catalog, Query, Record, RecordId, Schema};
 use crate::storage::{Engine, MemoryEngine, Selecting, Store};
 
@@ -141,7 +141,7 @@ impl Node {
 
     /// Until there is nothing to do any more.
     fn upgrade_all(&mut self) {
-        while let Some((record, false)) = self.machine.due_upgrade(|_| false) {
+        while let Some((record, _)) = self.machine.due_upgrade(|_, due| due != Due::Stuck) {
             self.act(Action::Upgrade(record)).expect("it applies").expect("it is taken");
         }
     }
@@ -279,11 +279,11 @@ fn what_cannot_be_converted_stays_and_is_counted() {
     assert!(reason.contains("another record has its value of the unique index `name`"), "{reason}");
     assert!(matches!(node.found(two::Account::by_name("fine")), Err(Error::IndexNotReady { .. })));
     node.is_in_order::<two::Account>();
-    assert_eq!(node.machine.due_upgrade(|_| false), None, "not before it pauses");
+    assert_eq!(node.machine.due_upgrade(|_, due| due != Due::Stuck), None, "not before it pauses");
     // Mended by a write and a removal, it goes through.
     node.put(&two::Account { id: 2, city: "x".into(), street: "y".into(), name: "other".into(), visits: 1 }).unwrap();
     node.act(Write::Remove { record: record(), key: crate::Key::to_bytes(&3_u64).into() }).unwrap().unwrap();
-    assert_eq!(node.machine.due_upgrade(|_| true), Some((record(), true)));
+    assert_eq!(node.machine.due_upgrade(|_, _| true), Some((record(), Due::Stuck)));
     node.upgrade().expect("it applies").expect("it is taken");
     assert_eq!((stuck(&node), node.versions()), (None, (2, 2)));
     assert_eq!(node.found(two::Account::by_name("twin")).unwrap()[0].id, 1);
@@ -496,8 +496,8 @@ fn no_record_type_waits_for_the_rows_of_another() {
     present(&mut node, 2);
     let mut due = Vec::new();
     for _ in 0..2 {
-        let (record, is_stuck) = node.machine.due_upgrade(|_| false).expect("both rise");
-        assert!(!is_stuck);
+        let (record, what) = node.machine.due_upgrade(|_, _| true).expect("both rise");
+        assert_eq!(what, Due::Rise);
         node.act(Action::Upgrade(record)).unwrap().unwrap();
         due.push(record);
     }
@@ -507,13 +507,16 @@ fn no_record_type_waits_for_the_rows_of_another() {
     assert_eq!(due, both, "the versions rise before any rows are converted");
     node.upgrade_all();
     for record in ids {
-        assert_eq!(node.machine.versions().get(record).and_then(|stored| stored.stuck()).map(|(rows, _)| rows), Some(1));
+        assert_eq!(
+            node.machine.versions().get(record).and_then(|stored| stored.stuck()).map(|(rows, _)| rows),
+            Some(1)
+        );
         // Whichever of them is stuck for good, the other one is looked at again.
-        assert_eq!(node.machine.due_upgrade(|of| *of == record), Some((record, true)));
+        assert_eq!(node.machine.due_upgrade(|of, _| of == record), Some((record, Due::Stuck)));
     }
     let mut asked = Vec::new();
-    let due = node.machine.due_upgrade(|record| {
-        asked.push(*record);
+    let due = node.machine.due_upgrade(|record, _| {
+        asked.push(record);
         false
     });
     assert_eq!((due, asked), (None, both.to_vec()));
