@@ -7,7 +7,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use netabase::store::Store;
-use netabase::{Error, Event, Netabase, Role, StoreKind};
+use netabase::{Error, Event, Netabase, NetabaseSchema, Role, StoreKind};
+use serde::{Deserialize, Serialize};
+
 use netabase_tests::{Failed, LaterNote, Note, Processes, until};
 
 const NODES: usize = 3;
@@ -215,6 +217,41 @@ async fn no_write_is_refused_while_the_version_rises() -> netabase::Result<()> {
     client.shutdown().await?;
     learner.shutdown().await?;
     voter.shutdown().await
+}
+
+/// A later program need not know versions that are not stored any more: who joins with it does not begin where the cluster
+/// began, but with what there is now.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_know_how_the_cluster_began_joins_it() -> netabase::Result<()> {
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, NetabaseSchema)]
+    #[netabase(name = "note", version = 2)]
+    struct OnlyLaterNote {
+        #[netabase(key)]
+        id: u64,
+        #[netabase(index)]
+        writer: String,
+        text: String,
+        #[netabase(index)]
+        bytes: u64,
+    }
+
+    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let node = Netabase::<Note>::start().data_dir(dir.path()).await?;
+    node.put_records((0..100).map(Note::of)).await?;
+    node.shutdown().await?;
+    let node = Netabase::<LaterNote>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
+    until(|| async { node.status().await.is_ok_and(|status| status.records[0].oldest == Some(2)) }).await;
+    let invite = node.invite(Role::Voter).await?;
+    let joined = Netabase::<OnlyLaterNote>::start().data_dir(other.path()).join(invite).await?;
+    let texts = joined.query(OnlyLaterNote::by_bytes(0)).await?.into_iter().map(|note| note.id);
+    assert_eq!(texts.collect::<Vec<_>>(), [0, 40, 80]);
+    node.put_record(LaterNote::from(Note::of(120))).await?;
+    until(|| async { joined.count(OnlyLaterNote::by_bytes(0)).await.is_ok_and(|found| found == 4) }).await;
+    joined.shutdown().await?;
+    let joined = Netabase::<OnlyLaterNote>::start().data_dir(other.path()).await?;
+    joined.linearizable().count(OnlyLaterNote::by_bytes(0)).await.map(|found| assert_eq!(found, 4))?;
+    joined.shutdown().await?;
+    node.shutdown().await
 }
 
 mod town {

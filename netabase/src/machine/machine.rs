@@ -117,6 +117,12 @@ impl Machine {
         due.iter().find(|(_, due)| *due == Due::Rows).or(due.first()).copied()
     }
 
+    /// Whether its program does not know the versions that the cluster began with: it cannot apply the first round, and goes on
+    /// from a snapshot.
+    pub(crate) fn lacks_beginning(&self) -> bool {
+        self.applied() == 0 && self.versions.is_empty() && !self.roster.founded_with().is_empty()
+    }
+
     /// What the rows come to as of the last applied round.
     pub(crate) fn sum(&self) -> Sum {
         self.store.sum()
@@ -133,6 +139,9 @@ impl Machine {
     pub(crate) fn apply(&mut self, round: u64, entry: &Entry) -> Result<Vec<Answer>, Error> {
         if self.failed {
             return Err(StoreError::Failed("the state could not be read before".to_owned()).into());
+        }
+        if self.lacks_beginning() {
+            return Err(StoreError::Failed("this program does not know how the cluster began".to_owned()).into());
         }
         let applied = self.applied();
         if applied.checked_add(1) != Some(round) {
