@@ -2,10 +2,14 @@
 //! is written to.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use netabase::store::Store;
-use netabase::{Error, Netabase, Role, StoreKind};
+use netabase::{Error, Event, Netabase, NetabaseSchema, Role, StoreKind};
+use serde::{Deserialize, Serialize};
+
 use netabase_tests::{Failed, LaterNote, Note, Processes, until};
 
 const NODES: usize = 3;
@@ -146,6 +150,209 @@ async fn clients_of_both_programs_are_served_as_long_as_both_can_read() -> netab
     assert!(matches!(before, Err(Error::SchemaMismatch { .. })), "{before:?}");
     later.shutdown().await?;
     node.shutdown().await
+}
+
+/// A client that searches an index which is being built is told so, and stays where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_told_that_an_index_is_being_built() -> netabase::Result<()> {
+    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let voter = Netabase::<Note>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
+    let learner = Netabase::<Note>::start().data_dir(other.path()).join(voter.invite(Role::Learner).await?).await?;
+    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].missing.is_empty()) }).await;
+    let listen = voter.status().await?.listen_addresses.first().expect("it listens").to_string();
+    voter.shutdown().await?;
+    learner.shutdown().await?;
+
+    let voter = Netabase::<LaterNote>::start().data_dir(dir.path()).listen(listen).await?;
+    let client = Netabase::<LaterNote>::connect(voter.invite(Role::Client).await?).await?;
+    client.put_record(LaterNote::from(Note::of(41))).await?;
+    let mut events = client.events();
+    for _ in 0..2 {
+        let refused = client.query(LaterNote::by_bytes(0)).await.expect_err("not every member reads version 2");
+        assert!(matches!(&refused, Error::IndexNotReady { index, .. } if index == "bytes"), "{refused}");
+        let refused = client.transaction(async |tx| tx.query(LaterNote::by_bytes(0)).await.map(drop)).await;
+        assert!(matches!(&refused, Err(Error::IndexNotReady { .. })), "{refused:?}");
+        assert!(matches!(client.count(LaterNote::by_bytes(0)).await, Err(Error::IndexNotReady { .. })));
+    }
+    let moved = tokio::time::timeout(Duration::from_millis(50), events.next()).await;
+    assert!(!matches!(moved, Ok(Some(Event::Disconnected { .. }))), "{moved:?}");
+    client.shutdown().await?;
+    voter.shutdown().await
+}
+
+/// Whoever writes while the version rises is not refused for having heard of it late, however few rows there are to convert.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_write_is_refused_while_the_version_rises() -> netabase::Result<()> {
+    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let voter = Netabase::<Note>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
+    let learner = Netabase::<Note>::start().data_dir(other.path()).join(voter.invite(Role::Learner).await?).await?;
+    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].missing.is_empty()) }).await;
+    let listen = voter.status().await?.listen_addresses.first().expect("it listens").to_string();
+    voter.shutdown().await?;
+    learner.shutdown().await?;
+    let voter = Netabase::<LaterNote>::start().data_dir(dir.path()).listen(listen).await?;
+    let client = Netabase::<LaterNote>::connect(voter.invite(Role::Client).await?).await?;
+
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writing: Vec<_> = (0..CALLERS as u64)
+        .map(|caller| (client.clone(), Arc::clone(&is_over), caller << 32))
+        .map(|(client, is_over, first)| {
+            tokio::spawn(async move {
+                let mut id = first;
+                while !is_over.load(Ordering::Relaxed) {
+                    client.put_record(LaterNote::from(Note::of(first + id % 10))).await?;
+                    id += 1;
+                }
+                Ok::<_, Error>(id - first)
+            })
+        })
+        .collect();
+    let learner = Netabase::<LaterNote>::start().data_dir(other.path()).await?;
+    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].oldest == Some(2)) }).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    is_over.store(true, Ordering::Relaxed);
+    for written in writing {
+        assert!(written.await.expect("no panic")? > 0);
+    }
+    client.shutdown().await?;
+    learner.shutdown().await?;
+    voter.shutdown().await
+}
+
+/// A later program need not know versions that are not stored any more: who joins with it does not begin where the cluster
+/// began, but with what there is now.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_know_how_the_cluster_began_joins_it() -> netabase::Result<()> {
+    #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, NetabaseSchema)]
+    #[netabase(name = "note", version = 2)]
+    struct OnlyLaterNote {
+        #[netabase(key)]
+        id: u64,
+        #[netabase(index)]
+        writer: String,
+        text: String,
+        #[netabase(index)]
+        bytes: u64,
+    }
+
+    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let node = Netabase::<Note>::start().data_dir(dir.path()).await?;
+    node.put_records((0..100).map(Note::of)).await?;
+    node.shutdown().await?;
+    let node = Netabase::<LaterNote>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
+    until(|| async { node.status().await.is_ok_and(|status| status.records[0].oldest == Some(2)) }).await;
+    let invite = node.invite(Role::Voter).await?;
+    let joined = Netabase::<OnlyLaterNote>::start().data_dir(other.path()).join(invite).await?;
+    let texts = joined.query(OnlyLaterNote::by_bytes(0)).await?.into_iter().map(|note| note.id);
+    assert_eq!(texts.collect::<Vec<_>>(), [0, 40, 80]);
+    node.put_record(LaterNote::from(Note::of(120))).await?;
+    until(|| async { joined.count(OnlyLaterNote::by_bytes(0)).await.is_ok_and(|found| found == 4) }).await;
+    joined.shutdown().await?;
+    let joined = Netabase::<OnlyLaterNote>::start().data_dir(other.path()).await?;
+    joined.linearizable().count(OnlyLaterNote::by_bytes(0)).await.map(|found| assert_eq!(found, 4))?;
+    joined.shutdown().await?;
+    node.shutdown().await
+}
+
+mod town {
+    use netabase::prelude::*;
+    use serde::{Deserialize, Serialize};
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+    #[netabase(name = "town")]
+    pub(crate) struct Town {
+        #[netabase(key)]
+        pub(crate) id: u64,
+        #[netabase(index)]
+        pub(crate) code: String,
+        #[netabase(index)]
+        pub(crate) country: String,
+    }
+
+    /// One index has other keys, the other one is gone.
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+    #[netabase(name = "town", version = 2, from = Town, into = Town)]
+    pub(crate) struct LaterTown {
+        #[netabase(key)]
+        pub(crate) id: u64,
+        #[netabase(index)]
+        pub(crate) code: u32,
+        pub(crate) country: String,
+    }
+
+    impl From<Town> for LaterTown {
+        fn from(Town { id, code, country }: Town) -> Self {
+            LaterTown { id, code: code.parse().unwrap_or(0), country }
+        }
+    }
+
+    impl From<LaterTown> for Town {
+        fn from(LaterTown { id, code, country }: LaterTown) -> Self {
+            Town { id, code: code.to_string(), country }
+        }
+    }
+}
+
+/// Under one name, two versions may have indexes with different keys: a client finds what it looks for, or is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_and_a_member_of_different_programs_mean_the_same_index() -> netabase::Result<()> {
+    use town::{LaterTown, Town};
+
+    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let voter = Netabase::<Town>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
+    let paris = Town { id: 1, code: "75000".into(), country: "France".into() };
+    voter.put_record(paris.clone()).await?;
+    let later = Netabase::<LaterTown>::connect(voter.invite(Role::Client).await?).await?;
+    let found = later.query(LaterTown::by_code(75_000)).await;
+    assert!(matches!(found, Err(Error::IndexNotReady { .. })), "a member of before: {found:?}");
+    let counted = later.count(LaterTown::by_code(75_000)).await;
+    assert!(matches!(counted, Err(Error::IndexNotReady { .. })), "{counted:?}");
+    later.shutdown().await?;
+
+    let learner = Netabase::<Town>::start().data_dir(other.path()).join(voter.invite(Role::Learner).await?).await?;
+    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].missing.is_empty()) }).await;
+    let listen = voter.status().await?.listen_addresses.first().expect("it listens").to_string();
+    voter.shutdown().await?;
+    learner.shutdown().await?;
+    let voter = Netabase::<LaterTown>::start().data_dir(dir.path()).listen(listen).await?;
+    let before = Netabase::<Town>::connect(voter.invite(Role::Client).await?).await?;
+    assert_eq!(before.query(Town::by_code("75000")).await?, std::slice::from_ref(&paris));
+    assert_eq!(before.count(Town::by_country("France")).await?, 1);
+    let (_, found) = before.transaction(async |tx| tx.query(Town::by_code("75000")).await).await?;
+    assert_eq!(found, [paris]);
+    let mut watch = before.watch(Town::by_country("Italy")).await?;
+    before.put_record(Town { id: 2, code: "00100".into(), country: "Italy".into() }).await?;
+    let change = tokio::time::timeout(PATIENCE, watch.next()).await;
+    assert!(matches!(change, Ok(Some(Ok(_)))), "{change:?}");
+    before.shutdown().await?;
+    voter.shutdown().await
+}
+
+/// The only voter starts with the later program while a member that follows has that of before, and goes over once that one
+/// has the later program, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_only_voter_does_not_wait_for_who_follows_it() -> netabase::Result<()> {
+    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
+    let voter = Netabase::<Note>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
+    let invite = voter.invite(Role::Learner).await?;
+    let learner = Netabase::<Note>::start().data_dir(other.path()).join(invite).await?;
+    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].missing.is_empty()) }).await;
+    let listen = voter.status().await?.listen_addresses.first().expect("it listens").to_string();
+    voter.shutdown().await?;
+
+    let started = Instant::now();
+    let voter = Netabase::<LaterNote>::start().data_dir(dir.path()).listen(listen).await?;
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+    voter.put_record(LaterNote::from(Note::of(41))).await?;
+    let records = voter.status().await?.records;
+    assert_eq!((records[0].newest, records[0].active, &records[0].missing[..]), (2, Some(1), &[learner.peer_id()][..]));
+    until(|| async { learner.get_record::<Note>(41).await.is_ok_and(|note| note == Some(Note::of(41))) }).await;
+    learner.shutdown().await?;
+    let learner = Netabase::<LaterNote>::start().data_dir(other.path()).await?;
+    until(|| async { learner.status().await.is_ok_and(|status| status.records[0].oldest == Some(2)) }).await;
+    assert_eq!(learner.get_record::<LaterNote>(41).await?, Some(LaterNote::from(Note::of(41))));
+    learner.shutdown().await?;
+    voter.shutdown().await
 }
 
 #[test]

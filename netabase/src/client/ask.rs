@@ -140,6 +140,7 @@ pub(super) fn into_error(failure: Failure) -> Error {
         Trouble::Codec { record, reason } => Error::Codec { record, reason },
         Trouble::After { reason } => Error::Configuration { option: "after", reason },
         Trouble::TransactionTooLarge { reason } => Error::TransactionTooLarge { reason },
+        Trouble::IndexNotReady { record, index } => Error::IndexNotReady { record, index },
         Trouble::Malformed { reason } => {
             Error::Network { reason: format!("the member cannot read a request: {reason}") }
         }

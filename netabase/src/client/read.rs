@@ -68,6 +68,7 @@ impl Shared {
 
     /// The first values that a plan selects.
     pub(crate) async fn page(&self, plan: Plan) -> Result<Rows> {
+        self.check_index(&plan)?;
         let ask = || Request::Read { seen: self.seen(), view: None, read: Read::Page { plan: plan.clone() } };
         let Page { applied, values, next } = self.read(ask).await?;
         self.see(applied);
@@ -75,6 +76,7 @@ impl Shared {
     }
 
     pub(crate) async fn count(&self, plan: Plan) -> Result<u64> {
+        self.check_index(&plan)?;
         let ask = || Request::Read { seen: self.seen(), view: None, read: Read::Count { plan: plan.clone() } };
         let Count { applied, count } = self.read_within(LONG_TIMEOUT, ask).await?;
         self.see(applied);

@@ -125,6 +125,7 @@ impl Run {
     }
 
     pub(crate) async fn query(&self, mut plan: Plan) -> Result<Vec<Bytes>> {
+        self.shared.check_index(&plan)?;
         let mut all = Vec::new();
         loop {
             self.state().check_running()?;

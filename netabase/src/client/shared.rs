@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::event::Board;
 use crate::network::Network;
 use crate::node::Event;
-use crate::schema::{Catalog, RecordId};
+use crate::schema::{Catalog, Plan, RecordId};
 
 /// The member that is asked, for as long as it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +47,7 @@ pub(crate) struct Shared {
     pub(super) place: watch::Sender<Where>,
     seen: AtomicU64,
     record_bytes_max: AtomicUsize,
-    /// In which version each record type is written, as the member said when it took this client: it only rises.
+    /// In which version each record type is written, as the member last said.
     active: Mutex<BTreeMap<RecordId, u8>>,
     /// How many members there are to turn to.
     reachable: AtomicUsize,
@@ -106,6 +106,18 @@ impl Shared {
     /// In which version records of this type are written.
     pub(crate) fn active(&self, record: RecordId) -> Option<u8> {
         self.active.lock().unwrap_or_else(PoisonError::into_inner).get(&record).copied()
+    }
+
+    /// Errs where the index of a plan of this program has other keys as it is stored: a member would look for what is not there.
+    pub(super) fn check_index(&self, plan: &Plan) -> Result<()> {
+        let (Some(index), Some(glue)) = (plan.index, self.catalog.record(plan.record)) else { return Ok(()) };
+        let written = self.active(plan.record).and_then(|version| glue.at(version)?.index(index));
+        match (glue.index(index), written) {
+            (Some(ours), Some(written)) if !ours.has_form_of(written) => {
+                Err(Error::IndexNotReady { record: glue.name.to_owned(), index: ours.name.to_owned() })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// How many members there are to turn to, as the link last saw it.

@@ -44,6 +44,7 @@ impl Watch {
     /// # Errors
     /// [`Error::Compacted`] when changes to begin with are gone; [`Error::Overloaded`] with too many watches.
     pub(crate) async fn begin(shared: Arc<Shared>, plan: Plan, start: Start) -> Result<Watch> {
+        shared.check_index(&plan)?;
         let slot = Arc::clone(&shared.watches).try_acquire_owned();
         let slot = slot.map_err(|_| Error::Overloaded { limit: WATCHES_MAX })?;
         let ask = || Request::Watch { seen: shared.seen(), plan: plan.clone(), start: start.clone(), wait_ms: 0 };

@@ -125,7 +125,9 @@ impl Bounded for Reform {
             Reform::Present { member, addresses, reads, .. } => {
                 let fits = |address: &String| address.len() <= ADDRESS_BYTES_MAX;
                 let are_bounded = addresses.len() <= ADDRESSES_MAX && reads.len() <= RECORD_TYPES_MAX;
-                is_id(member) && are_bounded && addresses.iter().all(fits)
+                // There is no version 0: it would be the least that is read, and nobody could go over to it.
+                let are_versions = !reads.values().any(|version| *version == 0);
+                is_id(member) && are_bounded && are_versions && addresses.iter().all(fits)
             }
         }
     }
@@ -193,5 +195,18 @@ mod tests {
         assert!(present(vec!["/ip4/127.0.0.1/tcp/1".into(); ADDRESSES_MAX]).is_ok());
         assert!(present(vec![String::new(); ADDRESSES_MAX + 1]).is_err());
         assert!(present(vec!["a".repeat(ADDRESS_BYTES_MAX + 1)]).is_err());
+    }
+
+    /// One member that says so would have every node stop, for good, where that record type is to be written.
+    #[test]
+    fn nobody_reads_version_zero() {
+        let life = Life { incarnation: [1; 16], lapses: 0 };
+        let present = |version: u8| {
+            let reads = BTreeMap::from([(RecordId(7), version)]);
+            let reform = Reform::Present { member: id(1), life, addresses: Vec::new(), reads };
+            decode::<Reform>(&Bytes::from(encode(&reform)))
+        };
+        assert!(present(1).is_ok());
+        assert!(present(0).is_err());
     }
 }

@@ -62,6 +62,9 @@ pub(crate) enum Unusable {
     /// It is not what the peer said, or not of this cluster: it is thrown away.
     #[error("{0}")]
     Bad(String),
+    /// It is good, and of a round that comes too early for this program; why.
+    #[error("{0}")]
+    Early(String),
     /// This node's disk does not take it now.
     #[error("{0}")]
     Disk(Error),

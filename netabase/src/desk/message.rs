@@ -221,6 +221,11 @@ pub(crate) enum Trouble {
     Malformed {
         reason: String,
     },
+    /// Not every record is in this index, at any member.
+    IndexNotReady {
+        record: String,
+        index: String,
+    },
 }
 
 impl Trouble {
@@ -238,6 +243,7 @@ impl From<Error> for Trouble {
             Error::Codec { record, reason } => Trouble::Codec { record, reason },
             Error::Configuration { reason, .. } => Trouble::After { reason },
             Error::TransactionTooLarge { reason } => Trouble::TransactionTooLarge { reason },
+            Error::IndexNotReady { record, index } => Trouble::IndexNotReady { record, index },
             other => Trouble::Elsewhere { reason: other.to_string() },
         }
     }

@@ -11,7 +11,7 @@ use super::message::{Count, Hash, Held, Page, Trouble, Values};
 use super::serve::Counter;
 use crate::consensus::Round;
 use crate::schema::{Catalog, IndexId, Plan, RecordGlue, RecordId};
-use crate::storage::{Pages, Selecting, View};
+use crate::storage::{Pages, Rows, Selecting, View};
 
 impl Counter {
     /// The view to read from.
@@ -54,8 +54,8 @@ impl Counter {
         held: Option<Held>,
         plan: Plan,
     ) -> Result<Page, Trouble> {
-        let glue = glue(&self.catalog, &plan)?;
         let view = self.view(client, seen, held).await?;
+        let glue = glue(&self.catalog, &view, &plan)?;
         let mut pages = Pages::of(plan);
         let rows = pages.read(&view, glue);
         let values = rows.into_iter().map(|row| Ok(row?.value)).collect::<Result<_, Trouble>>()?;
@@ -64,9 +64,9 @@ impl Counter {
 
     /// Reads as many rows as there are, so beside everything else, and few at a time.
     pub(super) async fn count(&self, seen: Round, plan: Plan) -> Result<Count, Trouble> {
-        let glue = glue(&self.catalog, &plan)?;
         let _permit = self.long_reads.acquire().await;
         let view = self.view_since(seen).await?;
+        let glue = glue(&self.catalog, &view, &plan)?;
         let applied = view.applied();
         let counted = tokio::task::spawn_blocking(move || view.count(&plan, glue)).await;
         Ok(Count { applied, count: counted.map_err(|_| stopping())?? })
@@ -87,14 +87,12 @@ pub(super) fn record_glue(catalog: &Catalog, record: RecordId) -> Result<&'stati
     catalog.record(record).ok_or_else(|| Trouble::malformed("an unknown record type"))
 }
 
-/// What is known of the records of a client's plan.
-pub(super) fn glue(catalog: &Catalog, plan: &Plan) -> Result<&'static RecordGlue, Trouble> {
-    let glue = record_glue(catalog, plan.record)?;
-    let is_searched = |index: IndexId| index != IndexId::expiry() && glue.of_index(index).is_some();
-    if plan.index.is_some_and(|index| !is_searched(index)) {
-        return Err(Trouble::malformed("a plan over an unknown index"));
-    }
-    Ok(glue)
+/// What is known of the records of a client's plan, whose program may be another one.
+pub(super) fn glue(catalog: &Catalog, rows: &dyn Rows, plan: &Plan) -> Result<&'static RecordGlue, Trouble> {
+    let newest = record_glue(catalog, plan.record)?;
+    let is_inner = plan.index == Some(IndexId::expiry());
+    let glue = if is_inner { None } else { rows.glue_of(plan, newest)? };
+    glue.ok_or_else(|| Trouble::malformed("a plan over an unknown index"))
 }
 
 pub(super) fn stopping() -> Trouble {

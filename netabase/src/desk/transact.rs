@@ -107,8 +107,8 @@ impl Counter {
         writes: Writes,
         plan: Plan,
     ) -> Result<Stepped<Page>, Trouble> {
-        let glue = glue(&self.catalog, &plan)?;
         self.step(client, writes, |counter, run| {
+            let glue = glue(&counter.catalog, run.trial.rows(), &plan)?;
             let (mut rows, mut bytes, mut last) = (0, 0, None);
             let mut full = false;
             run.trial.look(&plan, glue, |row| {

@@ -30,12 +30,13 @@ impl Counter {
         start: Start,
         wait: Duration,
     ) -> Result<Watched, Trouble> {
-        let glue = glue(&self.catalog, &plan)?;
         let seen = match &start {
             Start::Rest { base, .. } => seen.max(*base),
             _ => seen,
         };
-        let applied = self.view_since(seen).await?.applied();
+        let view = self.view_since(seen).await?;
+        let (applied, glue) = (view.applied(), glue(&self.catalog, &view, &plan)?);
+        drop(view);
         let start = match start {
             Start::Now => Start::At(Place::after_round(applied)),
             Start::Current => Start::Rest { base: applied, last: None },

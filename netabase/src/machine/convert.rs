@@ -41,7 +41,7 @@ pub(super) fn step(
         looked_at += 1;
         bytes += row.len();
         pass.after = layout::split_record_key(&row_key);
-        match rule.converted(rows, record, stored.active, &row_key, &row, &mut taken)? {
+        match rule.converted(rows, record, stored, &row_key, &row, &mut taken)? {
             Ok(None) => {}
             Ok(Some(change)) => changes.push(change),
             Err(reason) => {

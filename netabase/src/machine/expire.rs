@@ -7,6 +7,7 @@
 //! back, and never past a record that is still there: a step removes some rows and moves it up to the next one.
 
 use super::rule::Rule;
+use super::versions::Versions;
 use crate::Error;
 use crate::schema::RecordId;
 use crate::storage::{Draft, Rows, Selecting, StoreError, WriteSet, layout};
@@ -24,7 +25,12 @@ pub(super) fn clock_ms(rows: &dyn Rows) -> Result<u64, Error> {
 }
 
 /// One step towards `now_ms`.
-pub(crate) fn expire(rule: &Rule, draft: &mut Draft<'_>, now_ms: u64, round: u64) -> Result<(), Error> {
+pub(crate) fn expire(
+    (rule, versions): (&Rule, &Versions),
+    draft: &mut Draft<'_>,
+    now_ms: u64,
+    round: u64,
+) -> Result<(), Error> {
     let (clock_ms, before) = (clock_ms(draft)?, draft.get(&layout::clock_key())?);
     if now_ms <= clock_ms {
         return Ok(());
@@ -39,7 +45,7 @@ pub(crate) fn expire(rule: &Rule, draft: &mut Draft<'_>, now_ms: u64, round: u64
                 break;
             }
             // One that cannot be read back stays, and the clock with it: its index rows could not be found.
-            let Some(changes) = rule.swept(draft, record, &key, round)? else { continue };
+            let Some(changes) = rule.swept(draft, versions, (record, &key), round)? else { continue };
             let bytes = changes.change.as_ref().map_or(0, |change| change.encoded_bytes());
             draft.write(changes);
             rows_left = rows_left.saturating_sub(1);

@@ -68,7 +68,8 @@ impl Footprint {
         Ok(values)
     }
 
-    /// A write was refused: that tells what is there, and whoever runs the transaction may act on it.
+    /// A write was refused: that tells what is there, and whoever runs the transaction may act on it. `glue`: of the version
+    /// that is written.
     pub(crate) fn refused(
         &mut self,
         branch: &Branch,
@@ -77,16 +78,11 @@ impl Footprint {
         glue: &RecordGlue,
     ) -> Result<(), Error> {
         let record = write.record();
-        // By the version in which it was refused, which has that index.
-        let refused_in = match refusal {
-            Refusal::UniqueViolation { index, .. } => glue.of_index(*index).unwrap_or(glue),
-            _ => glue,
-        };
-        let Ok(rows) = (refused_in.rows)(write.payload()) else { return Ok(()) };
+        let Ok(rows) = (glue.rows)(write.payload()) else { return Ok(()) };
         match refusal {
             Refusal::AlreadyExists { .. } => self.note_record(branch, record, &rows.key),
             Refusal::UniqueViolation { index, .. } => {
-                let position = refused_in.indexes.iter().position(|known| IndexId::named(known.name) == *index);
+                let position = glue.indexes.iter().position(|known| IndexId::named(known.name) == *index);
                 let index_key = position.and_then(|position| rows.index_keys.into_iter().nth(position)).flatten();
                 let Some(index_key) = index_key else { return Ok(()) };
                 // Whether the record has that value already was looked at, too.

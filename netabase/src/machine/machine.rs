@@ -18,7 +18,7 @@ use super::rule::Rule;
 use super::schema::{Keeper, adopt};
 use super::sessions::{self, Admission, Captured, Limits, Place, Reply, Sessions};
 use super::upgrade::upgrade;
-use super::versions::{Stored, Versions};
+use super::versions::Versions;
 use crate::Error;
 use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::schema::{Catalog, RecordId};
@@ -30,6 +30,17 @@ use crate::storage::{self, Draft, Retired, Store, StoreError, Sum, View, Views};
 pub(crate) enum Answer {
     Opened { nonce: [u8; 16], session: SessionId },
     Write { session: SessionId, number: u64, reply: Reply },
+}
+
+/// What there is to do about the version of a record type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DueUpgrade {
+    /// A later version can be written.
+    Rise,
+    /// Rows of an earlier one are to be converted.
+    Rows,
+    /// All of them were looked at, and some could not be.
+    Stuck,
 }
 
 /// The replicated state and the rule that changes it.
@@ -90,16 +101,30 @@ impl Machine {
         &self.versions
     }
 
-    /// A record type that is to be brought to a later version, or has rows that are, and whether those were looked at before.
-    /// `again`: whether to take one whose last walk has left rows as they were.
-    pub(crate) fn due_upgrade(&self, again: bool) -> Option<(RecordId, bool)> {
-        self.catalog.records().find_map(|(record, _)| {
-            let stored = self.versions.get(record);
-            let rises = self.roster.readable(record) > stored.map(|stored| stored.active);
-            let is_stuck = stored.is_some_and(|stored| stored.stuck().is_some());
-            let waits = stored.is_some_and(Stored::is_converting) && (again || !is_stuck);
-            (rises || waits).then_some((record, is_stuck && !rises))
-        })
+    /// A record type that is to be brought to a later version, or has rows that are. No rise waits for rows of another record
+    /// type, nor do rows for those that are stuck elsewhere. `may`: whether it is time for that, where there are rows; asked of
+    /// each of them, so that their pauses begin when they are seen.
+    pub(crate) fn due_upgrade(
+        &self,
+        mut may: impl FnMut(RecordId, DueUpgrade) -> bool,
+    ) -> Option<(RecordId, DueUpgrade)> {
+        let mut records = self.catalog.records().map(|(record, _)| record);
+        if let Some(record) = records.find(|record| self.roster.readable(*record) > self.versions.active(*record)) {
+            return Some((record, DueUpgrade::Rise));
+        }
+        let waits = |(record, _): (RecordId, _)| {
+            let stored = self.versions.get(record).filter(|stored| stored.is_converting())?;
+            Some((record, if stored.stuck().is_some() { DueUpgrade::Stuck } else { DueUpgrade::Rows }))
+        };
+        let mut due: Vec<_> = self.catalog.records().filter_map(waits).collect();
+        due.retain(|(record, due)| may(*record, *due));
+        due.iter().find(|(_, due)| *due == DueUpgrade::Rows).or(due.first()).copied()
+    }
+
+    /// Whether its program does not know the versions that the cluster began with: it cannot apply the first round, and goes on
+    /// from a snapshot.
+    pub(crate) fn lacks_beginning(&self) -> bool {
+        self.applied() == 0 && self.versions.is_empty() && !self.roster.founded_with().is_empty()
     }
 
     /// The record that expires first.
@@ -123,6 +148,9 @@ impl Machine {
     pub(crate) fn apply(&mut self, round: u64, entry: &Entry) -> Result<Vec<Answer>, Error> {
         if self.failed {
             return Err(StoreError::Failed("the state could not be read before".to_owned()).into());
+        }
+        if self.lacks_beginning() {
+            return Err(StoreError::Failed("this program does not know how the cluster began".to_owned()).into());
         }
         let applied = self.applied();
         if applied.checked_add(1) != Some(round) {
@@ -149,8 +177,10 @@ impl Machine {
                                     transact(law, &mut self.requests, &mut draft, transaction, place)
                                 }
                                 Action::Reform(change) => reform(&mut self.roster, &mut draft, change, place),
-                                Action::Expire { now_ms } => expire(&self.rule, &mut draft, *now_ms, round)
-                                    .map(|()| Ok(Applied { round, existed: false })),
+                                Action::Expire { now_ms } => {
+                                    expire((&self.rule, &self.versions), &mut draft, *now_ms, round)
+                                        .map(|()| Ok(Applied { round, existed: false }))
+                                }
                                 Action::Upgrade(record) => {
                                     let readable = self.roster.readable(*record);
                                     let known = (&self.catalog, &self.rule);

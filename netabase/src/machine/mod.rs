@@ -32,7 +32,7 @@ pub(crate) use expire::{Due, expire, first_due};
 pub(crate) use hash::StateHash;
 #[cfg(feature = "fuzzing")]
 pub(crate) use machine::Flush;
-pub(crate) use machine::{Answer, FlushDone, Machine};
+pub(crate) use machine::{Answer, DueUpgrade, FlushDone, Machine};
 pub(crate) use roster::{Roster, Voter};
 pub(crate) use rule::Rule;
 pub(crate) use schema::{Keeper, adopt};

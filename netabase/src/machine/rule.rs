@@ -60,6 +60,12 @@ impl Places {
     fn has(&self, (index, index_key): &(Index, Vec<u8>)) -> bool {
         self.in_indexes.iter().any(|(known, known_key)| known.id == index.id && known_key == index_key)
     }
+
+    /// Whether it has this place, and has it alone: in a version in which the index is not unique, others may have it, too.
+    fn owns(&self, place: &(Index, Vec<u8>)) -> bool {
+        let is_unique = |index: IndexId| self.in_indexes.iter().any(|(known, _)| known.id == index && known.unique);
+        self.has(place) && is_unique(place.0.id)
+    }
 }
 
 impl Rule {
@@ -93,7 +99,7 @@ impl Rule {
         let outcome = match write {
             Write::Put { value, .. } => record_type.put(rows, stored, value, round, true, &mut changes)?,
             Write::Insert { value, .. } => record_type.put(rows, stored, value, round, false, &mut changes)?,
-            Write::Remove { key, .. } => record_type.remove(rows, key, round, &mut changes)?,
+            Write::Remove { key, .. } => record_type.remove(rows, stored, key, round, &mut changes)?,
         };
         let nothing = changes.rows.is_empty() && changes.change.is_none();
         debug_assert!(outcome.is_ok() || nothing, "a refused write changes nothing");
@@ -102,20 +108,24 @@ impl Rule {
 
     /// The record types of which some may expire.
     pub(super) fn expiring(&self) -> impl Iterator<Item = RecordId> + '_ {
-        self.records.values().filter(|record| record.versions[0].glue.expires()).map(|record| record.id)
+        // In any version: rows may still be in one that expires when the newest does not, and all programs must sweep alike.
+        let expires = |record: &&RecordType| record.versions.iter().any(|version| version.glue.expires());
+        self.records.values().filter(expires).map(|record| record.id)
     }
 
     /// What removes a record that has expired; `None`: it cannot be read back.
     pub(super) fn swept(
         &self,
         rows: &dyn Rows,
-        record: RecordId,
-        key: &[u8],
+        versions: &Versions,
+        (record, key): (RecordId, &[u8]),
         round: u64,
     ) -> Result<Option<WriteSet>, Error> {
-        let Some(record_type) = self.records.get(&record) else { return Ok(None) };
+        let (Some(record_type), Some(stored)) = (self.records.get(&record), versions.get(record)) else {
+            return Ok(None);
+        };
         let mut changes = WriteSet::default();
-        let outcome = record_type.remove(rows, key, round, &mut changes)?;
+        let outcome = record_type.remove(rows, stored, key, round, &mut changes)?;
         Ok(outcome.is_ok().then_some(changes))
     }
 
@@ -132,13 +142,13 @@ impl Rule {
         }
     }
 
-    /// What brings a row of an earlier version to this one; `None`: it is there already. Or why it cannot be brought there.
+    /// What brings a row of an earlier version to the active one; `None`: it is there already. Or why it cannot be brought there.
     /// `taken`: the unique keys that earlier ones of its step have taken.
     pub(super) fn converted(
         &self,
         rows: &dyn Rows,
         record: RecordId,
-        version: u8,
+        stored: &Stored,
         row_key: &Bytes,
         row: &Bytes,
         taken: &mut BTreeSet<(IndexId, Vec<u8>)>,
@@ -148,7 +158,7 @@ impl Rule {
             layout::split_record_key(row_key).zip(layout::split_record_value(row)).ok_or("its row is too short");
         match known.and_then(|record_type| Ok((record_type, split?))) {
             Ok((record_type, (key, (round, value)))) => {
-                record_type.converted(rows, version, (row_key, row), (&key, round, &value), taken)
+                record_type.converted(rows, stored, (row_key, row), (&key, round, &value), taken)
             }
             Err(reason) => Ok(Err(reason.to_owned())),
         }
@@ -183,15 +193,16 @@ impl RecordType {
         }
         if self.has_expired(rows, &new)? {
             // As if it were stored, and removed at once.
-            return self.remove(rows, &new.key, round, changes);
+            return self.remove(rows, stored, &new.key, round, changes);
         }
-        let old = match old_row.as_ref().map_or(Ok(Places::default()), |row| self.stored_places(&new.key, row)) {
+        let old = old_row.as_ref().map_or(Ok(Places::default()), |row| self.stored_places(stored, &new.key, row));
+        let old = match old {
             Ok(old) => old,
             Err(reason) => return Ok(Err(Refusal::undecodable(record, reason))),
         };
-        for (index, index_key) in new.in_indexes.iter().filter(|place| place.0.unique && !old.has(place)) {
+        for (index, index_key) in new.in_indexes.iter().filter(|place| place.0.unique && !old.owns(place)) {
             // A unique key that the record had already is not asked about: it is its own.
-            if self.is_taken(rows, index.id, index_key)? {
+            if self.is_taken(rows, index.id, index_key, &new.key)? {
                 return Ok(Err(Refusal::UniqueViolation { record, index: index.id }));
             }
         }
@@ -201,12 +212,19 @@ impl RecordType {
         Ok(Ok(Applied { round, existed }))
     }
 
-    fn remove(&self, rows: &dyn Rows, key: &[u8], round: u64, changes: &mut WriteSet) -> Result<Outcome, Error> {
+    fn remove(
+        &self,
+        rows: &dyn Rows,
+        stored: &Stored,
+        key: &[u8],
+        round: u64,
+        changes: &mut WriteSet,
+    ) -> Result<Outcome, Error> {
         let row_key = layout::record_key(self.id, key);
         let Some(row) = rows.get(&row_key)? else {
             return Ok(Ok(Applied { round, existed: false }));
         };
-        let old = match self.stored_places(key, &row) {
+        let old = match self.stored_places(stored, key, &row) {
             Ok(old) => old,
             Err(reason) => return Ok(Err(Refusal::undecodable(self.id, reason))),
         };
@@ -222,11 +240,12 @@ impl RecordType {
     fn converted(
         &self,
         rows: &dyn Rows,
-        version: u8,
+        stored: &Stored,
         (row_key, row): (&Bytes, &Bytes),
         (key, round, value): (&Bytes, u64, &Bytes),
         taken: &mut BTreeSet<(IndexId, Vec<u8>)>,
     ) -> Result<Result<Option<WriteSet>, String>, Error> {
+        let version = stored.active;
         if value.first() == Some(&version) {
             return Ok(Ok(None));
         }
@@ -242,12 +261,12 @@ impl RecordType {
         if self.has_expired(rows, &new)? {
             // Only as this version has it: now it is noticed.
             let mut changes = WriteSet::default();
-            let removed = self.remove(rows, key, round, &mut changes)?;
+            let removed = self.remove(rows, stored, key, round, &mut changes)?;
             return Ok(removed.map(|_| Some(changes)).map_err(|refusal| format!("it cannot be removed: {refusal:?}")));
         }
-        let gained: Vec<_> = new.in_indexes.iter().filter(|place| place.0.unique && !old.has(place)).collect();
+        let gained: Vec<_> = new.in_indexes.iter().filter(|place| place.0.unique && !old.owns(place)).collect();
         for (index, index_key) in &gained {
-            if taken.contains(&(index.id, index_key.clone())) || self.is_taken(rows, index.id, index_key)? {
+            if taken.contains(&(index.id, index_key.clone())) || self.is_taken(rows, index.id, index_key, key)? {
                 let name = self.index_name(index.id);
                 return Ok(Err(format!("another record has its value of the unique index `{name}`")));
             }
@@ -321,9 +340,11 @@ impl RecordType {
         }
     }
 
-    /// The places of the record in `row`, stored under `key`. Decodes nothing if there are no indexes.
-    fn stored_places(&self, key: &[u8], row: &Bytes) -> Result<Places, String> {
-        if self.versions.iter().all(|version| version.indexes.is_empty()) {
+    /// The places of the record in `row`, stored under `key`. Decodes nothing if there are no indexes in the versions that are
+    /// in use: which others a program knows decides nothing, since not all know the same.
+    fn stored_places(&self, stored: &Stored, key: &[u8], row: &Bytes) -> Result<Places, String> {
+        let has_no_index = |version: u8| self.version(version).is_ok_and(|version| version.indexes.is_empty());
+        if (stored.floor..=stored.active).all(has_no_index) {
             return Ok(Places { key: key.to_vec(), in_indexes: Vec::new() });
         }
         let (_, value) = layout::split_record_value(row).ok_or("the stored record's row is too short")?;
@@ -368,9 +389,15 @@ impl RecordType {
         self.versions.iter().find_map(|version| version.glue.index(id)).map_or("?", |index| index.name)
     }
 
-    fn is_taken(&self, rows: &dyn Rows, index: IndexId, index_key: &[u8]) -> Result<bool, Error> {
+    /// Whether another record than that of `key` has this key of an index.
+    fn is_taken(&self, rows: &dyn Rows, index: IndexId, index_key: &[u8], key: &[u8]) -> Result<bool, Error> {
         let prefix = layout::index_key_prefix(self.id, index, index_key);
-        Ok(rows.scan_prefix(&prefix)?.next().transpose()?.is_some())
+        for row in rows.scan_prefix(&prefix)? {
+            if row?.0[prefix.len()..] != *key {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

@@ -29,8 +29,8 @@ impl Keeper {
     }
 }
 
-/// Takes a store for this schema, and says in which versions its records are. A new one begins with those of `founding`; one
-/// with another schema is refused.
+/// Takes a store for this schema, and says in which versions its records are. A new one begins with those of `founding`, or
+/// of a node whose program has left those behind with none; one with another schema is refused.
 pub(crate) fn adopt(
     store: &mut Store,
     catalog: &Catalog,
@@ -64,7 +64,12 @@ pub(crate) fn adopt(
     };
     let mut versions = Versions::load(&store.view())?;
     if versions.is_empty() && store.applied() == 0 {
-        versions = Versions::founded(founding);
+        let founded = Versions::founded(founding);
+        if keeper == Keeper::Node && founded.are_outgrown_by(catalog) {
+            // It cannot go along from the first round on: the node begins with what the others hold now.
+            return Ok(versions);
+        }
+        versions = founded;
         store.begin_with(versions.rows()?)?;
     }
     versions.check(catalog, keeper)?;

@@ -31,6 +31,11 @@ impl Trial {
         Trial { branch: Branch::new(view), footprint: Footprint::default(), versions: None, evictions: Vec::new() }
     }
 
+    /// What it reads from.
+    pub(crate) fn rows(&self) -> &dyn Rows {
+        &self.branch
+    }
+
     /// The stored value under `key`.
     pub(crate) fn get(&mut self, record: RecordId, glue: &RecordGlue, key: &[u8]) -> Result<Option<Bytes>, Error> {
         self.footprint.get(&self.branch, record, glue, key)
@@ -76,7 +81,9 @@ impl Trial {
         }
         let (rows, outcome) = rule.apply(&self.branch, versions, write, round)?;
         if let Err(refusal) = outcome {
-            if let Some(glue) = catalog.record(write.record()) {
+            let active = versions.active(write.record());
+            // By the version in which it was refused.
+            if let Some(glue) = catalog.record(write.record()).and_then(|glue| glue.at(active?)) {
                 self.footprint.refused(&self.branch, write, &refusal, glue)?;
             }
             return Ok(Err(refusal));

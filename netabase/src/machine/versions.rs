@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::Keeper;
 use crate::Error;
-use crate::schema::{Catalog, RecordId, codec};
+use crate::schema::{Catalog, RecordGlue, RecordId, codec};
 use crate::storage::{Rows, StoreError, layout};
 
 /// The versions of every record type that may be written.
@@ -137,6 +137,17 @@ impl Versions {
     /// Between which versions there may be rows, of each record type.
     pub(crate) fn stored(&self) -> BTreeMap<RecordId, (u8, u8)> {
         self.of.iter().map(|(&record, stored)| (record, (stored.floor, stored.active))).collect()
+    }
+
+    /// Whether this program has all of these record types, of each the version that is written or later ones, and of some not
+    /// all of the earlier ones in which there may be rows.
+    pub(crate) fn are_outgrown_by(&self, catalog: &Catalog) -> bool {
+        let mut known = self.of.iter().map(|(&record, stored)| (catalog.record(record), stored));
+        let is_later =
+            |(glue, stored): (Option<&RecordGlue>, &Stored)| glue.is_none_or(|glue| glue.version < stored.active);
+        let is_gone =
+            |(glue, stored): (Option<&RecordGlue>, &Stored)| glue.is_some_and(|glue| glue.at(stored.floor).is_none());
+        !known.clone().any(is_later) && known.any(is_gone)
     }
 
     /// Whether this program can read all that is stored and write what is to be.

@@ -203,6 +203,7 @@ impl Assembly {
             catch_up(&log, &machine).await?;
         }
         let kept = machine.durable_round();
+        let rebuilding = self.rebuild || machine.lacks_beginning();
         let vault = vault::Files::new(
             Arc::clone(&self.volume),
             self.store,
@@ -259,7 +260,7 @@ impl Assembly {
             kept,
             vault: Arc::new(vault),
             log_bytes_max: self.tuning.log_bytes_max,
-            rebuilding: self.rebuild,
+            rebuilding,
             keepsake: Box::new(Kept { card: Mutex::new(card.clone()), volume: Arc::clone(&self.volume) }),
         };
         let (member, inbox, standing) = Member::new(parts);

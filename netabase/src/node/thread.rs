@@ -137,14 +137,15 @@ impl Node {
         }
     }
 
-    /// Alone, a node writes what its own program writes: nobody else has to learn it first.
+    /// The only voter writes what its own program writes, unless another member with a copy has to learn it first.
     async fn upgraded(&self) -> Result<()> {
         let replica = self.replica()?;
         let mut applied = replica.follow();
-        let newest = self.catalog.newest();
+        let (me, newest) = (member_id(&self.peer_id), self.catalog.newest());
         let is_upgraded = || {
-            let versions = replica.versions();
-            newest.iter().all(|(record, version)| versions.active(*record) == Some(*version))
+            let (roster, versions) = (replica.roster(), replica.versions());
+            let is_said = roster.member(&me).is_none_or(|known| known.reads == newest);
+            is_said && newest.keys().all(|record| roster.readable(*record) <= versions.active(*record))
         };
         let waited = tokio::time::timeout(LEAD_TIMEOUT, applied.wait_for(|_| is_upgraded())).await;
         match waited {

@@ -16,7 +16,7 @@ use super::space::LOW_WATER_BYTES;
 use super::volume::{Side, Volume};
 use crate::consensus::{ClusterId, Export, Incoming, Installation, Unusable, Vault};
 use crate::error::{Error, Result};
-use crate::machine::{CHUNK_BYTES, DurableState, Keeper, Machine, Roster, SnapshotId};
+use crate::machine::{CHUNK_BYTES, DurableState, Keeper, Machine, Roster, SnapshotId, Versions};
 use crate::schema::{Catalog, Descriptor, codec};
 use crate::storage::archive::{self, ArchiveError, Blob, Unpacking};
 use crate::storage::{Store, StoreKind};
@@ -141,6 +141,12 @@ impl Vault for Files {
         let Some(engine) = self.volume.make_store(self.kind).map_err(Unusable::Disk)? else { return Ok(()) };
         let rows = Unpacking::begin(&*file).map_err(unusable)?;
         rows.into_engine(&*engine, Keeper::Node.name().as_bytes(), &|| self.goes_on()).map_err(unusable)?;
+        let store = Store::open(engine).map_err(Unusable::Disk)?;
+        let versions = Versions::load(&store.view()).map_err(Unusable::Disk)?;
+        if versions.are_outgrown_by(&self.catalog) {
+            // What the others have applied since may be known here: nothing is in place yet, so it can be waited for.
+            return Err(Unusable::Early("it has rows in a version that this program does not know any more".into()));
+        }
         Ok(())
     }
 

@@ -135,8 +135,16 @@ impl RecordGlue {
         let Some(ours) = self.index(id) else { return false };
         (floor..=active).all(|version| {
             let theirs = self.at(version).and_then(|glue| glue.index(id));
-            theirs.is_some_and(|theirs| theirs.unique == ours.unique && (theirs.form)() == (ours.form)())
+            theirs.is_some_and(|theirs| theirs.is_same(ours))
         })
+    }
+
+    /// The newest version that has this index as it is in the version that is written; where that one has none of this name,
+    /// the newest that has one.
+    pub(crate) fn for_index(&self, id: IndexId, active: Option<u8>) -> Option<&RecordGlue> {
+        let written = active.and_then(|version| self.at(version)?.index(id));
+        let is_same = |index: &IndexGlue| written.is_none_or(|written| written.is_same(index));
+        self.versions().find(|glue| glue.index(id).is_some_and(is_same))
     }
 }
 
@@ -151,6 +159,18 @@ pub struct IndexGlue {
     pub name: &'static str,
     pub unique: bool,
     pub form: fn() -> KeyForm,
+}
+
+impl IndexGlue {
+    /// Whether both have the same keys, of a record with the same values, and bind them alike.
+    fn is_same(&self, other: &IndexGlue) -> bool {
+        self.unique == other.unique && self.has_form_of(other)
+    }
+
+    /// Whether a key of one is a key of the other.
+    pub(crate) fn has_form_of(&self, other: &IndexGlue) -> bool {
+        (self.form)() == (other.form)()
+    }
 }
 
 /// The rows that a stored value takes.

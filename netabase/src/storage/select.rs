@@ -142,11 +142,20 @@ pub(crate) trait Selecting: Rows {
             return Ok(());
         }
         let Some((floor, active)) = self.versions_of(record)? else { return Ok(()) };
-        if glue.of_index(index).is_some_and(|glue| glue.is_index_whole(index, floor, active)) {
-            return Ok(());
+        if glue.is_index_whole(index, floor, active) { Ok(()) } else { Err(not_ready(glue, index)) }
+    }
+
+    /// By which version of its record type a plan is carried out that another program made: whose index is that of the version
+    /// in which records are written, which both know. `None`: the index is unknown.
+    fn glue_of<'g>(&self, plan: &Plan, newest: &'g RecordGlue) -> Result<Option<&'g RecordGlue>, Error> {
+        let Some(index) = plan.index else { return Ok(Some(newest)) };
+        let stored = self.versions_of(plan.record)?;
+        let Some(glue) = newest.for_index(index, stored.map(|(_, active)| active)) else { return Ok(None) };
+        match stored {
+            // One that is not written any more, and of which later values tell nothing.
+            Some((_, active)) if glue.at(active).is_none() => Err(not_ready(glue, index)),
+            _ => Ok(Some(glue)),
         }
-        let name = glue.of_index(index).and_then(|glue| glue.index(index)).map_or("?", |index| index.name);
-        Err(Error::IndexNotReady { record: glue.name.to_owned(), index: name.to_owned() })
     }
 
     /// Between which versions the rows of a record type are; `None`, if it is not written.
@@ -189,6 +198,11 @@ fn expiry_row(row_key: &Bytes, row_value: &[u8]) -> Result<(u64, Bytes), Error> 
     let split = layout::split_index_row(row_key, row_value);
     let expiry = split.and_then(|(index_key, key)| Some((expiry_of_key(&index_key)?, key)));
     expiry.ok_or_else(|| damaged("a row of an index over expiry does not say when"))
+}
+
+fn not_ready(glue: &RecordGlue, index: IndexId) -> Error {
+    let name = glue.of_index(index).and_then(|glue| glue.index(index)).map_or("?", |index| index.name);
+    Error::IndexNotReady { record: glue.name.to_owned(), index: name.to_owned() }
 }
 
 fn index_key_of(glue: &RecordGlue, index: IndexId, value: &[u8]) -> Result<Option<Vec<u8>>, Error> {

@@ -17,7 +17,7 @@ impl Inner {
             }
             let round = writer.store.applied() + 1;
             let mut draft = writer.store.draft();
-            expire(&self.rule, &mut draft, now_ms, round)?;
+            expire((&self.rule, &self.versions), &mut draft, now_ms, round)?;
             draft.install(round)?;
             writer.flush()?;
             last = Some(first);

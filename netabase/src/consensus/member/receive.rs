@@ -58,6 +58,8 @@ enum Ended {
     /// It has none, is gone, or gave what cannot be used.
     Peer(String),
     Disk(Error),
+    /// The snapshot that the peer has is of a round that comes too early; why.
+    Early(String),
 }
 
 /// Fetches and builds a snapshot of a round above this one, from the first of these peers that has it.
@@ -71,7 +73,9 @@ pub(super) async fn receive(
         match (Source { seat, vault, peer, above }).fetch().await {
             Ok(received) => return Ok(received),
             Err(Ended::Disk(error)) => return Err(NotReceived::Disk(error)),
-            Err(Ended::Peer(reason)) => tracing::info!(%peer, reason, "no snapshot from this peer"),
+            Err(Ended::Peer(reason) | Ended::Early(reason)) => {
+                tracing::info!(%peer, reason, "no snapshot from this peer");
+            }
         }
     }
     Err(NotReceived::Nobody)
@@ -93,7 +97,7 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    async fn fetch(&self) -> Result<Received, Ended> {
+    async fn fetch(&mut self) -> Result<Received, Ended> {
         let mut tries = 0;
         loop {
             let id = self.offered().await?;
@@ -102,7 +106,13 @@ impl Source<'_> {
             tracing::info!(peer = %self.peer, round = id.round, bytes = id.bytes, here = incoming.received(), "a snapshot is fetched");
             let before = incoming.received();
             match self.pieces(id, incoming).await {
-                Ok(()) => return self.build(id).await,
+                Ok(()) => match self.build(id).await {
+                    Err(Ended::Early(reason)) => {
+                        tracing::info!(peer = %self.peer, round = id.round, reason, "a later snapshot is waited for");
+                        self.above = id.round;
+                    }
+                    built => return built,
+                },
                 // Whatever it was, the same peer may go on with the same file.
                 Err((Ended::Peer(reason), here)) => {
                     tries = if here > before { 1 } else { tries + 1 };
@@ -112,7 +122,7 @@ impl Source<'_> {
                     tracing::debug!(peer = %self.peer, reason, here, "a snapshot is fetched on");
                     tokio::time::sleep(TRY_PAUSE * tries).await;
                 }
-                Err((disk, _)) => return Err(disk),
+                Err((ended, _)) => return Err(ended),
             }
         }
     }
@@ -181,11 +191,19 @@ impl Source<'_> {
             Err(Unusable::Disk(error)) => Err(Ended::Disk(error)),
             Err(Unusable::Bad(reason)) => {
                 tracing::error!(peer = %self.peer, round = id.round, reason, "a snapshot is thrown away");
-                let vault = Arc::clone(self.vault);
-                blocking(move || vault.discard()).await?.map_err(Ended::Disk)?;
+                self.discard().await?;
                 Err(Ended::Peer(reason))
             }
+            Err(Unusable::Early(reason)) => {
+                self.discard().await?;
+                Err(Ended::Early(reason))
+            }
         }
+    }
+
+    async fn discard(&self) -> Result<(), Ended> {
+        let vault = Arc::clone(self.vault);
+        blocking(move || vault.discard()).await?.map_err(Ended::Disk)
     }
 
     async fn ask(&self, request: SyncRequest) -> Result<SyncAnswer, String> {

@@ -5,6 +5,7 @@
 //! that writes are held up by one step of the conversion at most. What could not be converted is looked at again after a
 //! pause, since a write may have mended it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +13,14 @@ use super::Member;
 use super::report::Report;
 use crate::command::Action;
 use crate::consensus::leadership::Role;
+use crate::machine::DueUpgrade;
+use crate::schema::RecordId;
 
 /// Pause after a step that was not taken.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Pause after a version has risen before rows are converted: what was written as the one before, by whoever had not heard of
+/// it yet, is taken until the last row is converted.
+const RISEN_PAUSE: Duration = Duration::from_secs(5);
 /// Pause before rows that could not be converted are looked at again.
 const STUCK_PAUSE: Duration = Duration::from_secs(30);
 
@@ -23,22 +29,33 @@ const STUCK_PAUSE: Duration = Duration::from_secs(30);
 pub(super) struct Upgrading {
     asking: bool,
     after: Option<Instant>,
-    /// Not before this time are rows that could not be converted looked at again.
-    stuck_after: Option<Instant>,
+    /// Not before this time are rows converted, of a version that has risen; or, of those that could not be, looked at again,
+    /// since a walk has ended with some.
+    risen_after: BTreeMap<RecordId, Instant>,
+    stuck_after: BTreeMap<RecordId, Instant>,
 }
 
 impl Member {
     pub(super) fn upgrade(&mut self) {
         let Role::Leading { .. } = self.leadership.role() else { return };
         let now = Instant::now();
-        let is_over = |pause: Option<Instant>| pause.is_none_or(|pause| now >= pause);
-        if self.upgrading.asking || !is_over(self.upgrading.after) {
+        let Upgrading { asking, after, risen_after, stuck_after } = &mut self.upgrading;
+        if *asking || after.is_some_and(|after| now < after) {
             return;
         }
-        let again = is_over(self.upgrading.stuck_after);
-        let Some((record, is_stuck)) = self.seat.replica.machine().due_upgrade(again) else { return };
-        if is_stuck {
-            self.upgrading.stuck_after = Some(now + STUCK_PAUSE);
+        let may = |record: RecordId, due: DueUpgrade| {
+            let (pauses, pause) = match due {
+                DueUpgrade::Stuck => (&mut *stuck_after, STUCK_PAUSE),
+                DueUpgrade::Rise | DueUpgrade::Rows => (&mut *risen_after, RISEN_PAUSE),
+            };
+            *pauses.entry(record).or_insert(now + pause) <= now
+        };
+        let Some((record, due)) = self.seat.replica.machine().due_upgrade(may) else { return };
+        match due {
+            DueUpgrade::Rise => drop(risen_after.remove(&record)),
+            DueUpgrade::Rows => {}
+            // Another pause begins where that walk ends.
+            DueUpgrade::Stuck => drop(stuck_after.remove(&record)),
         }
         self.upgrading.asking = true;
         let (submitter, reports) = (Arc::clone(&self.submitter), self.reports.clone());
