@@ -108,9 +108,7 @@ impl Rule {
 
     /// The record types of which some may expire.
     pub(super) fn expiring(&self) -> impl Iterator<Item = RecordId> + '_ {
-        // In any version: rows may still be in one that expires when the newest does not, and all programs must sweep alike.
-        let expires = |record: &&RecordType| record.versions.iter().any(|version| version.glue.expires());
-        self.records.values().filter(expires).map(|record| record.id)
+        self.records.values().filter(|record| record.versions[0].glue.expires()).map(|record| record.id)
     }
 
     /// What removes a record that has expired; `None`: it cannot be read back.
