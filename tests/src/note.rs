@@ -46,7 +46,7 @@ impl From<LaterNote> for Note {
 }
 
 impl Note {
-    /// As [`Kept::of`], with a text of so many bytes.
+    /// As [`Note::of`], with a text of so many bytes.
     #[must_use]
     pub fn sized(id: u64, bytes: usize) -> Self {
         let mut text = format!("{id:016x}").repeat(bytes.div_ceil(16));

@@ -49,6 +49,7 @@ hundred! {
 
 /// Forty fields, and twelve indexes: of single fields, of options, and over several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, NetabaseSchema)]
+#[allow(clippy::duplicated_attributes, reason = "a field in two indexes is no mistake")]
 #[netabase(index(name = "by_pair", fields(f01, f02)), index(name = "by_three", fields(f03, f04, f05)))]
 #[netabase(index(name = "by_text", fields(f08, f09)), index(name = "by_mixed", fields(f10, f01)))]
 #[netabase(index(name = "by_key_first", fields(first, f02)))]
@@ -142,14 +143,14 @@ impl Made for Wide {
         Wide {
             first: (id % 5) as u32,
             second: id,
-            flags: vec![value % 2 == 0; 3],
+            flags: vec![value.is_multiple_of(2); 3],
             f01: value % 3,
             f02: value % 4,
             f03: value % 5,
             f04: value % 6,
             f05: value % 7,
-            f06: (value % 3 > 0).then(|| format!("{id} {value} 6")),
-            f07: (value % 3 > 0).then(|| format!("{id} {value} 7")),
+            f06: (!value.is_multiple_of(3)).then(|| format!("{id} {value} 6")),
+            f07: (!value.is_multiple_of(3)).then(|| format!("{id} {value} 7")),
             f08: text(8),
             f09: text(9),
             f10: text(10),

@@ -96,7 +96,8 @@ impl Refusal {
     /// What keeping it takes, the same on every node.
     pub(crate) fn reason_bytes(&self) -> usize {
         match self {
-            Refusal::Undecodable { reason, .. } => reason.len(),
+            // Not its length: the words are those of a user's `Deserialize`, which need not be the same in every program.
+            Refusal::Undecodable { .. } => REASON_BYTES_MAX,
             _ => 0,
         }
     }

@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::encoded::Undecodable;
-use crate::schema::{RecordId, codec};
+use crate::schema::{RECORD_TYPES_MAX, RecordId, codec};
 
 /// Bytes of a peer id.
 const MEMBER_ID_BYTES_MAX: usize = 64;
@@ -20,8 +20,6 @@ const MEMBER_ID_BYTES_MAX: usize = 64;
 pub(crate) const ADDRESSES_MAX: usize = 8;
 /// Bytes of an address as text.
 pub(crate) const ADDRESS_BYTES_MAX: usize = 256;
-/// Record types of one schema, in a cluster.
-pub(crate) const RECORD_TYPES_MAX: usize = 4_096;
 /// Voters of one epoch: with more, elections and commits cost more than they protect.
 pub(crate) const VOTERS_MAX: usize = 31;
 

@@ -309,7 +309,9 @@ fn transact(
     } else {
         draft.roll_back()
     }
-    if let Some(id) = transaction.request {
+    // What is not written yet is no outcome either: the same call goes through once it is.
+    let is_early = matches!(outcome, Err(Refusal::UnknownRecord { .. } | Refusal::NotActive { .. }));
+    if let Some(id) = transaction.request.filter(|_| !is_early) {
         requests.record(id, place, outcome.clone());
     }
     Ok(outcome)

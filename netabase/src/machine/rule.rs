@@ -360,7 +360,17 @@ impl RecordType {
         let value = match written.cmp(&version) {
             std::cmp::Ordering::Greater => return Ok(None),
             std::cmp::Ordering::Equal => value.clone(),
-            std::cmp::Ordering::Less => Bytes::from((self.version(version)?.glue.convert)(value)?),
+            std::cmp::Ordering::Less => {
+                let (before, value) = (self.places(value)?, Bytes::from((self.version(version)?.glue.convert)(value)?));
+                let places = self.places(&value)?;
+                // It would take another record's place, and leave its own.
+                let same = places.key == before.key;
+                return if same {
+                    Ok(Some((value, places)))
+                } else {
+                    Err("its `From` gives it another key".to_owned())
+                };
+            }
         };
         let places = self.places(&value)?;
         Ok(Some((value, places)))

@@ -72,7 +72,7 @@ pub(crate) fn adopt(
         versions = founded;
         store.begin_with(versions.rows()?)?;
     }
-    versions.check(catalog, keeper)?;
+    versions.check(catalog, keeper, stored.as_ref())?;
     let in_use = in_use(catalog, &versions, stored.as_ref());
     if stored.as_ref() != Some(&in_use) {
         store.set_meta(layout::META_DESCRIPTOR, encoded(&in_use)?.into())?;

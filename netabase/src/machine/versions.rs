@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::schema::Keeper;
 use crate::Error;
-use crate::schema::{Catalog, RecordGlue, RecordId, codec};
+use crate::schema::{Catalog, Descriptor, RecordGlue, RecordId, codec};
 use crate::storage::{Rows, StoreError, layout};
 
 /// The versions of every record type that may be written.
@@ -151,7 +151,12 @@ impl Versions {
     }
 
     /// Whether this program can read all that is stored and write what is to be.
-    pub(super) fn check(&self, catalog: &Catalog, keeper: Keeper) -> Result<(), Error> {
+    pub(super) fn check(&self, catalog: &Catalog, keeper: Keeper, told: Option<&Descriptor>) -> Result<(), Error> {
+        let name = |record: RecordId| {
+            let told = told.map_or(&[][..], Descriptor::records);
+            let told = told.iter().find(|told| RecordId::named(&told.name) == record);
+            told.map_or_else(|| format!("{record:?}"), |told| format!("`{}`", told.name))
+        };
         for (&record, stored) in &self.of {
             let Some(glue) = catalog.record(record) else {
                 if keeper == Keeper::Alone {
@@ -159,8 +164,8 @@ impl Versions {
                     continue;
                 }
                 return Err(Error::SchemaMismatch {
-                    ours: "a schema without one of its record types".to_owned(),
-                    theirs: format!("the one of this cluster, which writes it ({record:?})"),
+                    ours: format!("one without {}", name(record)),
+                    theirs: format!("one with {} version {}, which is in use", name(record), stored.active),
                 });
             };
             if let Some(missing) = (stored.floor..=stored.active).find(|version| glue.at(*version).is_none()) {

@@ -57,6 +57,9 @@ impl fmt::Debug for IndexId {
     }
 }
 
+/// Record types of one schema: each is said in every greeting, and remembered of every member.
+pub(crate) const RECORD_TYPES_MAX: usize = 1_024;
+
 /// The records of an opened schema. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Catalog {
@@ -77,6 +80,12 @@ impl Catalog {
 
     /// Of records that need no typed schema; `of` is the way for all others.
     pub(crate) fn new(glues: &'static [RecordGlue]) -> Result<Catalog, Error> {
+        if glues.len() > RECORD_TYPES_MAX {
+            return Err(Error::Configuration {
+                option: "schema",
+                reason: format!("it has {} record types, more than {RECORD_TYPES_MAX}: split it up", glues.len()),
+            });
+        }
         let mut records = BTreeMap::new();
         let mut descriptors = Vec::with_capacity(glues.len());
         for glue in glues {

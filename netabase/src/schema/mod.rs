@@ -22,7 +22,7 @@ mod shape;
 #[cfg(feature = "native")]
 mod summary;
 
-pub(crate) use self::catalog::{Catalog, IndexId, RecordId};
+pub(crate) use self::catalog::{Catalog, IndexId, RECORD_TYPES_MAX, RecordId};
 pub(crate) use self::descriptor::Descriptor;
 pub use self::descriptor::RecordDescriptor;
 #[cfg(test)]

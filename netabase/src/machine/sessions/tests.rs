@@ -111,12 +111,14 @@ fn too_many_outcome_bytes_end_the_least_recently_used() {
     for number in 7..=20 {
         assert_eq!(write(&mut sessions, second, number, 1, 40 + number), Admission::Execute);
     }
-    // A long reason counts.
+    // A reason counts as much as a long one, whatever its words are: two programs may say it otherwise.
     let id = sessions.open(place(99));
-    let reason = Refusal::undecodable(RecordId(1), "x".repeat(100));
-    sessions.admit(id, 1, 1, place(100));
-    sessions.record(id, 1, Err(reason));
-    assert_eq!(sessions.outcomes_bytes, OUTCOME_BYTES + 100);
+    sessions.admit(id, 2, 1, place(100));
+    let reasons = ["x", "another, longer reason"].map(|words| Refusal::undecodable(RecordId(1), words.to_owned()));
+    let [short, long] = reasons.map(|reason| OUTCOME_BYTES + reason.reason_bytes());
+    assert_eq!(short, long);
+    sessions.record(id, 1, Err(Refusal::undecodable(RecordId(1), "x".to_owned())));
+    assert_eq!(sessions.outcomes_bytes, short);
 }
 
 #[test]

@@ -131,3 +131,52 @@ fn what_a_transaction_was_refused_for_is_noted_in_the_version_that_is_written() 
     node.act(Write::Remove { record: record(), key: crate::Key::to_bytes(&1_u64).into() }).unwrap().unwrap();
     assert_eq!(node.act(Action::Transact(Arc::new(reads))).unwrap(), Err(Refusal::Conflict));
 }
+
+/// A `From` that gives a record another key would put it in the place of another one.
+#[test]
+fn a_record_keeps_its_key_from_one_version_to_the_next() {
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
+    #[netabase(crate = "crate", version = 2, from = one::Account)]
+    struct Account {
+        #[netabase(key)]
+        id: u64,
+    }
+    impl From<one::Account> for Account {
+        fn from(one::Account { id, .. }: one::Account) -> Self {
+            Account { id: id + 1 }
+        }
+    }
+    let mut node = Node::new::<Account>();
+    for id in [1, 2] {
+        node.put(&account(id, "a name")).expect("it is taken");
+    }
+    node.reads(1, 2);
+    node.reads(2, 2);
+    node.upgrade_all();
+    let stored = node.machine.versions().get(record()).cloned().expect("it is written");
+    assert_eq!(stored.stuck(), Some((2, "its `From` gives it another key")));
+    let late = node.put(&account(7, "under way"));
+    assert_eq!(late, Err(Refusal::undecodable(record(), "its `From` gives it another key".to_owned())));
+    node.is_in_order::<Account>();
+}
+
+/// A call that came too early is no call that was done.
+#[test]
+fn a_named_call_goes_through_once_its_version_is_written() {
+    let mut node = Node::new::<two::Account>();
+    let value = Bytes::from(two::Account::from(account(1, "a name")).__encode().unwrap());
+    let transaction = Transaction {
+        request: Some(crate::command::RequestId([7; 16])),
+        reads: Vec::new(),
+        writes: vec![Write::Put { record: record(), value }],
+    };
+    let call = |node: &mut Node| node.act(Action::Transact(Arc::new(transaction.clone()))).expect("it applies");
+    assert_eq!(call(&mut node), Err(Refusal::NotActive { record: record(), active: 1 }));
+    node.reads(1, 2);
+    node.reads(2, 2);
+    node.upgrade_all();
+    let done = call(&mut node).expect("it is written now");
+    node.put(&two::Account { visits: 9, ..account(1, "a name").into() }).expect("it is taken");
+    assert_eq!(call(&mut node), Ok(done), "and is done once");
+    assert_eq!(node.found(two::Account::all()).unwrap()[0].visits, 9);
+}
