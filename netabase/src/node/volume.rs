@@ -29,8 +29,8 @@ use crate::machine::Keeper;
 use crate::storage::SledEngine;
 use crate::storage::archive::{ArchiveError, Blob, Unpacking};
 use crate::storage::{
-    CompactLimits, Compacting, Engine, InUse, MemoryEngine, Patience, RedbEngine, StoreError, StoreKind, file_backend,
-    open_database,
+    CompactLimits, Compacting, Engine, InUse, MemoryEngine, Open, Patience, RedbEngine, StoreError, StoreKind,
+    file_backend, open_database,
 };
 
 /// What a node needs of its disk.
@@ -111,6 +111,8 @@ pub(crate) struct Directory {
     store: InUse,
     patience: Arc<Patience>,
     limits: CompactLimits,
+    /// Dropped after the lock.
+    _open: Open,
 }
 
 const CARD: &str = "node";
@@ -146,12 +148,14 @@ impl Directory {
             }
             other => other,
         })?;
+        let patience = Arc::new(Patience::default());
         Ok(Directory {
             path: path.to_owned(),
             cache_bytes,
             _lock: lock,
             store: InUse::default(),
-            patience: Arc::default(),
+            _open: patience.hold(),
+            patience,
             limits: CompactLimits::default(),
         })
     }

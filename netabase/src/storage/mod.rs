@@ -40,7 +40,7 @@ pub(crate) use engine::{Rows as EngineRows, Snapshot};
 pub(crate) use flush::{Flush, FlushDone, Retired};
 pub use kind::StoreKind;
 pub(crate) use memory::MemoryEngine;
-pub(crate) use patient::{Patience, PatientFile};
+pub(crate) use patient::{Open, Patience, PatientFile};
 pub(crate) use redb::{CACHE_BYTES, RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;

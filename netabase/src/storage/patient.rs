@@ -56,6 +56,12 @@ impl Patience {
         drop(waited.unwrap_or_else(PoisonError::into_inner));
     }
 
+    /// Counts as an open file until it is dropped.
+    pub(crate) fn hold(self: &Arc<Self>) -> Open {
+        self.count(true);
+        Open(Arc::clone(self))
+    }
+
     fn count(&self, opened: bool) {
         let files = &mut self.lock().files;
         *files = if opened { *files + 1 } else { files.saturating_sub(1) };
@@ -69,7 +75,7 @@ impl Patience {
 
 /// A file that is open, until it is dropped.
 #[derive(Debug)]
-struct Open(Arc<Patience>);
+pub(crate) struct Open(Arc<Patience>);
 
 impl Drop for Open {
     fn drop(&mut self) {
@@ -98,8 +104,7 @@ impl<B: StorageBackend> PatientFile<B> {
 
     /// One that takes the place of the file in use later.
     pub(crate) fn used_when(file: B, patience: Arc<Patience>, in_use: Arc<AtomicBool>) -> Self {
-        patience.count(true);
-        let open = Open(Arc::clone(&patience));
+        let open = patience.hold();
         PatientFile { file, _open: open, patience, in_use, kept: Mutex::default(), keeps: AtomicBool::new(false) }
     }
 
