@@ -3,12 +3,14 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use netabase::store::Store;
 use netabase::{Error, Event, Netabase, NetabaseSchema, Role, StoreKind};
 use serde::{Deserialize, Serialize};
+
+use tempfile::TempDir;
 
 use netabase_tests::{Failed, LaterNote, Note, Processes, until};
 
@@ -152,9 +154,8 @@ async fn clients_of_both_programs_are_served_as_long_as_both_can_read() -> netab
     node.shutdown().await
 }
 
-/// A client that searches an index which is being built is told so, and stays where it is.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_client_is_told_that_an_index_is_being_built() -> netabase::Result<()> {
+/// The directories of a voter and a learner that were stopped, with the program of before, and where the voter listened.
+async fn voter_and_learner() -> netabase::Result<(TempDir, TempDir, String)> {
     let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
     let voter = Netabase::<Note>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
     let learner = Netabase::<Note>::start().data_dir(other.path()).join(voter.invite(Role::Learner).await?).await?;
@@ -162,7 +163,13 @@ async fn a_client_is_told_that_an_index_is_being_built() -> netabase::Result<()>
     let listen = voter.status().await?.listen_addresses.first().expect("it listens").to_string();
     voter.shutdown().await?;
     learner.shutdown().await?;
+    Ok((dir, other, listen))
+}
 
+/// A client that searches an index which is being built is told so, and stays where it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_is_told_that_an_index_is_being_built() -> netabase::Result<()> {
+    let (dir, _learner, listen) = voter_and_learner().await?;
     let voter = Netabase::<LaterNote>::start().data_dir(dir.path()).listen(listen).await?;
     let client = Netabase::<LaterNote>::connect(voter.invite(Role::Client).await?).await?;
     client.put_record(LaterNote::from(Note::of(41))).await?;
@@ -183,24 +190,19 @@ async fn a_client_is_told_that_an_index_is_being_built() -> netabase::Result<()>
 /// Whoever writes while the version rises is not refused for having heard of it late, however few rows there are to convert.
 #[tokio::test(flavor = "multi_thread")]
 async fn no_write_is_refused_while_the_version_rises() -> netabase::Result<()> {
-    let (dir, other) = (tempfile::tempdir().expect("a directory"), tempfile::tempdir().expect("a directory"));
-    let voter = Netabase::<Note>::start().data_dir(dir.path()).listen("/ip4/127.0.0.1/tcp/0").await?;
-    let learner = Netabase::<Note>::start().data_dir(other.path()).join(voter.invite(Role::Learner).await?).await?;
-    until(|| async { voter.status().await.is_ok_and(|status| status.records[0].missing.is_empty()) }).await;
-    let listen = voter.status().await?.listen_addresses.first().expect("it listens").to_string();
-    voter.shutdown().await?;
-    learner.shutdown().await?;
+    let (dir, other, listen) = voter_and_learner().await?;
     let voter = Netabase::<LaterNote>::start().data_dir(dir.path()).listen(listen).await?;
     let client = Netabase::<LaterNote>::connect(voter.invite(Role::Client).await?).await?;
 
-    let is_over = Arc::new(AtomicBool::new(false));
+    let (is_over, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writing: Vec<_> = (0..CALLERS as u64)
-        .map(|caller| (client.clone(), Arc::clone(&is_over), caller << 32))
-        .map(|(client, is_over, first)| {
+        .map(|caller| (client.clone(), Arc::clone(&is_over), Arc::clone(&written), caller << 32))
+        .map(|(client, is_over, written, first)| {
             tokio::spawn(async move {
                 let mut id = first;
                 while !is_over.load(Ordering::Relaxed) {
                     client.put_record(LaterNote::from(Note::of(first + id % 10))).await?;
+                    written.fetch_add(1, Ordering::Relaxed);
                     id += 1;
                 }
                 Ok::<_, Error>(id - first)
@@ -209,7 +211,9 @@ async fn no_write_is_refused_while_the_version_rises() -> netabase::Result<()> {
         .collect();
     let learner = Netabase::<LaterNote>::start().data_dir(other.path()).await?;
     until(|| async { voter.status().await.is_ok_and(|status| status.records[0].oldest == Some(2)) }).await;
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    let goal = written.load(Ordering::Relaxed) + 200;
+    until(|| async { written.load(Ordering::Relaxed) >= goal || writing.iter().any(|caller| caller.is_finished()) })
+        .await;
     is_over.store(true, Ordering::Relaxed);
     for written in writing {
         assert!(written.await.expect("no panic")? > 0);

@@ -7,6 +7,8 @@
 #[cfg(feature = "chrono")]
 mod chrono;
 mod integer;
+#[cfg(any(feature = "chrono", feature = "time"))]
+mod moment;
 mod option;
 mod part;
 mod shown;

@@ -2,42 +2,15 @@
 //!
 //! A leap second is a second with more than a thousand million nanoseconds there, and here.
 
-use std::fmt::{self, Display};
-
 use ::chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
 
+use super::moment::moments;
 use super::part::itself;
 use super::{Key, KeyError, KeyForm, native_key, serde_key};
 use crate::schema::selection::values;
 use crate::schema::{Bounds, FirstFields, IntoPart, IntoPrefix, IntoSelection, KeyParts};
 
-macro_rules! keys {
-    ($($t:ty: $form:ty, $to:expr, $from:expr;)*) => { $(
-        #[diagnostic::do_not_recommend]
-        impl Key for $t {
-            fn encode(&self, out: &mut Vec<u8>) {
-                let to: fn(&Self) -> $form = $to;
-                to(self).encode(out);
-            }
-            fn decode(input: &mut &[u8]) -> Result<Self, KeyError> {
-                let from: fn($form) -> Option<Self> = $from;
-                from(<$form>::decode(input)?).ok_or(KeyError::Malformed)
-            }
-            fn form() -> KeyForm {
-                <$form>::form()
-            }
-            fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                Display::fmt(self, f)
-            }
-            native_key!();
-            serde_key!();
-        }
-        itself! { $t }
-        values! { [] $t; }
-    )* };
-}
-
-keys! {
+moments! {
     // Days since the last one of the year 0.
     NaiveDate: i32, |date| date.num_days_from_ce(), NaiveDate::from_num_days_from_ce_opt;
     // Seconds since midnight and nanoseconds.

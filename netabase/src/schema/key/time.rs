@@ -3,10 +3,9 @@
 //! Two `OffsetDateTime`s of one instant are equal, whatever their offsets, so the bytes are those of the instant. A key
 //! that is read back from its bytes alone is in UTC; the record keeps the offset in its value.
 
-use std::fmt::{self, Display};
-
 use ::time::{Date, OffsetDateTime, PrimitiveDateTime, Time, UtcDateTime, UtcOffset};
 
+use super::moment::moments;
 use super::part::itself;
 use super::{Key, KeyError, KeyForm, native_key, serde_key};
 use crate::schema::selection::values;
@@ -15,33 +14,7 @@ use crate::schema::{Bounds, FirstFields, IntoPart, IntoPrefix, IntoSelection, Ke
 /// The offsets that are furthest from UTC.
 const OFFSET_SECONDS_MAX: i32 = (25 * 60 + 59) * 60 + 59;
 
-macro_rules! keys {
-    ($($t:ty: $form:ty, $to:expr, $from:expr;)*) => { $(
-        #[diagnostic::do_not_recommend]
-        impl Key for $t {
-            fn encode(&self, out: &mut Vec<u8>) {
-                let to: fn(&Self) -> $form = $to;
-                to(self).encode(out);
-            }
-            fn decode(input: &mut &[u8]) -> Result<Self, KeyError> {
-                let from: fn($form) -> Option<Self> = $from;
-                from(<$form>::decode(input)?).ok_or(KeyError::Malformed)
-            }
-            fn form() -> KeyForm {
-                <$form>::form()
-            }
-            fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                Display::fmt(self, f)
-            }
-            native_key!();
-            serde_key!();
-        }
-        itself! { $t }
-        values! { [] $t; }
-    )* };
-}
-
-keys! {
+moments! {
     // Julian day.
     Date: i32, |date| date.to_julian_day(), |day| Date::from_julian_day(day).ok();
     // Nanoseconds since midnight.
