@@ -20,7 +20,7 @@ pub(crate) use batch::{Batch, BatchBuilder, body_bytes_alone, entry_bytes_max};
 pub(crate) use command::{Action, Command, SessionId, Write};
 pub(crate) use encoded::EncodedCommand;
 pub(crate) use entry::{Entry, EntryId, EntryIds};
-pub(crate) use outcome::{Applied, Outcome, ReformRefusal, Refusal};
+pub(crate) use outcome::{Applied, Outcome, ReformRefusal, Refusal, short_reason};
 pub(crate) use reform::{
     ADDRESS_BYTES_MAX, ADDRESSES_MAX, InviteHash, Life, MemberId, MemberRole, Reform, Seal, VOTERS_MAX,
 };

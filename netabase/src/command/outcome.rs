@@ -53,16 +53,21 @@ pub(crate) enum ReformRefusal {
     TooMany,
 }
 
-/// The longest reason that a refusal keeps: it is recorded, replicated state.
+/// The longest reason that is recorded: it is replicated state.
 const REASON_BYTES_MAX: usize = 200;
 
+/// As much of a reason as is recorded.
+pub(crate) fn short_reason(mut reason: String) -> String {
+    if reason.len() > REASON_BYTES_MAX {
+        let end = (0..=REASON_BYTES_MAX).rev().find(|at| reason.is_char_boundary(*at));
+        reason.truncate(end.unwrap_or(0));
+    }
+    reason
+}
+
 impl Refusal {
-    pub(crate) fn undecodable(record: RecordId, mut reason: String) -> Self {
-        if reason.len() > REASON_BYTES_MAX {
-            let end = (0..=REASON_BYTES_MAX).rev().find(|at| reason.is_char_boundary(*at));
-            reason.truncate(end.unwrap_or(0));
-        }
-        Refusal::Undecodable { record, reason }
+    pub(crate) fn undecodable(record: RecordId, reason: String) -> Self {
+        Refusal::Undecodable { record, reason: short_reason(reason) }
     }
 
     /// What the caller of the write is told.

@@ -3,20 +3,22 @@
 //! Must hold: a row changes with its index rows or not at all, and keeps the round of its last write, since nothing was
 //! written; a row that cannot be converted stays as it is, is counted, and is looked at again in the next walk.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
+
+use bytes::Bytes;
 
 use super::rule::Rule;
 use super::versions::{Pass, Stored};
 use crate::Error;
+use crate::command::short_reason;
 use crate::schema::RecordId;
-use crate::storage::{Rows, WriteSet, layout};
+use crate::storage::{RowBounds, Rows, WriteSet, as_slice, layout};
 
 /// Rows that one step looks at: it holds up the rounds behind it.
 const STEP_ROWS: usize = 256;
 /// Bytes of values after which a step ends.
 const STEP_BYTES: usize = 1 << 20;
-/// Bytes of a reason that is kept, in replicated state.
-const REASON_BYTES_MAX: usize = 200;
 
 /// One step of the walk over a record type: the rows to change, and how far it came.
 pub(super) fn step(
@@ -31,7 +33,7 @@ pub(super) fn step(
     let (mut looked_at, mut bytes) = (0, 0);
     let mut ended = true;
     // What this step has written is not seen by its own scan: a unique key that two of its rows share is in here.
-    let mut taken = std::collections::BTreeSet::new();
+    let mut taken = BTreeSet::new();
     for row in rows.scan(as_slice(&lower), as_slice(&upper), false)? {
         if looked_at == STEP_ROWS || bytes >= STEP_BYTES {
             ended = false;
@@ -46,7 +48,7 @@ pub(super) fn step(
             Ok(Some(change)) => changes.push(change),
             Err(reason) => {
                 pass.stuck += 1;
-                pass.reason.get_or_insert(shortened(reason));
+                pass.reason.get_or_insert(short_reason(reason));
             }
         }
     }
@@ -62,23 +64,11 @@ pub(super) fn step(
     Ok((changes, after))
 }
 
-fn bounds(record: RecordId, pass: &Pass) -> (Bound<bytes::Bytes>, Bound<bytes::Bytes>) {
+fn bounds(record: RecordId, pass: &Pass) -> RowBounds {
     let prefix = layout::record_prefix(record);
     let lower = match &pass.after {
         Some(key) => Bound::Excluded(layout::record_key(record, key)),
-        None => Bound::Included(bytes::Bytes::copy_from_slice(&prefix)),
+        None => Bound::Included(Bytes::copy_from_slice(&prefix)),
     };
     (lower, layout::successor(&prefix))
-}
-
-fn as_slice(bound: &Bound<bytes::Bytes>) -> Bound<&[u8]> {
-    bound.as_ref().map(|bytes| &bytes[..])
-}
-
-fn shortened(mut reason: String) -> String {
-    if reason.len() > REASON_BYTES_MAX {
-        let end = (0..=REASON_BYTES_MAX).rev().find(|at| reason.is_char_boundary(*at));
-        reason.truncate(end.unwrap_or(0));
-    }
-    reason
 }
