@@ -2,6 +2,7 @@
 //!
 //! One bad item does not hide the others: it is reported and skipped to the next comma.
 
+mod consistency;
 mod index;
 mod version;
 
@@ -15,6 +16,7 @@ pub(crate) use self::index::{CompoundIndex, FieldIndex, FieldList};
 pub(crate) use self::version::Other;
 use crate::diagnostics::{Mistakes, did_you_mean, one_of};
 use crate::keyword::{self, Position};
+use crate::model::Consistency;
 
 /// One item of an attribute: `word`, `word = value` or `word(list)`.
 pub(crate) struct Item {
@@ -49,6 +51,7 @@ pub(crate) struct Container {
     pub(crate) from: Option<Other>,
     pub(crate) into: Option<Other>,
     pub(crate) ttl: Option<LitStr>,
+    pub(crate) consistency: Option<Consistency>,
 }
 
 /// What is written on a field.
@@ -82,6 +85,7 @@ pub(crate) fn container(attributes: &[Attribute], position: Position, mistakes: 
             keyword::FROM => once(&mut container.from, version::other(&item, mistakes), &item, mistakes),
             keyword::INTO => once(&mut container.into, version::other(&item, mistakes), &item, mistakes),
             keyword::TTL => once(&mut container.ttl, text(&item, "expires", mistakes), &item, mistakes),
+            keyword::CONSISTENCY => once(&mut container.consistency, consistency::of(&item, mistakes), &item, mistakes),
             _ => {}
         }
     }
@@ -187,7 +191,7 @@ fn item(input: ParseStream<'_>, examples: &str) -> syn::Result<Item> {
         if input.is_empty() || input.peek(Token![,]) {
             return Err(syn::Error::new_spanned(equals, format!("a value is missing: write `{word} = \"…\"`")));
         }
-        Value::Assigned(input.parse()?)
+        Value::Assigned(ungrouped(input.parse()?))
     } else if input.peek(syn::token::Paren) {
         let list;
         syn::parenthesized!(list in input);
@@ -196,6 +200,14 @@ fn item(input: ParseStream<'_>, examples: &str) -> syn::Result<Item> {
         Value::None
     };
     Ok(Item { word, value })
+}
+
+/// Without the invisible brackets around what a macro of the user's was given.
+fn ungrouped(mut value: Expr) -> Expr {
+    while let Expr::Group(group) = value {
+        value = *group.expr;
+    }
+    value
 }
 
 fn skip_to_next(input: ParseStream<'_>) {
@@ -218,10 +230,7 @@ fn is_allowed(item: &Item, position: Position, mistakes: &mut Mistakes) -> bool 
         return true;
     }
     let allowed = one_of(words);
-    if position.promised().contains(&word.as_str()) {
-        mistakes
-            .at(item, format!("`{word}` {here} is not supported in this version of netabase; allowed are: {allowed}"));
-    } else if let Some(elsewhere) = Position::of(&word) {
+    if let Some(elsewhere) = Position::of(&word) {
         let there = elsewhere.place();
         mistakes.at(&item.word, format!("`{word}` goes {there}, not {here}; allowed here: {allowed}"));
     } else if let Some(instead) = Position::instead_of(&word) {

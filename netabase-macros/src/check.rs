@@ -18,7 +18,7 @@ pub(crate) use self::own_key::own_key;
 use crate::attr::{self, FieldIndex};
 use crate::diagnostics::{Mistakes, did_you_mean, one_of};
 use crate::keyword::Position;
-use crate::model::{Field, Index, Indexed, Key, Model, Record, Schema, Variant, Version};
+use crate::model::{Consistency, Field, Index, Indexed, Key, Model, Record, Schema, Variant, Version};
 use crate::runtime_path::Runtime;
 
 /// As many as the runtime has tuples for.
@@ -41,6 +41,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
     let mut attributes = attr::container(&input.attrs, Position::Record, mistakes);
     let runtime = Runtime::new(attributes.runtime.as_ref());
     let version = version::version(&input.ident, &attributes, mistakes);
+    let consistency = attributes.consistency.unwrap_or_default();
     let is_refused_by_serde = serde_on_record(&input.attrs, mistakes);
 
     if data.fields.is_empty() {
@@ -80,6 +81,10 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         let is_stored = serde_on_field(attrs, purpose, mistakes);
         if let (Some(index), Some(_)) = (&written.index, &written.unique) {
             mistakes.at(&index.word, "`unique` is an index already: remove `index`");
+        }
+        if let (Some(unique), Consistency::Eventual) = (&written.unique, consistency) {
+            let message = "`unique` needs nodes that agree, and this record has `consistency = \"eventual\"`: write `index`, or remove `consistency`";
+            mistakes.at(&unique.word, message);
         }
         if written.is_indexed() && is_stored {
             indexes.extend(index::of_field(&field, &written, mistakes));
@@ -126,6 +131,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         key,
         indexes,
         ttl,
+        consistency,
         is_usable: true,
     }
 }
@@ -154,6 +160,7 @@ fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<I
         key: Key::Missing,
         indexes,
         ttl: None,
+        consistency: attributes.consistency.unwrap_or_default(),
         is_usable: false,
     }
 }

@@ -1,8 +1,9 @@
-//! Every word that `#[netabase(…)]` knows, where it may stand, and those that are promised but not built yet.
+//! Every word that `#[netabase(…)]` knows, and where it may stand.
 
 pub(crate) const NETABASE: &str = "netabase";
 pub(crate) const SERDE: &str = "serde";
 
+pub(crate) const CONSISTENCY: &str = "consistency";
 pub(crate) const CRATE: &str = "crate";
 pub(crate) const FIELDS: &str = "fields";
 pub(crate) const FROM: &str = "from";
@@ -13,8 +14,6 @@ pub(crate) const NAME: &str = "name";
 pub(crate) const TTL: &str = "ttl";
 pub(crate) const UNIQUE: &str = "unique";
 pub(crate) const VERSION: &str = "version";
-
-const CONSISTENCY: &str = "consistency";
 
 /// Where an attribute stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,18 +43,10 @@ impl Position {
     /// What may be written here.
     pub(crate) fn words(self) -> &'static [&'static str] {
         match self {
-            Position::Record => &[NAME, CRATE, INDEX, VERSION, FROM, INTO, TTL],
+            Position::Record => &[NAME, CRATE, INDEX, VERSION, FROM, INTO, TTL, CONSISTENCY],
             Position::Field => &[KEY, INDEX, UNIQUE],
             Position::Schema | Position::OwnKey => &[CRATE],
             Position::Variant => &[NAME],
-        }
-    }
-
-    /// What will be possible here in a later version.
-    pub(crate) fn promised(self) -> &'static [&'static str] {
-        match self {
-            Position::Record => &[CONSISTENCY],
-            Position::Field | Position::Schema | Position::Variant | Position::OwnKey => &[],
         }
     }
 

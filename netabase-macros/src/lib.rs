@@ -38,6 +38,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `from = AccountV1` | the struct | the struct of the version before, of which this one is made: `impl From<AccountV1> for Account` |
 /// | `into = AccountV1` | the struct | writes it as that one as long as a member of the cluster reads no later one: `impl From<Account> for AccountV1` |
 /// | `ttl = "expires"` | the struct | the field that says when the record expires; a position, `"1"`, where fields have no names |
+/// | `consistency = "eventual"` | the struct | its writes are not agreed on: the last one wins, see below; else `"linearizable"` |
 /// | `crate = "path"` | the struct, an enum | where `netabase` is, when it is renamed or re-exported |
 ///
 /// Keys and indexes are made of integers of a fixed width, `bool`, `char`, `String`, `[u8; N]`, `Vec<u8>`, tuples and
@@ -62,6 +63,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// expires. From that instant on no read shows the record, and soon after it is removed, on all nodes in the same round,
 /// which those who watch it are told of. Storing it with a later instant before that refreshes it; a record that is stored
 /// when it has expired already is removed at once.
+///
+/// A record with `consistency = "eventual"` takes part in nothing that needs nodes to agree: `unique`, transactions,
+/// `update_record`, `linearizable()`, `request_id` and a watch's `from_round` are compile errors. In this version `Store` keeps
+/// such records, and `Netabase` does not yet: its `start` and `connect` with them do not compile.
 ///
 /// Which indexes a record has, and over which fields, is part of its version: nodes and directories that differ in it do
 /// not open each other's data. An index is added or removed with a new version. The order in which the attributes of the struct are written says nothing. Where clippy takes

@@ -24,8 +24,19 @@ pub(crate) struct Record {
     pub(crate) indexes: Vec<Index>,
     /// The field that says when a record expires.
     pub(crate) ttl: Option<Field>,
+    pub(crate) consistency: Consistency,
     /// Whether it can be written and read. If not, which was reported: whatever lets the rest compile.
     pub(crate) is_usable: bool,
+}
+
+/// How the nodes come to hold the same of a record.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Consistency {
+    /// Every write is agreed on.
+    #[default]
+    Linearizable,
+    /// The last write wins, once it is heard of.
+    Eventual,
 }
 
 /// Which version of its record a struct is.

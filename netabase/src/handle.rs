@@ -48,7 +48,7 @@ use crate::client::Client;
 use crate::error::Result;
 use crate::node::{Invite, Node};
 pub(crate) use crate::receipt::Receipt;
-use crate::schema::Schema;
+use crate::schema::{Schema, all_agreed};
 
 /// A handle to a running node of the schema `S`. Cheap to clone; every clone is the same node.
 ///
@@ -94,7 +94,25 @@ impl<S: Schema> std::fmt::Debug for Netabase<S> {
 
 impl<S: Schema> Netabase<S> {
     /// Starts a node: awaited as it is, a cluster of one in `./netabase-data`.
+    ///
+    /// In this version a schema with a record that the nodes do not agree on is refused when the program is built (`cargo
+    /// check` does not come that far); [`Store`](crate::store::Store) takes it.
+    ///
+    /// ```compile_fail
+    /// use netabase::prelude::*;
+    /// use serde::{Deserialize, Serialize};
+    ///
+    /// #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+    /// #[netabase(consistency = "eventual")] // without this it compiles
+    /// struct Reading {
+    ///     #[netabase(key)]
+    ///     id: u64,
+    /// }
+    ///
+    /// let _ = Netabase::<Reading>::start();
+    /// ```
     pub fn start() -> Start<S> {
+        const { all_agreed::<S>() };
         Start::new()
     }
 
@@ -104,6 +122,7 @@ impl<S: Schema> Netabase<S> {
     /// Local reads are those of the member, and never older than what this handle has seen. Writes are done once, whatever
     /// happens to the member meanwhile; watches go on where they were, and transactions run again.
     pub fn connect(invite: Invite) -> Connect<S> {
+        const { all_agreed::<S>() };
         Connect::new(invite)
     }
 

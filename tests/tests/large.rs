@@ -1,8 +1,8 @@
 //! Stores that are large and logs that are long: what a joiner and the sender of its snapshot hold in memory, and how soon
 //! nodes that went through many rounds write again.
 //!
-//! Memory is a bound and asserted; how fast is printed. `NETABASE_JOINER_MIB` (96) sets how much a joiner receives, and
-//! `NETABASE_RESTART_ROUNDS` (20,000) after how many rounds the nodes start again, of which there are `NETABASE_RESTART_NODES` (3).
+//! Memory is a bound and asserted; how fast is printed. `NETABASE_JOINER_MIB` (96) sets how much a joiner receives,
+//! `NETABASE_JOINER_BEFORE_S` (3) for how long the writers are watched before it does, and `NETABASE_RESTART_ROUNDS` (20,000) after how many rounds the nodes start again, of which there are `NETABASE_RESTART_NODES` (3).
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -15,8 +15,6 @@ const TEXT_BYTES: u64 = 4096;
 /// How much is written between two looks.
 const STEP: u64 = (16 << 20) / TEXT_BYTES;
 const CALLERS: u64 = 64;
-/// For how long the writers are watched before anybody joins.
-const BEFORE: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -55,7 +53,7 @@ fn a_joiner_receives_a_large_store_while_writes_go_on() -> Result<(), Failed> {
 
     cluster.say(0, &format!("write {} {CALLERS}", 1_u64 << 32))?;
     let (counted, since) = (cluster.acknowledged_count(), Instant::now());
-    std::thread::sleep(BEFORE);
+    std::thread::sleep(Duration::from_secs(setting("NETABASE_JOINER_BEFORE_S", 3)));
     let before = (cluster.acknowledged_count() - counted) as f64 / since.elapsed().as_secs_f64();
     let alone = cluster.memory_peak(0)?;
 

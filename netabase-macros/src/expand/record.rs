@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::{index, key, version};
-use crate::model::{Field, Key, Record};
+use crate::model::{Consistency, Field, Key, Record};
 
 pub(super) fn record(record: &Record) -> TokenStream {
     let private = record.runtime.private();
@@ -34,6 +34,29 @@ pub(super) fn record(record: &Record) -> TokenStream {
     } else {
         let unknown = quote!(#private::core::result::Result::Err(#private::std::string::String::new()));
         [quote!(loop {}), quote!(loop {}), quote!(loop {}), unknown]
+    };
+    let glue = quote! {
+        #private::glue::<Self>(
+            #number,
+            #index_glue,
+            || {
+                #private::describe::<Self>(
+                    &[#(#key_fields),*],
+                    #shape,
+                )
+            },
+            #before,
+        )
+    };
+    let (glue, agreed) = match record.consistency {
+        Consistency::Eventual => (quote!(#private::eventual(#glue)), None),
+        Consistency::Linearizable => {
+            let agreed = quote! {
+                #[automatically_derived]
+                impl #parameters #private::Agreed for #ident #arguments #clause {}
+            };
+            (glue, Some(agreed))
+        }
     };
     // Of a generic one it can be told only where its parameters are given.
     let goes = record.generics.params.is_empty().then(|| {
@@ -70,23 +93,12 @@ pub(super) fn record(record: &Record) -> TokenStream {
             > {
                 #index_keys
             }
-            const __GLUE: #private::RecordGlue = #private::glue::<Self>(
-                #number,
-                #index_glue,
-                || {
-                    #private::describe::<Self>(
-                        &[#(#key_fields),*],
-                        #shape,
-                    )
-                },
-                #before,
-            );
+            const __GLUE: #private::RecordGlue = #glue;
         }
 
         #goes
 
-        #[automatically_derived]
-        impl #parameters #private::Agreed for #ident #arguments #clause {}
+        #agreed
     }
 }
 

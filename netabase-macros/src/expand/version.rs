@@ -5,7 +5,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::{key, place};
-use crate::model::{Before, Key, Record};
+use crate::model::{Before, Consistency, Key, Record};
 
 /// The body of `__decode`.
 pub(super) fn decode(record: &Record) -> TokenStream {
@@ -105,9 +105,16 @@ pub(super) fn checks(record: &Record) -> Option<TokenStream> {
     );
     let same_key = quote_spanned!(place(path)=> <<#path as #here::Record>::Key as #here::SameKeyAs<#parts>>::SAME);
     let version = quote_spanned!(place(path)=> #here::core::assert!(<#path as #here::Record>::__GLUE.version == #follows, #message););
+    let consistency = match record.consistency {
+        Consistency::Eventual => quote_spanned!(place(path)=> <#path as #here::Record>::__GLUE.eventual),
+        Consistency::Linearizable => quote_spanned!(place(path)=> !<#path as #here::Record>::__GLUE.eventual),
+    };
+    let message = "the version before has another `consistency`: write the same one on both structs";
+    let consistency = quote_spanned!(place(path)=> #here::core::assert!(#consistency, #message););
     Some(quote! {
         #made_of
         const _: () = #version
+        const _: () = #consistency
         const _: () = #same_key;
     })
 }

@@ -31,6 +31,7 @@
 mod acceptor;
 mod acquaintance;
 mod addresses;
+mod background;
 mod charter;
 mod checkpoint;
 mod communicator;

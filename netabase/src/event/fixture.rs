@@ -40,6 +40,7 @@ pub(super) const GLUE: RecordGlue = RecordGlue {
     convert: |_| Err("there is one version".to_owned()),
     describe: || Err("not asked for".to_owned()),
     before: None,
+    eventual: false,
 };
 
 /// How long an event may take to come.

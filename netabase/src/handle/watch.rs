@@ -15,7 +15,7 @@ use super::{Answer, Netabase};
 use crate::client;
 use crate::error::{Error, Result};
 use crate::event::{Event, Hub, Start, Watcher};
-use crate::schema::{Member, Plan, Query, Record, RecordGlue, Schema};
+use crate::schema::{Agreed, Member, Plan, Query, Record, RecordGlue, Schema};
 use crate::storage::Place;
 
 impl<S: Schema> Netabase<S> {
@@ -87,7 +87,10 @@ impl<R: Record> Watch<R> {
     ///
     /// Awaiting it gives [`Error::Compacted`] when changes of that round or a later one are gone: the last 64 MiB of them
     /// are kept.
-    pub fn from_round(self, round: u64) -> Self {
+    pub fn from_round(self, round: u64) -> Self
+    where
+        R: Agreed,
+    {
         self.starting(Start::At(Place::start_of(round)))
     }
 

@@ -25,6 +25,7 @@ pub(super) static RECORDS: [RecordGlue; 2] = [
         convert: |_| Err("there is one version".to_owned()),
         describe: || Ok(RecordDescriptor { name: "person".to_owned(), versions: Vec::new() }),
         before: None,
+        eventual: false,
     },
     RecordGlue {
         name: "note",
@@ -37,6 +38,7 @@ pub(super) static RECORDS: [RecordGlue; 2] = [
         convert: |_| Err("there is one version".to_owned()),
         describe: || note(Vec::new()),
         before: None,
+        eventual: false,
     },
 ];
 

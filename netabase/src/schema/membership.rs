@@ -33,10 +33,62 @@ pub trait Member<S: Schema>: Record {
     const __NAME: &'static str;
 }
 
-/// A record type whose writes are agreed on by the cluster, so that it can take part in transactions.
+/// A record type whose writes are agreed on by the cluster: every one, unless it says `consistency = "eventual"`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is an eventual record and cannot take part in a transaction",
+    message = "`{Self}` is an eventual record: the nodes do not agree on its writes, which this call needs",
     label = "declared `consistency = \"eventual\"`",
-    note = "remove `consistency = \"eventual\"` from `{Self}`, or write it outside the transaction"
+    note = "transactions, `update_record`, `request_id`, `linearizable()` and `from_round` are there for agreed records: remove `consistency = \"eventual\"` from `{Self}`, or do without"
 )]
 pub trait Agreed: Record {}
+
+/// Refuses, when the user's crate is compiled, a schema with a record that the nodes do not agree on.
+pub(crate) const fn all_agreed<S: Schema>() {
+    let mut index = 0;
+    while index < S::__RECORDS.len() {
+        assert!(
+            !S::__RECORDS[index].eventual,
+            "a record of this schema has `consistency = \"eventual\"`, and in this version of netabase only `netabase::store::Store` keeps such records: use that, or remove it",
+        );
+        index += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::{Deserialize, Serialize};
+
+    use super::all_agreed;
+    use crate::NetabaseSchema;
+
+    #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+    #[netabase(crate = "crate", consistency = "linearizable")]
+    struct Sensor {
+        #[netabase(key)]
+        id: u64,
+    }
+
+    #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+    #[netabase(crate = "crate", consistency = "eventual")]
+    struct Reading {
+        #[netabase(key)]
+        id: u64,
+    }
+
+    #[derive(NetabaseSchema)]
+    #[netabase(crate = "crate")]
+    enum House {
+        Sensor(Sensor),
+        Reading(Reading),
+    }
+
+    #[test]
+    fn agreed_records_are_for_nodes() {
+        all_agreed::<Sensor>();
+    }
+
+    #[test]
+    #[should_panic(expected = "only `netabase::store::Store` keeps such records")]
+    fn a_record_among_others_that_is_not_agreed_on_is_refused() {
+        all_agreed::<House>();
+    }
+}

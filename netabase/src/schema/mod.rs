@@ -35,12 +35,14 @@ pub use self::key::{
     DebugPart, IntoPart, Key, KeyError, KeyForm, KeyParts, KeyVariants, Text, TextFor, deserialize_parts,
     deserialize_variant, serialize_parts, serialize_variant, show_parts,
 };
+#[cfg(feature = "paxos")]
+pub(crate) use self::membership::all_agreed;
 pub use self::membership::{Agreed, Member, Schema};
 pub(crate) use self::plan::{After, Plan, successor};
 pub use self::query::Query;
 pub use self::record::{
     IndexGlue, MadeFrom, Record, RecordClone, RecordDeserialize, RecordFor, RecordGlue, RecordRows, RecordSerialize,
-    RecordThreads, RecordThreadsFor, SameKeyAs, WrittenAs, describe, glue, is_new, is_version, named,
+    RecordThreads, RecordThreadsFor, SameKeyAs, WrittenAs, describe, eventual, glue, is_new, is_version, named,
 };
 pub use self::selection::{
     Bounds, FirstFields, IntoKey, IntoPrefix, IntoRange, IntoSelection, Leading, StartsWith, leading, starts_with,

@@ -96,6 +96,8 @@ pub struct RecordGlue {
     pub describe: fn() -> Result<RecordDescriptor, String>,
     /// The version before, if it can still be read. Its name says nothing.
     pub before: Option<&'static RecordGlue>,
+    /// Whether the nodes do not agree on its writes.
+    pub eventual: bool,
 }
 
 impl RecordGlue {
@@ -191,7 +193,15 @@ pub const fn glue<R: Record>(
     describe: fn() -> Result<RecordDescriptor, String>,
     before: Option<&'static RecordGlue>,
 ) -> RecordGlue {
-    RecordGlue { name: R::NAME, version, indexes, rows: rows::<R>, convert: convert::<R>, describe, before }
+    let name = R::NAME;
+    RecordGlue { name, version, indexes, rows: rows::<R>, convert: convert::<R>, describe, before, eventual: false }
+}
+
+/// The glue of a record whose writes the nodes do not agree on.
+#[doc(hidden)]
+#[must_use]
+pub const fn eventual(glue: RecordGlue) -> RecordGlue {
+    RecordGlue { eventual: true, ..glue }
 }
 
 fn rows<R: Record>(value: &[u8]) -> Result<RecordRows, String> {

@@ -24,7 +24,7 @@ use crate::error::{Error, Result};
 use crate::handle::{Netabase, StateHash};
 use crate::network::{Identity, NetworkLimits};
 use crate::node::{Assembly, Beginning, Invite, Limits, Node, Role, Tuning, Volume, beginning_of, recover};
-use crate::schema::{Catalog, Schema};
+use crate::schema::{Catalog, Schema, all_agreed};
 use crate::storage::StoreKind;
 
 /// How long a cluster may take to do what it is asked.
@@ -83,6 +83,7 @@ impl<S: Schema> Cluster<S> {
     /// # Errors
     /// What a node's start gives; [`Error::Timeout`] when nobody leads in time.
     pub fn start(voters: usize) -> Setup<S> {
+        const { all_agreed::<S>() };
         Setup::new(voters)
     }
 

@@ -107,7 +107,9 @@ async fn d12_a_campaign_waits_for_every_append_and_takes_another_ballot() {
     for puppet in &mut puppets {
         others.extend(puppet.asked_by_now());
     }
-    // paxakos may take itself for the leader still, and propose at once instead of asking for promises first.
+    // paxakos may take itself for the leader still, and propose at once instead of asking for promises first: what the
+    // election allows leaves then, and the rest stops the keeper.
+    assert_eq!(stage.node().standing().revived, 0, "it campaigns with an append in flight");
     let campaigns = others.iter().any(|asked| match asked.request {
         PaxosRequest::Propose { round: proposed, .. } => proposed == round,
         _ => true,

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use futures::future::BoxFuture;
 use libp2p::PeerId;
 
+use crate::consensus::background;
 use crate::consensus::id::Round;
 use crate::consensus::message::{Envelope, SyncAnswer, SyncRequest};
 use crate::consensus::seat::Seat;
@@ -179,14 +180,14 @@ impl Source<'_> {
 
     async fn build(&self, id: SnapshotId) -> Result<Received, Ended> {
         let vault = Arc::clone(self.vault);
-        let mut building = std::pin::pin!(blocking(move || vault.build(id)));
+        let mut building = std::pin::pin!(blocking(move || background::run(|| vault.build(id))));
         let built = loop {
             tokio::select! {
                 built = &mut building => break built?,
                 () = tokio::time::sleep(KEEP_EVERY) => drop(self.ask(SyncRequest::Snapshot { above: self.above }).await),
             }
         };
-        match built {
+        match built.map_err(Ended::Disk)? {
             Ok(()) => Ok(Received { id, from: self.peer }),
             Err(Unusable::Disk(error)) => Err(Ended::Disk(error)),
             Err(Unusable::Bad(reason)) => {

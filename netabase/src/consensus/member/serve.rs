@@ -15,6 +15,7 @@ use libp2p::PeerId;
 use super::Member;
 use super::answer::answer_with;
 use super::report::Report;
+use crate::consensus::background;
 use crate::consensus::id::Round;
 use crate::consensus::message::SyncAnswer;
 use crate::consensus::vault::{CHUNK_BYTES, Export};
@@ -139,8 +140,8 @@ impl Member {
         let (vault, reports) = (Arc::clone(&self.vault), self.reports.clone());
         tokio::task::spawn_local(async move {
             // It fails as a task only if it panicked.
-            let export = tokio::task::spawn_blocking(move || vault.export(&state)).await;
-            let export = export.unwrap_or(Err(Error::ShutDown));
+            let export = tokio::task::spawn_blocking(move || background::run(|| vault.export(&state))).await;
+            let export = export.unwrap_or(Err(Error::ShutDown)).and_then(|export| export);
             let _ = reports.send(Report::Exported { peer, export }).await;
         });
         SyncAnswer::Preparing

@@ -18,6 +18,7 @@ static GLUE: RecordGlue = RecordGlue {
     convert: |_| Err("there is one version".to_owned()),
     describe: || Err("not asked for".to_owned()),
     before: None,
+    eventual: false,
 };
 
 const PERSON: RecordId = RecordId(1);

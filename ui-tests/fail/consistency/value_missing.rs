@@ -2,12 +2,12 @@ use netabase::prelude::*;
 use serde::{Deserialize, Serialize};
 
 #[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
-#[netabase(consistency = "eventual")] // mistake
-pub struct Account {
+#[netabase(consistency)] // mistake
+pub struct Reading {
     #[netabase(key)]
     id: u64,
 }
 
 fn main() {
-    let _ = Account::range(1..2);
+    let _ = Reading::range(1..2);
 }
