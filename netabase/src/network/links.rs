@@ -145,7 +145,8 @@ impl Links {
     /// What becomes of what `from` sends to `to` over a connection of `me`.
     fn passage(&self, me: PeerId, from: PeerId, to: PeerId) -> Passage {
         let state = self.lock();
-        if state.gone.contains(&me) || !state.faults.keeps_open(from, to) {
+        // The end of a peer is noticed across a partition, too.
+        if [me, from, to].iter().any(|peer| state.gone.contains(peer)) || !state.faults.keeps_open(from, to) {
             Passage::Closed
         } else if state.faults.passes(from, to) {
             Passage::Open

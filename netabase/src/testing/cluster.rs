@@ -354,7 +354,7 @@ impl<S: Schema> Cluster<S> {
         self.restart(place).await
     }
 
-    /// The place of the node that leads, as a majority of the running nodes sees it. Waits until there is one.
+    /// The place of the node that leads, as a majority of the voters sees it. Waits until there is one.
     ///
     /// # Errors
     /// [`Error::Timeout`] when nobody leads in time.
@@ -404,17 +404,18 @@ impl<S: Schema> Cluster<S> {
         .await
     }
 
-    /// Stops every running node in order.
+    /// Stops every running node, one after the other.
     ///
     /// # Errors
-    /// What a node's shutdown gives.
+    /// What the first shutdown that fails gives; the others are stopped all the same.
     pub async fn shutdown(mut self) -> Result<()> {
+        let mut stopped = Ok(());
         for place in &mut self.places {
             if let Some(node) = place.node.take() {
-                node.shut_down().await?;
+                stopped = stopped.and(node.shut_down().await);
             }
         }
-        Ok(())
+        stopped
     }
 }
 

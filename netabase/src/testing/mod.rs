@@ -6,7 +6,7 @@
 //!
 //! | | in memory | over sockets |
 //! | --- | --- | --- |
-//! | [`partition`](Cluster::partition), [`cut`](Cluster::cut) | what is sent meanwhile is lost | it waits in the stream, as in TCP, and comes through in order once healed; a connection that was silent for ten seconds or so is given up and made anew |
+//! | [`partition`](Cluster::partition), [`cut`](Cluster::cut) | what is sent meanwhile is lost | it waits in the stream, as in TCP, and comes through in order once healed; a connection that was silent for ten seconds or so, in one direction or both, is given up, and made anew once healed |
 //! | [`refuse_in_partitions`](Cluster::refuse_in_partitions) | connections close | they are reset, and new ones refused |
 //! | [`crash`](Cluster::crash), [`restart`](Cluster::restart) | the others see it leave, also across a partition | the same; it listens on another port, where the others find it by its id |
 //! | [`delay_messages`](Cluster::delay_messages) | each message | each piece that is read of a stream |

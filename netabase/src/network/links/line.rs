@@ -44,8 +44,8 @@ pub(super) struct Line {
     /// Whom this side has dialled. The side that was dialled does not know yet, and only delays.
     peer: Option<PeerId>,
     wakers: Arc<Wakers>,
-    /// What was read and is not to arrive before its time.
-    late: VecDeque<(Instant, Bytes)>,
+    /// What was read and is not to arrive before its time; an end and an error come last, and stay.
+    late: VecDeque<(Instant, Result<Bytes, io::ErrorKind>)>,
     late_bytes: usize,
     /// Nothing comes after what is late.
     ended: bool,
@@ -80,28 +80,31 @@ impl Line {
     }
 
     /// Takes in what has come, to be late.
-    fn take_in(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    fn take_in(&mut self, cx: &mut Context<'_>) {
         let mut chunk = [0; CHUNK_BYTES];
         while !self.ended && self.late_bytes < LATE_BYTES_MAX {
             let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut chunk) else { break };
-            let bytes = Bytes::copy_from_slice(&chunk[..read?]);
-            self.ended = bytes.is_empty();
-            self.late_bytes += bytes.len();
+            let piece = read.map(|read| Bytes::copy_from_slice(&chunk[..read])).map_err(|error| error.kind());
+            self.ended = piece.as_ref().map_or(true, Bytes::is_empty);
+            self.late_bytes += piece.as_ref().map_or(0, Bytes::len);
             let due = Instant::now() + self.links.draw_delay();
             let due = self.late.back().map_or(due, |(last, _)| due.max(*last));
-            self.late.push_back((due, bytes));
+            self.late.push_back((due, piece));
         }
-        Ok(())
     }
 
     /// What is due of what is late.
     fn poll_late(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.take_in(cx)?;
-        let Some((due, bytes)) = self.late.front_mut() else { return Poll::Pending };
+        self.take_in(cx);
+        let Some((due, piece)) = self.late.front_mut() else { return Poll::Pending };
         if *due > Instant::now() {
             self.alarm.as_mut().reset(*due);
             ready!(self.alarm.as_mut().poll(cx));
         }
+        let bytes = match piece {
+            Ok(bytes) => bytes,
+            Err(kind) => return Poll::Ready(Err((*kind).into())),
+        };
         let read = bytes.len().min(buffer.len());
         bytes.copy_to_slice(&mut buffer[..read]);
         // The empty piece stays: the end is the end, however often it is read.

@@ -155,17 +155,22 @@ async fn a_peer_that_is_cut_says_nothing_more_and_is_found_on_another_port() {
     let [a_id, b_id] = keys.each_ref().map(|key| key.public().to_peer_id());
     // Only the survivor dials: it is what it finds that is tested.
     let mut b = Peer::start(&links, &keys[1], a_id).await;
-    for _ in 0..2 {
+    for parted in [false, true] {
         let mut a = Peer::start_with(&links, &keys[0], (b_id, Vec::new())).await;
         b.until_connected(&a, true).await;
         a.until_connected(&b, true).await;
         b.talk(&mut a).await;
         let asked = b.ask(&a, b"are you there");
         let request = a.request().await;
+        if parted {
+            links.partition(&[&[a_id]]);
+        }
+        let since = Instant::now();
         links.cut(a_id);
         request.reply.send(Bytes::from_static(b"too late"));
         assert_eq!(asked.await.unwrap(), Err(RequestError::ConnectionLost));
         b.until_connected(&a, false).await;
+        assert!(since.elapsed() < TIMEOUT / 4, "found out by the silence, after {:?}", since.elapsed());
         assert!(!links.lock().listening.contains_key(&a_id));
     }
 }

@@ -21,7 +21,8 @@ impl<S: Schema> Cluster<S> {
         self.medium.partition(&groups);
     }
 
-    /// Nothing that the one node sends reaches the other one from now on, while what the other one sends comes through.
+    /// Nothing that the one node sends reaches the other one from now on, while what the other one sends comes through. Over
+    /// sockets it does for ten seconds or so: then the connection is given up, and none can be made anew until it is healed.
     pub fn cut(&mut self, from: usize, to: usize) {
         self.medium.block(self.peer_id(from), self.peer_id(to));
     }

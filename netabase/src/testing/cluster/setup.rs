@@ -56,8 +56,8 @@ impl<S: Schema> Setup<S> {
         }
     }
 
-    /// The nodes and clients speak over sockets of this machine, as they do in production, rather than in memory: libp2p on
-    /// TCP, noise and yamux, each node on a free port of 127.0.0.1, another one after a restart. The faults are the same,
+    /// The nodes and clients speak over sockets of this machine rather than in memory, in one of the ways of production: libp2p
+    /// on TCP, noise and yamux, each node on a free port of 127.0.0.1, another one after a restart. The faults are the same,
     /// as far as a stream of bytes has them: see [the module](crate::testing#memory-or-sockets).
     pub fn over_sockets(mut self) -> Self {
         self.over_sockets = true;
