@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::expire::{Due, expire, first_due};
+use super::expire::{Step, expire, is_due};
 use super::footprint;
 use super::hash::State;
 #[cfg(test)]
@@ -23,7 +23,7 @@ use crate::Error;
 use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::schema::{Catalog, RecordId};
 use crate::storage::archive::DurableState;
-use crate::storage::{self, Draft, Retired, Store, StoreError, Sum, View, Views};
+use crate::storage::{self, Draft, Retired, Selecting, Store, StoreError, Sum, View, Views};
 
 /// What a command is answered with, for whoever issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,9 +127,14 @@ impl Machine {
         self.applied() == 0 && self.versions.is_empty() && !self.roster.founded_with().is_empty()
     }
 
-    /// The record that expires first.
-    pub(crate) fn first_due(&self) -> Result<Option<Due>, Error> {
-        first_due(&self.rule, &self.store.view())
+    /// Whether any record has expired by then and is still there.
+    pub(crate) fn is_due(&self, now_ms: u64) -> Result<bool, Error> {
+        is_due(&self.rule, &self.store.view(), now_ms)
+    }
+
+    /// The log's clock of what expires.
+    pub(crate) fn clock_ms(&self) -> Result<u64, Error> {
+        self.store.view().clock_ms()
     }
 
     /// What the rows come to as of the last applied round.
@@ -178,8 +183,9 @@ impl Machine {
                                 }
                                 Action::Reform(change) => reform(&mut self.roster, &mut draft, change, place),
                                 Action::Expire { now_ms } => {
-                                    expire((&self.rule, &self.versions), &mut draft, *now_ms, round)
-                                        .map(|()| Ok(Applied { round, existed: false }))
+                                    let law = (&self.rule, &self.versions);
+                                    expire(law, &mut draft, *now_ms, round, Step::OF_A_ROUND)
+                                        .map(|removed| Ok(Applied { round, existed: removed > 0 }))
                                 }
                                 Action::Upgrade(record) => {
                                     let readable = self.roster.readable(*record);

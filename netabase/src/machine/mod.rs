@@ -27,7 +27,7 @@ mod fixture;
 #[cfg(test)]
 mod replay;
 
-pub(crate) use expire::{Due, expire, first_due};
+pub(crate) use expire::{Step, expire};
 #[cfg(test)]
 pub(crate) use hash::StateHash;
 #[cfg(feature = "fuzzing")]

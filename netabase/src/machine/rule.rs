@@ -8,12 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::expire;
 use super::versions::{Stored, Versions};
 use crate::Error;
 use crate::command::{Applied, Outcome, Refusal, Write};
 use crate::schema::{Catalog, IndexId, RecordGlue, RecordId, expiry_of_key};
-use crate::storage::{Change, Rows, WriteSet, layout};
+use crate::storage::{Change, Rows, Selecting, WriteSet, layout};
 
 /// The rule of one schema: its record types, with the ids of their indexes at hand.
 #[derive(Debug)]
@@ -111,7 +110,7 @@ impl Rule {
         self.records.values().filter(|record| record.versions[0].glue.expires()).map(|record| record.id)
     }
 
-    /// What removes a record that has expired; `None`: it cannot be read back.
+    /// What removes a record that has expired; `None`: it cannot be read back, or is not under the key that the index names.
     pub(super) fn swept(
         &self,
         rows: &dyn Rows,
@@ -124,7 +123,7 @@ impl Rule {
         };
         let mut changes = WriteSet::default();
         let outcome = record_type.remove(rows, stored, key, round, &mut changes)?;
-        Ok(outcome.is_ok().then_some(changes))
+        Ok(outcome.is_ok_and(|applied| applied.existed).then_some(changes))
     }
 
     /// The keys of the records on account of which this write would be refused.
@@ -279,7 +278,7 @@ impl RecordType {
     /// Whether a record is one that the clock of all nodes has passed.
     fn has_expired(&self, rows: &dyn Rows, new: &Places) -> Result<bool, Error> {
         match new.expires_at_ms() {
-            Some(expires_at_ms) => Ok(expires_at_ms <= expire::clock_ms(rows)?),
+            Some(expires_at_ms) => Ok(expires_at_ms <= rows.clock_ms()?),
             None => Ok(false),
         }
     }

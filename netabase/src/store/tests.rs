@@ -155,3 +155,16 @@ fn what_has_expired_is_not_read_and_goes_when_something_is_written() -> Result<(
     assert_eq!(store.count(Login::all())?, 503);
     Ok(())
 }
+
+/// One put had them removed 256 at a time, each time with a sync of the disk.
+#[test]
+fn many_that_have_expired_go_with_few_rounds() -> Result<()> {
+    let store = Store::<Login>::open("", StoreKind::Memory)?;
+    let until = Some(crate::clock::now_ms() + 3_600_000);
+    store.put_records((0..5_000).map(|id| Login { id, token: format!("token {id}"), until }))?;
+    let before = store.view().applied();
+    crate::clock::skew_clock_here(7_200);
+    store.put_record(Login { id: 1, token: "token 1".into(), until: None })?;
+    assert_eq!((store.verify()?.records, store.view().applied() - before), (1, 2));
+    Ok(())
+}

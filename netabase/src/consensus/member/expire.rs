@@ -12,18 +12,21 @@ use crate::clock;
 use crate::command::Action;
 use crate::consensus::leadership::Role;
 use crate::error::Result;
-use crate::machine::Due;
 
-/// Pause after a step that was not taken, or that could not remove what was due first.
+/// Pause after a step that was not taken, or that could not remove anything of what is due.
 const PAUSE: Duration = Duration::from_secs(1);
+/// How far the log's clock may be ahead of those of a majority before somebody is told.
+const AHEAD_MS: u64 = 3_600_000;
 
 /// What this leader does about what expires.
 #[derive(Debug, Default)]
 pub(super) struct Expiring {
     asking: bool,
     after: Option<Instant>,
-    /// What was to be removed first, when it was asked for last.
-    last: Option<Due>,
+    /// The last step removed nothing.
+    stuck: bool,
+    /// It was said that the log's clock is ahead.
+    told_ahead: bool,
 }
 
 impl Member {
@@ -33,34 +36,49 @@ impl Member {
         if self.expiring.asking || self.expiring.after.is_some_and(|after| now < after) {
             return Ok(());
         }
-        let first = self.seat.replica.machine().first_due()?;
-        let Some((first, now_ms)) = first.zip(self.agreed_time_ms(now)) else { return Ok(()) };
-        if first.expires_at_ms > now_ms {
+        let Some(now_ms) = self.agreed_time_ms(now) else { return Ok(()) };
+        self.tell_if_ahead(now_ms)?;
+        if !self.seat.replica.machine().is_due(now_ms)? {
             return Ok(());
         }
-        if self.expiring.last.as_ref() == Some(&first) {
-            tracing::warn!(?first, "a record that has expired cannot be removed");
-            (self.expiring.last, self.expiring.after) = (None, Some(now + PAUSE));
-            return Ok(());
-        }
-        (self.expiring.asking, self.expiring.last) = (true, Some(first));
+        self.expiring.asking = true;
         let (submitter, reports) = (Arc::clone(&self.submitter), self.reports.clone());
         tokio::task::spawn_local(async move {
             let expired = submitter.submit(Action::Expire { now_ms }).await;
             if let Err(error) = &expired {
                 tracing::debug!(%error, "what has expired could not be removed");
             }
-            let _ = reports.send(Report::Expired { taken: expired.is_ok() }).await;
+            let taken = expired.is_ok();
+            let removed = expired.is_ok_and(|applied| applied.existed);
+            let _ = reports.send(Report::Expired { taken, removed }).await;
         });
         Ok(())
     }
 
-    pub(super) fn on_expired(&mut self, now: Instant, taken: bool) -> Result<()> {
-        self.expiring.asking = false;
-        if !taken {
-            (self.expiring.last, self.expiring.after) = (None, Some(now + PAUSE));
+    pub(super) fn on_expired(&mut self, now: Instant, taken: bool, removed: bool) -> Result<()> {
+        let stuck = taken && !removed;
+        // Once may be since another leader removed it before.
+        if stuck && self.expiring.stuck {
+            tracing::warn!("records that have expired cannot be removed: they cannot be read back");
         }
+        let after = (!removed).then(|| now + PAUSE);
+        self.expiring = Expiring { asking: false, after, stuck, told_ahead: self.expiring.told_ahead };
         self.expire()
+    }
+
+    /// Clocks of a majority were wrong once, or are now: what is written with an instant that the log's clock has passed is
+    /// removed at once.
+    fn tell_if_ahead(&mut self, now_ms: u64) -> Result<()> {
+        let clock_ms = self.seat.replica.machine().clock_ms()?;
+        if clock_ms > now_ms.saturating_add(AHEAD_MS) && !self.expiring.told_ahead {
+            self.expiring.told_ahead = true;
+            tracing::error!(
+                clock_ms,
+                now_ms,
+                "the clock by which records expire is ahead of those of the voters: records that expire before it are not kept"
+            );
+        }
+        Ok(())
     }
 
     /// What the clocks of a majority of the voters have reached, as far as they have said so.
