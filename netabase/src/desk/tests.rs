@@ -237,7 +237,7 @@ async fn a_transaction_that_no_entry_holds_is_not_kept() {
     }
     for new in [true, false] {
         let told = peer.ask::<Stepped<Page>>(step(3, new, 0, insert.clone(), Step::Page { plan: all() })).await;
-        let Stepped { refusals, result } = told.unwrap();
+        let Stepped { refusals, result, .. } = told.unwrap();
         assert_eq!((refusals, result.values), (vec![None], vec![value(1)]), "new: {new}");
     }
     cluster.shutdown().await.unwrap();

@@ -271,7 +271,7 @@ fn answers() -> Vec<(u8, Vec<u8>)> {
         (5, good(Confirmed { applied: 1 })),
         (6, good(Submitted { applied: 1, settled })),
         (7, good(Watched { applied: 1, events: vec![told], next: Start::Now, lagged: Some(3) })),
-        (8, good(Stepped { refusals: vec![Some(refusal)], result: Some(bytes()) })),
-        (9, good(Stepped { refusals: vec![None], result: page() })),
+        (8, good(Stepped { refusals: vec![Some(refusal)], unswept: true, result: Some(bytes()) })),
+        (9, good(Stepped { refusals: vec![None], unswept: false, result: page() })),
     ]
 }

@@ -101,7 +101,7 @@ impl Footprint {
         records.chain(self.ranges.into_iter().map(Read::Range)).collect()
     }
 
-    pub(super) fn note_record(&mut self, branch: &Branch, record: RecordId, key: &[u8]) -> Result<(), Error> {
+    fn note_record(&mut self, branch: &Branch, record: RecordId, key: &[u8]) -> Result<(), Error> {
         let round = last_write(branch.below(), record, key)?;
         self.records.insert((record, Bytes::copy_from_slice(key)), round);
         Ok(())

@@ -296,10 +296,12 @@ impl RecordType {
             keys.push(Bytes::copy_from_slice(&new.key));
         }
         for (index, index_key) in new.in_indexes.iter().filter(|(index, _)| index.unique) {
-            let holder =
-                rows.scan_prefix(&layout::index_key_prefix(self.id, index.id, index_key))?.next().transpose()?;
-            let holder = holder.and_then(|(row_key, row_value)| layout::split_index_row(&row_key, &row_value));
-            keys.extend(holder.map(|(_, key)| key).filter(|key| *key != new.key));
+            // Several, where it was not unique in an earlier version.
+            for holder in rows.scan_prefix(&layout::index_key_prefix(self.id, index.id, index_key))? {
+                let (row_key, row_value) = holder?;
+                let holder = layout::split_index_row(&row_key, &row_value);
+                keys.extend(holder.map(|(_, key)| key).filter(|key| *key != new.key));
+            }
         }
         Ok(keys)
     }

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::clock::{now_ms, skew_clock_here};
 use crate::command::{Action, Command, Life, MemberId, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::machine::fixture::entry;
-use crate::machine::{Answer, Keeper, Machine, Reply, Roster, Trial, adopt, verify};
+use crate::machine::{Answer, Keeper, Machine, Refused, Reply, Roster, Trial, adopt, verify};
 use crate::schema::{Catalog, Member, Query, Record, RecordId, Schema};
 use crate::storage::{Changes, Engine, MemoryEngine, Place, Rows as _, Selecting, Store, WriteSet, layout};
 
@@ -284,8 +284,9 @@ fn an_expired_record_is_not_read_before_it_is_swept() {
     assert_eq!(streamed, 300);
 }
 
+/// A clock that is a day ahead had it removed by whoever wrote its unique value, or inserted under its key.
 #[test]
-fn in_a_transaction_what_has_expired_is_not_there_and_does_not_stand_in_the_way() {
+fn in_a_transaction_what_has_expired_is_not_there_and_is_removed_by_the_log_alone() {
     let mut node = Node::new::<Login>();
     let until = now_ms() + HOUR_MS;
     node.put(&login(1, until)).expect("it is taken");
@@ -293,32 +294,37 @@ fn in_a_transaction_what_has_expired_is_not_there_and_does_not_stand_in_the_way(
     let rule = Rule::new(&node.catalog);
     let catalog = node.catalog.clone();
     let insert = |login: &Login| Write::Insert { record: record(), value: value(login) };
-    let run = |node: &Node, writes: &[Write]| -> Result<Transaction, Refusal> {
+    let run = |node: &Node, writes: &[Write]| -> Result<Transaction, Refused> {
         let mut trial = Trial::new(node.machine.views().view());
         for write in writes {
             trial.write(&rule, &catalog, write).expect("memory reads")?;
         }
-        let (reads, mut all) = trial.into_notes();
-        all.extend_from_slice(writes);
-        Ok(Transaction { request: None, reads, writes: all })
+        Ok(Transaction { request: None, reads: trial.into_notes(), writes: writes.to_vec() })
     };
-    assert_eq!(run(&node, &[insert(&login(1, None))]), Err(Refusal::AlreadyExists { record: record() }));
+    let exists = |unswept| Err(Refused { refusal: Refusal::AlreadyExists { record: record() }, unswept });
+    let taken = |unswept| {
+        let index = crate::schema::IndexId::named("token");
+        Err(Refused { refusal: Refusal::UniqueViolation { record: record(), index }, unswept })
+    };
+    let thief = |id| Login { id, ..login(1, None) };
+    assert_eq!(run(&node, &[insert(&login(1, None))]), exists(false));
+    assert_eq!(run(&node, &[insert(&thief(3))]), taken(false));
     skew_clock_here(2 * HOUR_S);
     let mut trial = Trial::new(node.machine.views().view());
     assert_eq!(trial.get(record(), &Login::__GLUE, &crate::Key::to_bytes(&1_u64)).expect("memory reads"), None);
     assert_eq!(trial.query(&Login::all().plan::<Login>(), &Login::__GLUE).expect("memory reads").len(), 1);
-    // One that is there still stands in the way.
-    assert_eq!(run(&node, &[insert(&login(2, None))]), Err(Refusal::AlreadyExists { record: record() }));
-    let refreshed = run(&node, &[insert(&login(1, None))]).expect("no read shows it");
-    let thief = run(&node, &[insert(&Login { id: 3, ..login(1, None) })]).expect("no read shows who has its token");
-    assert_eq!((refreshed.writes.len(), thief.writes.len()), (2, 2));
-    // Refreshed by another one meanwhile, it is not removed.
-    node.put(&login(1, until + 9 * HOUR_MS)).expect("it is taken");
-    assert_eq!(node.act(Action::Transact(Arc::new(refreshed))), Err(Refusal::Conflict));
-    assert_eq!(node.act(Action::Transact(Arc::new(thief))), Err(Refusal::Conflict));
-    node.put(&login(1, until)).expect("it is taken");
-    let thief = run(&node, &[insert(&Login { id: 3, ..login(1, None) })]).expect("no read shows who has its token");
-    node.act(Action::Transact(Arc::new(thief))).expect("it is taken");
+    // What is there says so at once; what is shown to nobody is to be waited for, unless something else is in the way, too.
+    assert_eq!(run(&node, &[insert(&login(2, None))]), exists(false));
+    assert_eq!(run(&node, &[insert(&login(1, None))]), exists(true));
+    assert_eq!(run(&node, &[insert(&thief(3))]), taken(true));
+    assert_eq!(run(&node, &[insert(&thief(2))]), exists(false));
+    let own = Write::Put { record: record(), value: value(&login(1, until)) };
+    assert_eq!(run(&node, &[own, insert(&login(1, None))]), exists(false), "it has written that itself");
+    // Refused on the log, too, until it is removed.
+    assert!(node.insert(&login(1, None)).is_err() && node.insert(&thief(3)).is_err());
+    node.expire(until);
+    let inserted = run(&node, &[insert(&thief(3))]).expect("nobody has it");
+    node.act(Action::Transact(Arc::new(inserted))).expect("it is taken");
     assert!(!node.stores(1) && node.stores(3));
 }
 
@@ -331,7 +337,7 @@ fn a_refresh_of_what_was_read_before_it_was_removed_runs_again() {
     let read = trial.get(record(), &Login::__GLUE, &crate::Key::to_bytes(&1_u64)).expect("memory reads");
     assert_eq!(read, Some(value(&login(1, until))));
     node.expire(until);
-    let (reads, _) = trial.into_notes();
+    let reads = trial.into_notes();
     let writes = vec![Write::Put { record: record(), value: value(&login(1, until + HOUR_MS)) }];
     let refresh = Transaction { request: None, reads, writes };
     assert_eq!(node.act(Action::Transact(Arc::new(refresh))), Err(Refusal::Conflict));
