@@ -17,6 +17,7 @@
 //! seal    [8] codec bytes of a seal
 //! upgrade [9]      "         "         "          [RecordId BE4]
 //! expire  [10]     "         "         "          [milliseconds since 1970 BE8]
+//! upgrade [11]     "         "         "          [RecordId BE4][milliseconds since 1970 BE8]
 //! ```
 //! By hand and not by the codec, so that decoding shares the entry's memory instead of copying each value.
 //! Decoding is total and strict: one encoding a command, every other byte string is [`Undecodable`].
@@ -40,6 +41,7 @@ const REFORM: u8 = 7;
 pub(super) const SEAL: u8 = 8;
 const UPGRADE: u8 = 9;
 const EXPIRE: u8 = 10;
+const UPGRADE_AT: u8 = 11;
 
 /// What session, number and floor take, with the tag before them.
 const HEAD_BYTES: usize = 1 + 12 + 8 + 8;
@@ -105,6 +107,7 @@ impl Command {
                     Action::Transact(transaction) => transaction.bytes(),
                     Action::Reform(_) => 0,
                     Action::Upgrade(_) => 4,
+                    Action::UpgradeAt { .. } => 12,
                     Action::Expire { .. } => 8,
                 };
                 out = BytesMut::with_capacity(HEAD_BYTES + action_bytes);
@@ -113,6 +116,7 @@ impl Command {
                     Action::Transact(_) => out.put_u8(TRANSACT),
                     Action::Reform(_) => out.put_u8(REFORM),
                     Action::Upgrade(_) => out.put_u8(UPGRADE),
+                    Action::UpgradeAt { .. } => out.put_u8(UPGRADE_AT),
                     Action::Expire { .. } => out.put_u8(EXPIRE),
                 }
                 put_session(&mut out, *session);
@@ -126,6 +130,10 @@ impl Command {
                     Action::Transact(transaction) => transaction.encode_into(&mut out),
                     Action::Reform(reform) => out.put_slice(&reform::encode(&**reform)),
                     Action::Upgrade(record) => out.put_u32(record.0),
+                    Action::UpgradeAt { record, now_ms } => {
+                        out.put_u32(record.0);
+                        out.put_u64(*now_ms);
+                    }
                     Action::Expire { now_ms } => out.put_u64(*now_ms),
                 }
             }
@@ -146,7 +154,7 @@ impl Command {
                 end(&bytes, command)
             }
             SEAL => Ok(Command::Seal(Arc::new(reform::decode(&bytes)?))),
-            PUT | INSERT | REMOVE | TRANSACT | REFORM | UPGRADE | EXPIRE => {
+            PUT | INSERT | REMOVE | TRANSACT | REFORM | UPGRADE | EXPIRE | UPGRADE_AT => {
                 let session = take_session(&mut bytes)?;
                 let number = u64::from_be_bytes(take(&mut bytes)?);
                 let floor = u64::from_be_bytes(take(&mut bytes)?);
@@ -156,6 +164,11 @@ impl Command {
                     UPGRADE => {
                         let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
                         end(&bytes, Action::Upgrade(record))?
+                    }
+                    UPGRADE_AT => {
+                        let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
+                        let now_ms = u64::from_be_bytes(take(&mut bytes)?);
+                        end(&bytes, Action::UpgradeAt { record, now_ms })?
                     }
                     EXPIRE => {
                         let now_ms = u64::from_be_bytes(take(&mut bytes)?);
@@ -274,7 +287,9 @@ mod tests {
         });
         let upgrade = any::<u32>().prop_map(|record| Action::Upgrade(RecordId(record)));
         let expire = any::<u64>().prop_map(|now_ms| Action::Expire { now_ms });
-        let action = prop_oneof![write.prop_map(Action::Write), transaction, reform, upgrade, expire];
+        let upgrade_at = (any::<u32>(), any::<u64>())
+            .prop_map(|(record, now_ms)| Action::UpgradeAt { record: RecordId(record), now_ms });
+        let action = prop_oneof![write.prop_map(Action::Write), transaction, reform, upgrade, expire, upgrade_at];
         prop_oneof![
             seal,
             any::<[u8; 16]>().prop_map(|nonce| Command::Open { nonce }),
@@ -299,7 +314,7 @@ mod tests {
 
         /// Whatever decodes is what its command encodes to: no two byte strings are one command.
         #[test]
-        fn decoding_is_total_and_strict(bytes in prop::collection::vec(any::<u8>(), 0..60), tag in 0..11_u8) {
+        fn decoding_is_total_and_strict(bytes in prop::collection::vec(any::<u8>(), 0..60), tag in 0..12_u8) {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() {
                 *first = tag;

@@ -21,7 +21,7 @@ use super::upgrade::upgrade;
 use super::versions::Versions;
 use crate::Error;
 use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Reform, Refusal, SessionId, Transaction, Write};
-use crate::schema::{Catalog, RecordId};
+use crate::schema::{Catalog, RecordGlue, RecordId};
 use crate::storage::archive::DurableState;
 use crate::storage::{self, Draft, Retired, Selecting, Store, StoreError, Sum, View, Views};
 
@@ -132,6 +132,11 @@ impl Machine {
         is_due(&self.rule, &self.store.view(), now_ms)
     }
 
+    /// Whether records of this type expire, in any version.
+    pub(crate) fn expires(&self, record: RecordId) -> bool {
+        self.catalog.record(record).is_some_and(RecordGlue::expires)
+    }
+
     /// The log's clock of what expires.
     pub(crate) fn clock_ms(&self) -> Result<u64, Error> {
         self.store.view().clock_ms()
@@ -187,10 +192,12 @@ impl Machine {
                                     expire(law, &mut draft, *now_ms, round, Step::OF_A_ROUND)
                                         .map(|removed| Ok(Applied { round, existed: removed > 0 }))
                                 }
-                                Action::Upgrade(record) => {
+                                Action::Upgrade(record) | Action::UpgradeAt { record, .. } => {
+                                    let now_ms =
+                                        if let Action::UpgradeAt { now_ms, .. } = &action { *now_ms } else { 0 };
                                     let readable = self.roster.readable(*record);
                                     let known = (&self.catalog, &self.rule);
-                                    upgrade(known, &mut self.versions, &mut draft, *record, readable)
+                                    upgrade(known, &mut self.versions, &mut draft, *record, (readable, now_ms))
                                         .map(|()| Ok(Applied { round, existed: false }))
                                 }
                             };

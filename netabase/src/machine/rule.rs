@@ -140,14 +140,14 @@ impl Rule {
     }
 
     /// What brings a row of an earlier version to the active one; `None`: it is there already. Or why it cannot be brought there.
+    /// One that has expired by `now_ms` is removed: the active one may say otherwise, and no read has shown it any more.
     /// `taken`: the unique keys that earlier ones of its step have taken.
     pub(super) fn converted(
         &self,
         rows: &dyn Rows,
         record: RecordId,
-        stored: &Stored,
-        row_key: &Bytes,
-        row: &Bytes,
+        (stored, now_ms): (&Stored, u64),
+        (row_key, row): (&Bytes, &Bytes),
         taken: &mut BTreeSet<(IndexId, Vec<u8>)>,
     ) -> Result<Result<Option<WriteSet>, String>, Error> {
         let known = self.records.get(&record).ok_or("it is of no record type of this schema");
@@ -155,7 +155,7 @@ impl Rule {
             layout::split_record_key(row_key).zip(layout::split_record_value(row)).ok_or("its row is too short");
         match known.and_then(|record_type| Ok((record_type, split?))) {
             Ok((record_type, (key, (round, value)))) => {
-                record_type.converted(rows, stored, (row_key, row), (&key, round, &value), taken)
+                record_type.converted(rows, (stored, now_ms), (row_key, row), (&key, round, &value), taken)
             }
             Err(reason) => Ok(Err(reason.to_owned())),
         }
@@ -237,7 +237,7 @@ impl RecordType {
     fn converted(
         &self,
         rows: &dyn Rows,
-        stored: &Stored,
+        (stored, now_ms): (&Stored, u64),
         (row_key, row): (&Bytes, &Bytes),
         (key, round, value): (&Bytes, u64, &Bytes),
         taken: &mut BTreeSet<(IndexId, Vec<u8>)>,
@@ -255,8 +255,9 @@ impl RecordType {
         if old.key != key[..] || new.key != key[..] {
             return Ok(Err("it has another key than its row in one of the versions".to_owned()));
         }
-        if self.has_expired(rows, &new)? {
-            // Only as this version has it: now it is noticed.
+        let had_expired = old.expires_at_ms().is_some_and(|expires_at_ms| expires_at_ms <= now_ms);
+        // By the clock only as this version has it: now it is noticed.
+        if had_expired || self.has_expired(rows, &new)? {
             let mut changes = WriteSet::default();
             let removed = self.remove(rows, stored, key, round, &mut changes)?;
             return Ok(removed.map(|_| Some(changes)).map_err(|refusal| format!("it cannot be removed: {refusal:?}")));

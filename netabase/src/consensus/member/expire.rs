@@ -82,7 +82,7 @@ impl Member {
     }
 
     /// What the clocks of a majority of the voters have reached, as far as they have said so.
-    fn agreed_time_ms(&self, now: Instant) -> Option<u64> {
+    pub(super) fn agreed_time_ms(&self, now: Instant) -> Option<u64> {
         let voters = &self.seat.terms.voters;
         let clocks = voters.iter().filter_map(|peer| match self.progress.get(peer) {
             _ if *peer == self.seat.terms.me => Some(clock::now_ms()),

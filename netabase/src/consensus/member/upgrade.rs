@@ -39,6 +39,7 @@ impl Member {
     pub(super) fn upgrade(&mut self) {
         let Role::Leading { .. } = self.leadership.role() else { return };
         let now = Instant::now();
+        let agreed_ms = self.agreed_time_ms(now);
         let Upgrading { asking, after, risen_after, stuck_after } = &mut self.upgrading;
         if *asking || after.is_some_and(|after| now < after) {
             return;
@@ -50,7 +51,16 @@ impl Member {
             };
             *pauses.entry(record).or_insert(now + pause) <= now
         };
-        let Some((record, due)) = self.seat.replica.machine().due_upgrade(may) else { return };
+        let machine = self.seat.replica.machine();
+        let Some((record, due)) = machine.due_upgrade(may) else { return };
+        let action = match agreed_ms {
+            _ if due == DueUpgrade::Rise || !machine.expires(record) => Action::Upgrade(record),
+            // What has expired would be there again in a version in which it has not.
+            Some(now_ms) => Action::UpgradeAt { record, now_ms },
+            // A majority says so with its first answers to this leader's heartbeats.
+            None => return,
+        };
+        drop(machine);
         match due {
             DueUpgrade::Rise => drop(risen_after.remove(&record)),
             DueUpgrade::Rows => {}
@@ -60,7 +70,7 @@ impl Member {
         self.upgrading.asking = true;
         let (submitter, reports) = (Arc::clone(&self.submitter), self.reports.clone());
         tokio::task::spawn_local(async move {
-            let upgraded = submitter.submit(Action::Upgrade(record)).await;
+            let upgraded = submitter.submit(action).await;
             if let Err(error) = &upgraded {
                 tracing::debug!(%error, "a record type could not be brought to a later version");
             }

@@ -371,6 +371,24 @@ fn a_version_may_begin_and_end_to_expire() {
     assert!(node.stores(3));
 }
 
+/// A conversion that came before the sweep had it there again, for good.
+#[test]
+fn what_has_expired_is_not_brought_along_into_a_version_in_which_it_has_not() {
+    use lasting::{First, Second, Third};
+    let mut node = Node::new::<Third>();
+    node.put(&First { id: 9, until: 0 }).expect("it is taken");
+    node.raise(2);
+    for (id, until) in [(1, 500), (2, 1_000), (3, 1_001)] {
+        node.put(&Second { id, until }).expect("it is taken");
+    }
+    node.act(Action::UpgradeAt { record: record(), now_ms: 900 }).expect("it is taken");
+    assert!(node.stores(1), "it is in this version already, and goes when it is swept");
+    node.raise(3);
+    node.act(Action::UpgradeAt { record: record(), now_ms: 1_000 }).expect("it is taken");
+    assert_eq!(node.found(Third::all()), [Third { id: 3 }]);
+    assert_eq!(node.changes().split_off(4), [(9, true), (1, true), (2, true)], "those who watch are told");
+}
+
 #[test]
 fn the_same_log_gives_the_same_state_whatever_the_clocks_of_nodes_say() {
     let mut nodes = [Node::new::<Login>(), Node::new::<Login>()];
