@@ -113,19 +113,14 @@ impl Counter {
     ) -> Result<Stepped<Page>, Trouble> {
         self.step(client, writes, |counter, run| {
             let glue = glue(&counter.catalog, run.trial.rows(), &plan)?;
-            let (mut rows, mut bytes, mut last) = (0, 0, None);
-            let mut full = false;
-            run.trial.look(&plan, glue, |row| {
-                (rows, bytes, last) = (rows + 1, bytes + row.value.len(), Some(row.place()));
-                full = rows >= PAGE_ROWS || bytes >= PAGE_BYTES;
-                !full
-            })?;
-            let next = last.filter(|_| full && plan.limit != Some(rows));
+            let (mut rows, mut bytes) = (0, 0);
             // Each page notes what lies between its rows, and behind the row before; the last one what lies behind it, too.
-            let page = if next.is_some() { Plan { limit: Some(rows), ..plan.clone() } } else { plan };
+            let (values, next) = run.trial.page(&plan, glue, |row| {
+                (rows, bytes) = (rows + 1, bytes + row.value.len());
+                rows < PAGE_ROWS && bytes < PAGE_BYTES
+            })?;
             let range_bytes = READ_BYTES + next.as_ref().map_or(0, after_bytes);
             run.grow(range_bytes, entry_bytes_max(counter.record_bytes_max))?;
-            let values = run.trial.query(&page, glue)?;
             Ok(Page { applied: 0, values, next })
         })
         .await

@@ -22,6 +22,13 @@ pub(crate) struct Footprint {
     rows_left: u64,
 }
 
+/// How much of a plan is read.
+pub(crate) enum Extent<'a> {
+    All,
+    /// Up to the row of which this says that it is the last one, or fewer: see [`Pages`](crate::storage::Pages).
+    Page(&'a mut dyn FnMut(&Row) -> bool),
+}
+
 impl Default for Footprint {
     fn default() -> Self {
         Footprint { records: BTreeMap::new(), ranges: Vec::new(), rows_left: RANGE_ROWS_MAX }
@@ -41,31 +48,53 @@ impl Footprint {
         Ok(branch.record(record, glue, key)?.map(|(_, value)| value))
     }
 
-    /// The stored values that the plan selects.
-    pub(crate) fn query(&mut self, branch: &Branch, plan: &Plan, glue: &RecordGlue) -> Result<Vec<Bytes>, Error> {
+    /// The stored values that the plan selects, as long as `more` says so, and behind which place it goes on, if it ends before
+    /// the plan does. What lies behind that is not noted.
+    pub(crate) fn query(
+        &mut self,
+        branch: &Branch,
+        plan: &Plan,
+        glue: &RecordGlue,
+        extent: Extent<'_>,
+    ) -> Result<(Vec<Bytes>, Option<After>), Error> {
         if let (Some(_), Some(After::Key(key))) = (plan.index, &plan.after) {
             // Where it goes on is the place of this record in the index.
             self.note_record(branch, plan.record, key)?;
         }
         if plan.limit == Some(0) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), None));
         }
         let (mut lower, mut upper) = branch.plan_bounds(plan, glue)?;
-        let mut values = Vec::new();
-        let mut last = None;
-        for row in branch.select(plan, glue)? {
+        let (mut values, mut last, mut is_full) = (Vec::new(), None, false);
+        let mut rows = branch.select(plan, glue)?;
+        let mut more = match extent {
+            Extent::All => None,
+            Extent::Page(more) => {
+                rows = rows.within_a_page();
+                Some(more)
+            }
+        };
+        for row in rows.by_ref() {
             let row = row?;
-            last = Some(row_key(plan, &row));
+            last = Some(row.place());
+            is_full = more.as_mut().is_some_and(|more| !more(&row));
             values.push(row.value);
+            if is_full {
+                break;
+            }
         }
-        if plan.limit == Some(values.len())
-            && let Some(last) = last
+        let is_over = plan.limit == Some(values.len());
+        if let Some(cut) = rows.cut() {
+            (last, is_full) = (Some(cut.clone()), true);
+        }
+        if (is_full || is_over)
+            && let Some(last) = &last
         {
             // What lies behind the last one was not looked at.
-            *(if plan.reverse { &mut lower } else { &mut upper }) = Bound::Included(last);
+            *(if plan.reverse { &mut lower } else { &mut upper }) = Bound::Included(row_key(plan, last));
         }
         self.note_range(branch, plan.record, plan.index, (lower, upper))?;
-        Ok(values)
+        Ok((values, last.filter(|_| is_full && !is_over)))
     }
 
     /// A write was refused: that tells what is there, and whoever runs the transaction may act on it. `glue`: of the version
@@ -153,11 +182,11 @@ fn last_write(rows: &dyn Rows, record: RecordId, key: &[u8]) -> Result<u64, Erro
     Ok(rows.stored(record, key)?.map_or(0, |(round, _)| round))
 }
 
-/// The key of the row by which the plan found this record.
-fn row_key(plan: &Plan, row: &Row) -> Bytes {
-    match (plan.index, &row.index_key) {
-        (Some(index), Some(index_key)) => layout::index_key(plan.record, index, index_key, &row.key),
-        _ => layout::record_key(plan.record, &row.key),
+/// The key of the plan's row at this place.
+fn row_key(plan: &Plan, place: &After) -> Bytes {
+    match (plan.index, place) {
+        (Some(index), After::Row { index_key, key }) => layout::index_key(plan.record, index, index_key, key),
+        (_, After::Row { key, .. } | After::Key(key)) => layout::record_key(plan.record, key),
     }
 }
 

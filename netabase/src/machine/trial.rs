@@ -9,12 +9,12 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::footprint::Footprint;
+use super::footprint::{Extent, Footprint};
 use super::rule::Rule;
 use super::versions::Versions;
 use crate::Error;
 use crate::command::{Read, Refusal, Write};
-use crate::schema::{Catalog, Plan, RecordGlue, RecordId};
+use crate::schema::{After, Catalog, Plan, RecordGlue, RecordId};
 use crate::storage::{Branch, Row, Rows, Selecting, View};
 
 /// What a transaction under way reads from and writes into.
@@ -51,17 +51,18 @@ impl Trial {
 
     /// The stored values that the plan selects.
     pub(crate) fn query(&mut self, plan: &Plan, glue: &RecordGlue) -> Result<Vec<Bytes>, Error> {
-        self.footprint.query(&self.branch, plan, glue)
+        self.footprint.query(&self.branch, plan, glue, Extent::All).map(|(values, _)| values)
     }
 
-    /// The first rows that the plan selects, as long as `more` says so. They are not noted.
-    pub(crate) fn look(&self, plan: &Plan, glue: &RecordGlue, mut more: impl FnMut(&Row) -> bool) -> Result<(), Error> {
-        for row in self.branch.select(plan, glue)? {
-            if !more(&row?) {
-                break;
-            }
-        }
-        Ok(())
+    /// The first of them, up to the one of which `more` says that it is the last, and behind which place the next page goes on,
+    /// if there is one.
+    pub(crate) fn page(
+        &mut self,
+        plan: &Plan,
+        glue: &RecordGlue,
+        mut more: impl FnMut(&Row) -> bool,
+    ) -> Result<(Vec<Bytes>, Option<After>), Error> {
+        self.footprint.query(&self.branch, plan, glue, Extent::Page(&mut more))
     }
 
     /// Writes, for later reads to see, unless it is refused.

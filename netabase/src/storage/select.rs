@@ -10,7 +10,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-pub(crate) use self::pages::{PAGE_BYTES, PAGE_ROWS, Pages};
+pub(crate) use self::pages::{PAGE_BYTES, PAGE_HIDDEN, PAGE_ROWS, Pages};
 use super::engine::StoreError;
 use super::layout;
 use super::scan::Scan;
@@ -106,6 +106,8 @@ pub(crate) trait Selecting: Rows {
             over_index: plan.index.is_some(),
             hides: self.hides(plan.record, glue)?.map(|now_ms| (now_ms, *glue)),
             left: plan.limit.unwrap_or(usize::MAX),
+            hidden_left: usize::MAX,
+            cut: None,
         })
     }
 
@@ -229,9 +231,22 @@ pub(crate) struct Select<'a, R: ?Sized> {
     /// Some have expired by then.
     hides: Option<(u64, RecordGlue)>,
     left: usize,
+    /// How many that have it still goes past.
+    hidden_left: usize,
+    cut: Option<After>,
 }
 
 impl<R: Rows + ?Sized> Select<'_, R> {
+    /// Ends for now when it has gone past so many records that have expired: whoever reads a page waits for them, too.
+    pub(crate) fn within_a_page(self) -> Self {
+        Select { hidden_left: PAGE_HIDDEN, ..self }
+    }
+
+    /// Behind which place it goes on, if it ended for that.
+    pub(crate) fn cut(&self) -> Option<&After> {
+        self.cut.as_ref()
+    }
+
     fn row(&self, row_key: &Bytes, row_value: &Bytes) -> Result<Row, Error> {
         if !self.over_index {
             let key = layout::split_record_key(row_key).ok_or_else(|| damaged("a record key is too short"))?;
@@ -257,7 +272,14 @@ impl<R: Rows + ?Sized> Iterator for Select<'_, R> {
         loop {
             let row = self.rows.next()?.and_then(|(key, value)| self.row(&key, &value));
             match (&row, &self.hides) {
-                (Ok(row), Some((now_ms, glue))) if glue.has_expired(&row.value, *now_ms) => continue,
+                (Ok(row), Some((now_ms, glue))) if glue.has_expired(&row.value, *now_ms) => {
+                    self.hidden_left -= 1;
+                    if self.hidden_left == 0 {
+                        (self.left, self.cut) = (0, Some(row.place()));
+                        return None;
+                    }
+                    continue;
+                }
                 (Ok(_), _) => {}
                 (Err(_), _) => self.left = 0,
             }

@@ -11,8 +11,10 @@ use crate::clock::{now_ms, skew_clock_here};
 use crate::command::{Action, Command, Life, MemberId, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::machine::fixture::entry;
 use crate::machine::{Answer, Keeper, Machine, Refused, Reply, Roster, Trial, adopt, verify};
-use crate::schema::{Catalog, Member, Query, Record, RecordId, Schema};
-use crate::storage::{Changes, Engine, MemoryEngine, Place, Rows as _, Selecting, Store, WriteSet, layout};
+use crate::schema::{After, Catalog, Member, Query, Record, RecordId, Schema};
+use crate::storage::{
+    Changes, Engine, MemoryEngine, PAGE_HIDDEN, Pages, Place, Rows as _, Selecting, Store, WriteSet, layout,
+};
 
 /// A login, which expires at `until`; `None`: never.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
@@ -276,7 +278,7 @@ fn an_expired_record_is_not_read_before_it_is_swept() {
     assert_eq!(node.found(Login::by_token("token 4")), []);
     assert_eq!(node.found(Login::by_token("token 5")), [login(5, None)]);
     assert_eq!((node.got(4), node.got(5)), (None, Some(login(5, None))));
-    let mut pages = crate::storage::Pages::of(Login::all().plan::<Login>());
+    let mut pages = Pages::of(Login::all().plan::<Login>());
     let mut streamed = 0;
     while !pages.have_ended() {
         streamed += pages.read(&node.machine.views().view(), &Login::__GLUE).len();
@@ -326,6 +328,39 @@ fn in_a_transaction_what_has_expired_is_not_there_and_is_removed_by_the_log_alon
     let inserted = run(&node, &[insert(&thief(3))]).expect("nobody has it");
     node.act(Action::Transact(Arc::new(inserted))).expect("it is taken");
     assert!(!node.stores(1) && node.stores(3));
+}
+
+/// Whoever asked for one record had all decoded that are not shown, a client on the thread of all clients.
+#[test]
+fn a_page_ends_behind_so_many_that_are_not_shown() {
+    let mut node = Node::new::<Login>();
+    let until = now_ms() + HOUR_MS;
+    let ids = 0..PAGE_HIDDEN as u64 + 100;
+    let put = |id, until: Option<u64>| Write::Put { record: record(), value: value(&login(id, until)) };
+    let writes = ids.clone().map(|id| put(id, Some(until))).chain([put(ids.end, None)]).collect();
+    node.act(Action::Transact(Arc::new(Transaction { writes, ..Transaction::default() }))).expect("it is taken");
+    skew_clock_here(2 * HOUR_S);
+    let view = node.machine.views().view();
+    let ended_behind = After::Key(crate::Key::to_bytes(&(PAGE_HIDDEN as u64 - 1)));
+    let mut pages = Pages::of(Login::all().limit(1).plan::<Login>());
+    assert!(pages.read(&view, &Login::__GLUE).is_empty());
+    assert_eq!(pages.next(), Some(&ended_behind));
+    let rows = pages.read(&view, &Login::__GLUE);
+    assert!(rows.len() == 1 && rows[0].as_ref().is_ok_and(|row| row.key[..] == crate::Key::to_bytes(&ids.end)[..]));
+    assert!(pages.have_ended());
+    // In a transaction, what lies behind a page is not noted with it.
+    let first_page = || {
+        let mut trial = Trial::new(node.machine.views().view());
+        let plan = Login::all().plan::<Login>();
+        let page = trial.page(&plan, &Login::__GLUE, |_| true).expect("memory reads");
+        assert_eq!(page, (Vec::new(), Some(ended_behind.clone())));
+        Action::Transact(Arc::new(Transaction { reads: trial.into_notes(), ..Transaction::default() }))
+    };
+    let (one, other) = (first_page(), first_page());
+    node.put(&login(PAGE_HIDDEN as u64, None)).expect("it is taken");
+    node.act(one).expect("it lies behind");
+    node.put(&login(PAGE_HIDDEN as u64 - 1, None)).expect("it is taken");
+    assert_eq!(node.act(other), Err(Refusal::Conflict));
 }
 
 #[test]
