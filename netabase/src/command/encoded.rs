@@ -10,6 +10,8 @@
 //!         [0 | 1, request id 16][reads BE4][read ...][writes BE4][write ...]
 //!   read  [1][RecordId BE4][bytes key][round BE8]
 //!      or [2][RecordId BE4][0 | 1, IndexId BE4][bound][bound][rows BE8][hash 16]
+//!      or [3][RecordId BE4][bytes key][round BE8]
+//!      or [4][RecordId BE4][0 | 1, IndexId BE4][bound][bound][milliseconds since 1970 BE8, not 0][rows BE8][hash 16]
 //!   bound [0] | [1: included, 2: excluded][bytes row key]
 //!   write [3 | 4 | 5][RecordId BE4][bytes value or key]
 //!   bytes [length BE4][...]
@@ -248,14 +250,15 @@ mod tests {
         let index = prop::option::of(any::<u32>().prop_map(IndexId));
         let seen = (any::<u64>(), any::<[u8; 16]>()).prop_map(|(rows, hash)| Digest { rows, hash });
         let read = prop_oneof![
-            (record.clone(), payload, any::<u64>()).prop_map(|(record, key, round)| Read::Record {
-                record,
-                key,
-                round
+            (record.clone(), payload, any::<u64>(), any::<bool>()).prop_map(|(record, key, round, hidden)| {
+                if hidden { Read::Hidden { record, key, round } } else { Read::Record { record, key, round } }
             }),
-            (record, index, bound.clone(), bound, seen).prop_map(|(record, index, lower, upper, seen)| Read::Range(
-                RangeRead { record, index, lower, upper, seen }
-            )),
+            (record, index, bound.clone(), bound, prop::option::of(any::<u64>()), seen).prop_map(
+                |(record, index, lower, upper, hidden_by_ms, seen)| {
+                    let hidden_by_ms = hidden_by_ms.unwrap_or(0);
+                    Read::Range(RangeRead { record, index, lower, upper, hidden_by_ms, seen })
+                }
+            ),
         ];
         let request = prop::option::of(any::<[u8; 16]>().prop_map(RequestId));
         let transaction = (request, prop::collection::vec(read, 0..4), prop::collection::vec(write.clone(), 0..4))

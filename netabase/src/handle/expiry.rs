@@ -211,27 +211,27 @@ async fn a_client_is_not_shown_what_has_expired_where_nobody_leads() {
 async fn what_is_behind_thousands_that_have_expired_is_found() {
     let mut cluster = three().await;
     let db = cluster.node(0);
-    db.put_records((0..9_000).map(|id| login(id, hour()))).await.unwrap();
-    db.put_record(login(9_000, None)).await.unwrap();
+    db.put_records((0..11_000).map(|id| login(id, hour()))).await.unwrap();
+    db.put_record(login(11_000, None)).await.unwrap();
     let client = cluster.client().await.unwrap();
-    assert_eq!(client.count(Login::all()).await.unwrap(), 9_001);
+    assert_eq!(client.count(Login::all()).await.unwrap(), 11_001);
     cluster.converged().await.unwrap();
     cluster.crash_leaving(1, Unsynced::Kept).await;
     cluster.crash_leaving(2, Unsynced::Kept).await;
     skew_clock(DAY_S);
     for db in [&db, &client] {
         let ids = |logins: Vec<Login>| logins.into_iter().map(|login| login.id).collect::<Vec<_>>();
-        assert_eq!(ids(db.query(Login::all().limit(1)).await.unwrap()), [9_000]);
-        assert_eq!(ids(db.query(Login::by_token(..)).await.unwrap()), [9_000]);
+        assert_eq!(ids(db.query(Login::all().limit(1)).await.unwrap()), [11_000]);
+        assert_eq!(ids(db.query(Login::by_token(..)).await.unwrap()), [11_000]);
         let (_, seen) = db.transaction(async |tx| tx.query(Login::all()).await).await.unwrap();
-        assert_eq!(ids(seen), [9_000]);
+        assert_eq!(ids(seen), [11_000]);
         let mut logins = db.stream(Login::by_token(..).reverse());
-        assert_eq!(logins.next().await.unwrap().unwrap().id, 9_000);
+        assert_eq!(logins.next().await.unwrap().unwrap().id, 11_000);
         assert!(logins.next().await.is_none());
         let mut logins = db.stream(Login::all());
-        assert_eq!(logins.next().await.unwrap().unwrap().id, 9_000);
+        assert_eq!(logins.next().await.unwrap().unwrap().id, 11_000);
         let mut changes = db.watch(Login::all()).with_current().await.unwrap();
-        assert_eq!(changes.next().await.unwrap().unwrap().key().0, 9_000);
+        assert_eq!(changes.next().await.unwrap().unwrap().key().0, 11_000);
     }
     skew_clock(0);
     drop((db, client));

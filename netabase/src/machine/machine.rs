@@ -301,7 +301,7 @@ fn transact(
     if let Some(known) = transaction.request.and_then(|id| requests.outcome(&id).cloned()) {
         return Ok(known);
     }
-    if !footprint::holds(draft, &transaction.reads)? {
+    if !footprint::holds(draft, &transaction.reads, |record| rule.glue(record))? {
         return Ok(Err(Refusal::Conflict));
     }
     draft.begin();

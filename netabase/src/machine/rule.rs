@@ -105,6 +105,11 @@ impl Rule {
         Ok((changes, outcome))
     }
 
+    /// Of the newest version of a record type.
+    pub(super) fn glue(&self, record: RecordId) -> Option<&'static RecordGlue> {
+        Some(self.records.get(&record)?.versions.first()?.glue)
+    }
+
     /// The record types of which some may expire.
     pub(super) fn expiring(&self) -> impl Iterator<Item = RecordId> + '_ {
         self.records.values().filter(|record| record.versions[0].glue.expires()).map(|record| record.id)

@@ -89,12 +89,16 @@ pub(crate) trait Selecting: Rows {
         rows.map(|row| row.and_then(|(row_key, row_value)| expiry_row(&row_key, &row_value))).collect()
     }
 
+    /// Whether any record of this type has expired by then and is not removed yet.
+    fn is_due(&self, record: RecordId, now_ms: u64) -> Result<bool, Error> {
+        Ok(!self.due(record, (self.clock_ms()?, None), now_ms, 1)?.is_empty())
+    }
+
     /// By when records have expired that are not to be read, if any of this type has by then: mostly all that have are
     /// removed, and then no value has to be looked at.
     fn hides(&self, record: RecordId, glue: &RecordGlue) -> Result<Option<u64>, Error> {
         let Some(now_ms) = self.read_at_ms().filter(|_| glue.expires()) else { return Ok(None) };
-        let is_due = !self.due(record, (self.clock_ms()?, None), now_ms, 1)?.is_empty();
-        Ok(is_due.then_some(now_ms))
+        Ok(self.is_due(record, now_ms)?.then_some(now_ms))
     }
 
     /// The records that the plan selects, in its order. `glue` is that of its record type.

@@ -363,6 +363,59 @@ fn a_page_ends_behind_so_many_that_are_not_shown() {
     assert_eq!(node.act(other), Err(Refusal::Conflict));
 }
 
+/// Every sweep was a conflict for whoever had queried a range in which something was not shown.
+#[test]
+fn the_sweep_of_what_was_not_shown_is_no_conflict_and_a_refresh_is() {
+    let mut node = Node::new::<Login>();
+    let until = now_ms() + HOUR_MS;
+    let lasting = Write::Put { record: record(), value: value(&login(11_000, None)) };
+    let put = |id| Write::Put { record: record(), value: value(&login(id, until)) };
+    let writes = (0..11_000).map(put).chain([lasting]).collect();
+    node.act(Action::Transact(Arc::new(Transaction { writes, ..Transaction::default() }))).expect("it is taken");
+    skew_clock_here(2 * HOUR_S);
+    let read = |reads: &dyn Fn(&mut Trial)| {
+        let mut trial = Trial::new(node.machine.views().view());
+        reads(&mut trial);
+        Action::Transact(Arc::new(Transaction { reads: trial.into_notes(), ..Transaction::default() }))
+    };
+    let get = |id: u64| {
+        read(&move |trial| {
+            let found = trial.get(record(), &Login::__GLUE, &crate::Key::to_bytes(&id)).expect("memory reads");
+            assert_eq!(found, None);
+        })
+    };
+    // More than a transaction may read, none of which it is shown.
+    let query = |query: fn() -> Query<Login>| {
+        read(&move |trial| {
+            let found = trial.query(&query().plan::<Login>(), &Login::__GLUE).expect("few are shown");
+            assert_eq!(found, [value(&login(11_000, None))]);
+        })
+    };
+    let of_all = [query(Login::all), query(|| Login::by_user(11_000 % 3)), query(|| Login::all().limit(1))];
+    let reads: Vec<Action> = of_all.into_iter().chain([get(1), get(20_000)]).collect();
+    let twice = read(&|trial| {
+        // What was refused by it did learn of it.
+        let rule = Rule::new(&node.catalog);
+        let insert = Write::Insert { record: record(), value: value(&login(2, None)) };
+        assert_eq!(trial.get(record(), &Login::__GLUE, &crate::Key::to_bytes(&2_u64)).expect("memory reads"), None);
+        assert!(trial.write(&rule, &node.catalog, &insert).expect("memory reads").is_err());
+    });
+    for read in &reads {
+        node.act(read.clone()).expect("nothing is removed yet");
+    }
+    node.act(twice.clone()).expect("nor is this");
+    // What is put there too late for the reader is not shown to it either.
+    node.put(&login(12_000, until)).expect("it is taken");
+    while node.expire(until) {}
+    for read in &reads {
+        node.act(read.clone()).expect("all is as it was shown");
+    }
+    assert_eq!(node.act(twice), Err(Refusal::Conflict), "it would not be refused now");
+    node.put(&login(1, None)).expect("it is taken");
+    let outcomes: Vec<bool> = reads.into_iter().map(|read| node.act(read).is_ok()).collect();
+    assert_eq!(outcomes, [false, true, false, false, true], "1 is shown now, of another user than the last one");
+}
+
 #[test]
 fn a_refresh_of_what_was_read_before_it_was_removed_runs_again() {
     let mut node = Node::new::<Login>();
