@@ -61,7 +61,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// The field of `ttl` is a `SystemTime`, or a `u64` of milliseconds since 1970, or an `Option` of either: `None` never
 /// expires. From that instant on no read shows the record, and soon after it is removed, on all nodes in the same round,
 /// which those who watch it are told of. Storing it with a later instant before that refreshes it; a record that is stored
-/// when it has expired already is removed at once.
+/// when it has expired already is not shown either, and removed as soon.
 ///
 /// Which indexes a record has, and over which fields, is part of its version: nodes and directories that differ in it do
 /// not open each other's data. An index is added or removed with a new version. The order in which the attributes of the struct are written says nothing. Where clippy takes
