@@ -25,7 +25,8 @@ impl<S: Schema> Netabase<S> {
         self.write::<R>(encode::<S, R>(&self.origin, &record).map(|value| Write::Put { record: record_id, value }))
     }
 
-    /// Stores a record where there is none under its key yet.
+    /// Stores a record where there is none under its key yet. One there that has expired, so that no read shows it, is given
+    /// up to 2 seconds to be removed, here and wherever such a one has a unique value that is written.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`], and as [`Netabase::put_record`].
