@@ -56,13 +56,12 @@ impl Member {
     }
 
     pub(super) fn on_expired(&mut self, now: Instant, taken: bool, removed: bool) -> Result<()> {
-        let stuck = taken && !removed;
+        let was_stuck = std::mem::replace(&mut self.expiring.stuck, taken && !removed);
         // Once may be since another leader removed it before.
-        if stuck && self.expiring.stuck {
+        if self.expiring.stuck && was_stuck {
             tracing::warn!("records that have expired cannot be removed: they cannot be read back");
         }
-        let after = (!removed).then(|| now + PAUSE);
-        self.expiring = Expiring { asking: false, after, stuck, told_ahead: self.expiring.told_ahead };
+        (self.expiring.asking, self.expiring.after) = (false, pause_after(removed).map(|pause| now + pause));
         self.expire()
     }
 
@@ -96,6 +95,11 @@ impl Member {
     }
 }
 
+/// How long the next step waits: not at all as long as there is something to remove, whatever stays behind.
+fn pause_after(removed: bool) -> Option<Duration> {
+    (!removed).then_some(PAUSE)
+}
+
 /// The latest time that a majority of so many clocks has reached.
 fn reached_by_majority(mut clocks_ms: Vec<u64>, clocks: usize) -> Option<u64> {
     clocks_ms.sort_unstable_by(|one, other| other.cmp(one));
@@ -104,7 +108,12 @@ fn reached_by_majority(mut clocks_ms: Vec<u64>, clocks: usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::reached_by_majority;
+    use super::{PAUSE, pause_after, reached_by_majority};
+
+    #[test]
+    fn a_sweep_pauses_only_where_it_gets_nowhere() {
+        assert_eq!((pause_after(true), pause_after(false)), (None, Some(PAUSE)));
+    }
 
     #[test]
     fn a_minority_of_clocks_says_nothing() {
