@@ -104,6 +104,7 @@ impl<S> Store<S> {
         // Nobody watches.
         let mut store = storage::Store::open_with(engine, 0)?;
         let versions = adopt(&mut store, &catalog, Keeper::Alone, &catalog.newest())?;
+        expire::tell_if_ahead(&store.view())?;
         let (rule, views) = (Rule::new(&catalog), store.views());
         let mut writer = Writer { store, failed: false };
         // As it is stored: in another version it may expire later, or never.

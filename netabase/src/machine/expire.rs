@@ -16,6 +16,9 @@ use crate::Error;
 use crate::schema::RecordId;
 use crate::storage::{Draft, Rows, Selecting, WriteSet, layout};
 
+/// How far the clock may be ahead of those of machines before somebody is told.
+pub(crate) const CLOCK_AHEAD_MS: u64 = 3_600_000;
+
 /// Records that cannot be removed past which a step goes; more of one type than that hold up what is due behind them.
 const STUCK_ROWS_MAX: usize = 4_096;
 

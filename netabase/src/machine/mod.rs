@@ -27,7 +27,7 @@ mod fixture;
 #[cfg(test)]
 mod replay;
 
-pub(crate) use expire::{Step, expire};
+pub(crate) use expire::{CLOCK_AHEAD_MS, Step, expire};
 #[cfg(test)]
 pub(crate) use hash::StateHash;
 #[cfg(feature = "fuzzing")]

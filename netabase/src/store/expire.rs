@@ -3,7 +3,8 @@
 use super::{Inner, Writer};
 use crate::clock;
 use crate::error::Result;
-use crate::machine::{Rule, Step, Versions, expire};
+use crate::machine::{CLOCK_AHEAD_MS, Rule, Step, Versions, expire};
+use crate::storage::{Selecting, View};
 
 /// What is removed with one sync of the disk.
 const STEP: Step = Step { rows: 16_384, bytes: 16 << 20 };
@@ -28,4 +29,17 @@ pub(super) fn sweep(writer: &mut Writer, rule: &Rule, versions: &Versions) -> Re
         draft.install(round)?;
         writer.flush()?;
     }
+}
+
+/// The clock of this machine was wrong when something was removed, or is now.
+pub(super) fn tell_if_ahead(view: &View) -> Result<()> {
+    let (clock_ms, now_ms) = (view.clock_ms()?, clock::now_ms());
+    if clock_ms > now_ms.saturating_add(CLOCK_AHEAD_MS) {
+        tracing::error!(
+            clock_ms,
+            now_ms,
+            "the clock by which records expire is ahead of this machine's: records that expire before it are not kept"
+        );
+    }
+    Ok(())
 }

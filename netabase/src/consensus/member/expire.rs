@@ -12,11 +12,10 @@ use crate::clock;
 use crate::command::Action;
 use crate::consensus::leadership::Role;
 use crate::error::Result;
+use crate::machine::CLOCK_AHEAD_MS;
 
 /// Pause after a step that was not taken, or that could not remove anything of what is due.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How far the log's clock may be ahead of those of a majority before somebody is told.
-const AHEAD_MS: u64 = 3_600_000;
 
 /// What this leader does about what expires.
 #[derive(Debug, Default)]
@@ -69,7 +68,7 @@ impl Member {
     /// removed at once.
     fn tell_if_ahead(&mut self, now_ms: u64) -> Result<()> {
         let clock_ms = self.seat.replica.machine().clock_ms()?;
-        if clock_ms > now_ms.saturating_add(AHEAD_MS) && !self.expiring.told_ahead {
+        if clock_ms > now_ms.saturating_add(CLOCK_AHEAD_MS) && !self.expiring.told_ahead {
             self.expiring.told_ahead = true;
             tracing::error!(
                 clock_ms,
