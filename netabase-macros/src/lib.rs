@@ -62,7 +62,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// The field of `ttl` is a `SystemTime`, or a `u64` of milliseconds since 1970, or an `Option` of either: `None` never
 /// expires. From that instant on no read shows the record, and soon after it is removed, on all nodes in the same round,
 /// which those who watch it are told of. Storing it with a later instant before that refreshes it; a record that is stored
-/// when it has expired already is removed at once.
+/// when it has expired already is not shown either, and removed as soon.
 ///
 /// A record with `consistency = "eventual"` takes part in nothing that needs nodes to agree: `unique`, transactions,
 /// `update_record`, `linearizable()`, `request_id` and a watch's `from_round` are compile errors. In this version `Store` keeps

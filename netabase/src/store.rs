@@ -104,8 +104,11 @@ impl<S> Store<S> {
         // Nobody watches.
         let mut store = storage::Store::open_with(engine, 0)?;
         let versions = adopt(&mut store, &catalog, Keeper::Alone, &catalog.newest())?;
+        expire::tell_if_ahead(&store.view())?;
         let (rule, views) = (Rule::new(&catalog), store.views());
         let mut writer = Writer { store, failed: false };
+        // As it is stored: in another version it may expire later, or never.
+        expire::sweep(&mut writer, &rule, &versions)?;
         let versions = upgrade::to_newest(&mut writer, &catalog, &rule, versions)?;
         let inner = Inner { catalog, rule, versions, views, writer: Mutex::new(writer) };
         Ok(Store { inner: Arc::new(inner), schema: PhantomData })

@@ -11,6 +11,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -26,10 +27,19 @@ use crate::entropy;
 use crate::error::{Error, Result};
 use crate::schema::{Plan, RecordId};
 
-/// Which writes of a closure are refused, by their number, as earlier runs were told.
+/// How long the removal of a record is waited for that has expired and stands in the way of a write: mostly the leader has
+/// it agreed on within a tenth of a second. It is not, while nobody leads, or if the clocks of a majority say otherwise than
+/// the one beside the reader: then the write is refused.
+const SWEEP_WAIT: Duration = Duration::from_secs(2);
+
+/// What earlier runs of a closure were told: which of its writes are refused, by their number, and whether one is that would
+/// not be a moment later.
 #[derive(Debug, Default)]
 pub(crate) struct Foresight {
     refused: HashMap<usize, (Write, Refusal)>,
+    /// Until when it is waited for what has expired to be removed, once that was in the way.
+    sweep_by: Option<Instant>,
+    awaits_sweep: bool,
 }
 
 impl Foresight {
@@ -44,6 +54,19 @@ impl Foresight {
             None => self.refused.remove(&number),
         };
     }
+
+    /// What refused a write is shown to nobody, and is removed soon. Whether the closure is to run again then, instead of
+    /// being told.
+    pub(crate) fn awaits_sweep(&mut self) -> bool {
+        let now = Instant::now();
+        self.awaits_sweep = now < *self.sweep_by.get_or_insert(now + SWEEP_WAIT);
+        self.awaits_sweep
+    }
+
+    /// Whether that was so in the run that has ended.
+    pub(crate) fn take_awaits_sweep(&mut self) -> bool {
+        std::mem::take(&mut self.awaits_sweep)
+    }
 }
 
 /// What a run leaves behind.
@@ -51,7 +74,7 @@ impl Foresight {
 pub(crate) struct Ended {
     pub(crate) transaction: Transaction,
     /// It has to run again, whatever the closure returned.
-    pub(crate) expired: bool,
+    pub(crate) again: bool,
 }
 
 pub(crate) struct Run {
@@ -70,7 +93,8 @@ struct State {
     writes: Vec<(Write, Option<Refusal>)>,
     over: bool,
     released: bool,
-    expired: bool,
+    /// It has to run again.
+    again: bool,
 }
 
 /// What the member knows of this run.
@@ -150,14 +174,11 @@ impl Run {
         };
         let needed = !is_told || (returned_ok && (named || !writes.is_empty()));
         let mut transaction = Transaction { writes, ..Transaction::default() };
-        if needed && !self.state().expired {
+        if needed && !self.state().again {
             match self.step::<Bytes>(Step::Conclude).await {
                 Ok(notes) => match Transaction::decode(notes) {
-                    Ok(noted) => {
-                        transaction.reads = noted.reads;
-                        transaction.writes.splice(0..0, noted.writes);
-                    }
-                    Err(_) => self.state().expired = true,
+                    Ok(noted) => transaction.reads = noted.reads,
+                    Err(_) => self.state().again = true,
                 },
                 Err(Error::Conflict) => {}
                 Err(error) => return Err(error),
@@ -165,7 +186,7 @@ impl Run {
         } else if let Some(member) = self.line.lock().await.member {
             self.shared.release(member, self.id);
         }
-        Ok(Ended { transaction, expired: self.state().expired })
+        Ok(Ended { transaction, again: self.state().again })
     }
 
     /// Tells the member of the writes since the last step, and takes one. Where it cannot go on, the closure has to run
@@ -189,7 +210,8 @@ impl Run {
             step,
         };
         match self.shared.ask::<Stepped<T>>(member, &request, self.shared.timeout).await {
-            Ok(Stepped { refusals, result }) if refusals.len() == writes.len() => {
+            Ok(Stepped { unswept: true, .. }) if self.foresight().awaits_sweep() => Err(self.run_again()),
+            Ok(Stepped { refusals, result, .. }) if refusals.len() == writes.len() => {
                 let mut foreseen = true;
                 for ((number, (write, expected)), refusal) in (line.sent..).zip(&writes).zip(refusals) {
                     if *expected != refusal {
@@ -198,17 +220,17 @@ impl Run {
                     }
                 }
                 line.sent += writes.len();
-                if foreseen { Ok(result) } else { Err(self.expire()) }
+                if foreseen { Ok(result) } else { Err(self.run_again()) }
             }
-            Ok(_) => Err(self.expire()),
-            Err(Failure::Trouble(Trouble::NoLease | Trouble::Overloaded { .. })) => Err(self.expire()),
-            Err(failure) if self.shared.is_passing(member, &failure) => Err(self.expire()),
+            Ok(_) => Err(self.run_again()),
+            Err(Failure::Trouble(Trouble::NoLease | Trouble::Overloaded { .. })) => Err(self.run_again()),
+            Err(failure) if self.shared.is_passing(member, &failure) => Err(self.run_again()),
             Err(failure) => Err(into_error(failure)),
         }
     }
 
-    fn expire(&self) -> Error {
-        self.state().expired = true;
+    fn run_again(&self) -> Error {
+        self.state().again = true;
         Error::Conflict
     }
 }
@@ -221,9 +243,9 @@ impl State {
                 reason: "its `tx` was used after the closure had returned: await everything inside the closure".into(),
             });
         }
-        self.expired |= self.released;
+        self.again |= self.released;
         // Never seen by the caller: the closure runs again, whatever it makes of this.
-        if self.expired { Err(Error::Conflict) } else { Ok(()) }
+        if self.again { Err(Error::Conflict) } else { Ok(()) }
     }
 }
 

@@ -39,6 +39,12 @@ pub(crate) enum Action {
     Reform(Arc<Reform>),
     /// A record type is brought to the newest version that every member reads, or some more of its rows to that.
     Upgrade(RecordId),
+    /// The same of one whose records expire, when it is this late: what has expired by then, as it is stored, is removed and
+    /// not brought along into a version in which it has not.
+    UpgradeAt {
+        record: RecordId,
+        now_ms: u64,
+    },
     /// It is this late, in milliseconds since 1970: what has expired by then is removed, some of it at a time.
     Expire {
         now_ms: u64,

@@ -10,6 +10,8 @@
 //!         [0 | 1, request id 16][reads BE4][read ...][writes BE4][write ...]
 //!   read  [1][RecordId BE4][bytes key][round BE8]
 //!      or [2][RecordId BE4][0 | 1, IndexId BE4][bound][bound][rows BE8][hash 16]
+//!      or [3][RecordId BE4][bytes key][round BE8]
+//!      or [4][RecordId BE4][0 | 1, IndexId BE4][bound][bound][milliseconds since 1970 BE8, not 0][rows BE8][hash 16]
 //!   bound [0] | [1: included, 2: excluded][bytes row key]
 //!   write [3 | 4 | 5][RecordId BE4][bytes value or key]
 //!   bytes [length BE4][...]
@@ -17,6 +19,7 @@
 //! seal    [8] codec bytes of a seal
 //! upgrade [9]      "         "         "          [RecordId BE4]
 //! expire  [10]     "         "         "          [milliseconds since 1970 BE8]
+//! upgrade [11]     "         "         "          [RecordId BE4][milliseconds since 1970 BE8]
 //! ```
 //! By hand and not by the codec, so that decoding shares the entry's memory instead of copying each value.
 //! Decoding is total and strict: one encoding a command, every other byte string is [`Undecodable`].
@@ -40,6 +43,7 @@ const REFORM: u8 = 7;
 pub(super) const SEAL: u8 = 8;
 const UPGRADE: u8 = 9;
 const EXPIRE: u8 = 10;
+const UPGRADE_AT: u8 = 11;
 
 /// What session, number and floor take, with the tag before them.
 const HEAD_BYTES: usize = 1 + 12 + 8 + 8;
@@ -105,6 +109,7 @@ impl Command {
                     Action::Transact(transaction) => transaction.bytes(),
                     Action::Reform(_) => 0,
                     Action::Upgrade(_) => 4,
+                    Action::UpgradeAt { .. } => 12,
                     Action::Expire { .. } => 8,
                 };
                 out = BytesMut::with_capacity(HEAD_BYTES + action_bytes);
@@ -113,6 +118,7 @@ impl Command {
                     Action::Transact(_) => out.put_u8(TRANSACT),
                     Action::Reform(_) => out.put_u8(REFORM),
                     Action::Upgrade(_) => out.put_u8(UPGRADE),
+                    Action::UpgradeAt { .. } => out.put_u8(UPGRADE_AT),
                     Action::Expire { .. } => out.put_u8(EXPIRE),
                 }
                 put_session(&mut out, *session);
@@ -126,6 +132,10 @@ impl Command {
                     Action::Transact(transaction) => transaction.encode_into(&mut out),
                     Action::Reform(reform) => out.put_slice(&reform::encode(&**reform)),
                     Action::Upgrade(record) => out.put_u32(record.0),
+                    Action::UpgradeAt { record, now_ms } => {
+                        out.put_u32(record.0);
+                        out.put_u64(*now_ms);
+                    }
                     Action::Expire { now_ms } => out.put_u64(*now_ms),
                 }
             }
@@ -146,7 +156,7 @@ impl Command {
                 end(&bytes, command)
             }
             SEAL => Ok(Command::Seal(Arc::new(reform::decode(&bytes)?))),
-            PUT | INSERT | REMOVE | TRANSACT | REFORM | UPGRADE | EXPIRE => {
+            PUT | INSERT | REMOVE | TRANSACT | REFORM | UPGRADE | EXPIRE | UPGRADE_AT => {
                 let session = take_session(&mut bytes)?;
                 let number = u64::from_be_bytes(take(&mut bytes)?);
                 let floor = u64::from_be_bytes(take(&mut bytes)?);
@@ -156,6 +166,11 @@ impl Command {
                     UPGRADE => {
                         let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
                         end(&bytes, Action::Upgrade(record))?
+                    }
+                    UPGRADE_AT => {
+                        let record = RecordId(u32::from_be_bytes(take(&mut bytes)?));
+                        let now_ms = u64::from_be_bytes(take(&mut bytes)?);
+                        end(&bytes, Action::UpgradeAt { record, now_ms })?
                     }
                     EXPIRE => {
                         let now_ms = u64::from_be_bytes(take(&mut bytes)?);
@@ -235,14 +250,15 @@ mod tests {
         let index = prop::option::of(any::<u32>().prop_map(IndexId));
         let seen = (any::<u64>(), any::<[u8; 16]>()).prop_map(|(rows, hash)| Digest { rows, hash });
         let read = prop_oneof![
-            (record.clone(), payload, any::<u64>()).prop_map(|(record, key, round)| Read::Record {
-                record,
-                key,
-                round
+            (record.clone(), payload, any::<u64>(), any::<bool>()).prop_map(|(record, key, round, hidden)| {
+                if hidden { Read::Hidden { record, key, round } } else { Read::Record { record, key, round } }
             }),
-            (record, index, bound.clone(), bound, seen).prop_map(|(record, index, lower, upper, seen)| Read::Range(
-                RangeRead { record, index, lower, upper, seen }
-            )),
+            (record, index, bound.clone(), bound, prop::option::of(any::<u64>()), seen).prop_map(
+                |(record, index, lower, upper, hidden_by_ms, seen)| {
+                    let hidden_by_ms = hidden_by_ms.unwrap_or(0);
+                    Read::Range(RangeRead { record, index, lower, upper, hidden_by_ms, seen })
+                }
+            ),
         ];
         let request = prop::option::of(any::<[u8; 16]>().prop_map(RequestId));
         let transaction = (request, prop::collection::vec(read, 0..4), prop::collection::vec(write.clone(), 0..4))
@@ -274,7 +290,9 @@ mod tests {
         });
         let upgrade = any::<u32>().prop_map(|record| Action::Upgrade(RecordId(record)));
         let expire = any::<u64>().prop_map(|now_ms| Action::Expire { now_ms });
-        let action = prop_oneof![write.prop_map(Action::Write), transaction, reform, upgrade, expire];
+        let upgrade_at = (any::<u32>(), any::<u64>())
+            .prop_map(|(record, now_ms)| Action::UpgradeAt { record: RecordId(record), now_ms });
+        let action = prop_oneof![write.prop_map(Action::Write), transaction, reform, upgrade, expire, upgrade_at];
         prop_oneof![
             seal,
             any::<[u8; 16]>().prop_map(|nonce| Command::Open { nonce }),
@@ -299,7 +317,7 @@ mod tests {
 
         /// Whatever decodes is what its command encodes to: no two byte strings are one command.
         #[test]
-        fn decoding_is_total_and_strict(bytes in prop::collection::vec(any::<u8>(), 0..60), tag in 0..11_u8) {
+        fn decoding_is_total_and_strict(bytes in prop::collection::vec(any::<u8>(), 0..60), tag in 0..12_u8) {
             let mut bytes = bytes;
             if let Some(first) = bytes.first_mut() {
                 *first = tag;

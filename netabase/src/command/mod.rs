@@ -24,4 +24,4 @@ pub(crate) use outcome::{Applied, Outcome, ReformRefusal, Refusal, short_reason}
 pub(crate) use reform::{
     ADDRESS_BYTES_MAX, ADDRESSES_MAX, InviteHash, Life, MemberId, MemberRole, Reform, Seal, VOTERS_MAX,
 };
-pub(crate) use transaction::{Digest, RANGE_ROWS_MAX, RangeRead, Read, RequestId, Transaction};
+pub(crate) use transaction::{Digest, HIDDEN_ROWS_MAX, RANGE_ROWS_MAX, RangeRead, Read, RequestId, Transaction};

@@ -18,6 +18,8 @@ use crate::schema::{IndexId, RecordId};
 
 /// How many rows the ranges of one transaction may hold: each is read again in `apply`.
 pub(crate) const RANGE_ROWS_MAX: u64 = 10_000;
+/// How many rows of what has expired there may be between them, which are looked at, too.
+pub(crate) const HIDDEN_ROWS_MAX: u64 = 20_000;
 
 /// Names a call that its caller may repeat: the outcome of the first one is the outcome of all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -41,6 +43,13 @@ pub(crate) enum Read {
         key: Bytes,
         round: u64,
     },
+    /// The record under `key` had expired, so that nobody was shown it, and was last written in `round`; it may be removed by
+    /// now, as if it had been then.
+    Hidden {
+        record: RecordId,
+        key: Bytes,
+        round: u64,
+    },
     Range(RangeRead),
 }
 
@@ -52,10 +61,12 @@ pub(crate) struct RangeRead {
     /// Bounds over row keys, as the store's layout makes them.
     pub(crate) lower: Bound<Bytes>,
     pub(crate) upper: Bound<Bytes>,
+    /// When it was read: what had expired by then is not in it, whether it is removed or not. 0: all is in it.
+    pub(crate) hidden_by_ms: u64,
     pub(crate) seen: Digest,
 }
 
-/// What was in a range: how many rows, and a hash over their keys and the rounds of their records' last writes.
+/// What was shown of a range: how many rows, and a hash over their keys and the rounds of their records' last writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Digest {
     pub(crate) rows: u64,
@@ -64,6 +75,8 @@ pub(crate) struct Digest {
 
 const READ_RECORD: u8 = 1;
 const READ_RANGE: u8 = 2;
+const READ_HIDDEN: u8 = 3;
+const READ_RANGE_AT: u8 = 4;
 
 /// What a transaction takes in a command beyond its keys and values, at most: the head, and one read and one write.
 pub(super) const TRANSACTION_OVERHEAD_BYTES: usize = 17 + 4 + (1 + 4 + 4 + 8) + 4 + (1 + 4 + 4);
@@ -76,8 +89,8 @@ impl Transaction {
             Bound::Included(bytes) | Bound::Excluded(bytes) => 1 + 4 + bytes.len(),
         };
         let read = |read: &Read| match read {
-            Read::Record { key, .. } => 1 + 4 + 4 + key.len() + 8,
-            Read::Range(range) => 1 + 4 + 5 + bound(&range.lower) + bound(&range.upper) + 8 + 16,
+            Read::Record { key, .. } | Read::Hidden { key, .. } => 1 + 4 + 4 + key.len() + 8,
+            Read::Range(range) => 1 + 4 + 5 + bound(&range.lower) + bound(&range.upper) + 8 + 8 + 16,
         };
         let reads: usize = self.reads.iter().map(read).sum();
         let writes: usize = self.writes.iter().map(|write| 1 + 4 + 4 + write.payload_bytes()).sum();
@@ -96,14 +109,14 @@ impl Transaction {
         out.put_u32(u32::try_from(self.reads.len()).unwrap_or(u32::MAX));
         for read in &self.reads {
             match read {
-                Read::Record { record, key, round } => {
-                    out.put_u8(READ_RECORD);
+                Read::Record { record, key, round } | Read::Hidden { record, key, round } => {
+                    out.put_u8(if let Read::Hidden { .. } = read { READ_HIDDEN } else { READ_RECORD });
                     out.put_u32(record.0);
                     put_bytes(out, key);
                     out.put_u64(*round);
                 }
-                Read::Range(RangeRead { record, index, lower, upper, seen }) => {
-                    out.put_u8(READ_RANGE);
+                Read::Range(RangeRead { record, index, lower, upper, hidden_by_ms, seen }) => {
+                    out.put_u8(if *hidden_by_ms > 0 { READ_RANGE_AT } else { READ_RANGE });
                     out.put_u32(record.0);
                     match index {
                         None => out.put_u8(0),
@@ -114,6 +127,9 @@ impl Transaction {
                     }
                     put_bound(out, lower);
                     put_bound(out, upper);
+                    if *hidden_by_ms > 0 {
+                        out.put_u64(*hidden_by_ms);
+                    }
                     out.put_u64(seen.rows);
                     out.put_slice(&seen.hash);
                 }
@@ -151,15 +167,23 @@ impl Transaction {
                     let key = take_bytes(bytes)?;
                     Read::Record { record, key, round: u64::from_be_bytes(take(bytes)?) }
                 }
-                READ_RANGE => {
+                READ_HIDDEN => {
+                    let key = take_bytes(bytes)?;
+                    Read::Hidden { record, key, round: u64::from_be_bytes(take(bytes)?) }
+                }
+                READ_RANGE | READ_RANGE_AT => {
                     let index = match take(bytes)? {
                         [0] => None,
                         [1] => Some(IndexId(u32::from_be_bytes(take(bytes)?))),
                         _ => return Err(Undecodable("neither with nor without an index")),
                     };
                     let (lower, upper) = (take_bound(bytes)?, take_bound(bytes)?);
+                    let hidden_by_ms = if tag == READ_RANGE_AT { u64::from_be_bytes(take(bytes)?) } else { 0 };
+                    if tag == READ_RANGE_AT && hidden_by_ms == 0 {
+                        return Err(Undecodable("a range read at no time says so by its tag"));
+                    }
                     let seen = Digest { rows: u64::from_be_bytes(take(bytes)?), hash: take(bytes)? };
-                    Read::Range(RangeRead { record, index, lower, upper, seen })
+                    Read::Range(RangeRead { record, index, lower, upper, hidden_by_ms, seen })
                 }
                 _ => return Err(Undecodable("an unknown kind of read")),
             });

@@ -37,7 +37,10 @@ impl Name {
                 Some(Name::Command(*session, *number))
             }
             // Who takes part is for members to say, and where an epoch ends, or how late it is, for the leader.
-            Command::Execute { action: Action::Reform(_) | Action::Upgrade(_) | Action::Expire { .. }, .. }
+            Command::Execute {
+                action: Action::Reform(_) | Action::Upgrade(_) | Action::UpgradeAt { .. } | Action::Expire { .. },
+                ..
+            }
             | Command::Close { .. }
             | Command::Seal(_) => None,
         }

@@ -71,8 +71,7 @@ pub(crate) enum Step {
     Get { record: RecordId, key: Bytes },
     /// `Stepped<Page>`
     Page { plan: Plan },
-    /// Ends the transaction, with all that it read, and what is to be written before its own writes: `Stepped<Bytes>`, a
-    /// transaction's bytes.
+    /// Ends the transaction, with all that it read: `Stepped<Bytes>`, a transaction's bytes.
     Conclude,
 }
 
@@ -171,6 +170,8 @@ pub(crate) struct Told {
 pub(crate) struct Stepped<T> {
     /// What refused each of the writes that came with the step.
     pub(crate) refusals: Vec<Option<Refusal>>,
+    /// One of its writes so far was refused by a record that no read shows, and that is removed soon.
+    pub(crate) unswept: bool,
     pub(crate) result: T,
 }
 

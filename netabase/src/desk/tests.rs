@@ -237,7 +237,7 @@ async fn a_transaction_that_no_entry_holds_is_not_kept() {
     }
     for new in [true, false] {
         let told = peer.ask::<Stepped<Page>>(step(3, new, 0, insert.clone(), Step::Page { plan: all() })).await;
-        let Stepped { refusals, result } = told.unwrap();
+        let Stepped { refusals, result, .. } = told.unwrap();
         assert_eq!((refusals, result.values), (vec![None], vec![value(1)]), "new: {new}");
     }
     cluster.shutdown().await.unwrap();
@@ -260,7 +260,9 @@ async fn only_a_client_s_commands_are_taken_and_of_a_reader_none() {
     let said = |action| Command::Execute { session, number: 1, floor: 0, action }.encode().as_bytes().clone();
     let late = said(Action::Expire { now_ms: u64::MAX });
     let upgrade = said(Action::Upgrade(RecordId::named("item")));
-    for bytes in [close, late, upgrade, Bytes::from_static(b"\xff"), Bytes::new(), oversized.as_bytes().clone()] {
+    let upgrade_late = said(Action::UpgradeAt { record: RecordId::named("item"), now_ms: u64::MAX });
+    let malformed = Bytes::from_static(b"\xff");
+    for bytes in [close, late, upgrade, upgrade_late, malformed, Bytes::new(), oversized.as_bytes().clone()] {
         // With a good one before it, which is not taken either.
         let refused = writer.ask::<Submitted>(Request::Submit { commands: vec![execute(session, 1), bytes] }).await;
         assert!(matches!(refused, Err(Trouble::Malformed { .. })), "{refused:?}");

@@ -22,13 +22,15 @@ pub(super) struct Run {
     trial: Trial,
     /// What refused each of its writes so far.
     refusals: Vec<Option<Refusal>>,
+    /// One of them was on account of a record that no read shows.
+    unswept: bool,
     /// What its reads and writes take in an entry, about.
     bytes: usize,
 }
 
 impl Run {
     pub(super) fn new(trial: Trial) -> Self {
-        Run { trial, refusals: Vec::new(), bytes: 0 }
+        Run { trial, refusals: Vec::new(), unswept: false, bytes: 0 }
     }
 
     /// What no entry could hold is not worth keeping.
@@ -80,10 +82,12 @@ impl Counter {
         for write in transaction.writes.iter().skip(known) {
             run.grow(write.payload_bytes(), entry_bytes_max(self.record_bytes_max))?;
             let written = run.trial.write(&self.rule, &self.catalog, write)?;
-            run.refusals.push(written.err());
+            run.unswept |= written.as_ref().is_err_and(|refused| refused.unswept);
+            run.refusals.push(written.err().map(|refused| refused.refusal));
         }
         let refusals = run.refusals.get(first..).unwrap_or_default().to_vec();
-        Ok(Stepped { refusals, result: step(self, run)? })
+        let unswept = run.unswept;
+        Ok(Stepped { refusals, unswept, result: step(self, run)? })
     }
 
     pub(super) async fn transact_get(
@@ -109,19 +113,14 @@ impl Counter {
     ) -> Result<Stepped<Page>, Trouble> {
         self.step(client, writes, |counter, run| {
             let glue = glue(&counter.catalog, run.trial.rows(), &plan)?;
-            let (mut rows, mut bytes, mut last) = (0, 0, None);
-            let mut full = false;
-            run.trial.look(&plan, glue, |row| {
-                (rows, bytes, last) = (rows + 1, bytes + row.value.len(), Some(row.place()));
-                full = rows >= PAGE_ROWS || bytes >= PAGE_BYTES;
-                !full
-            })?;
-            let next = last.filter(|_| full && plan.limit != Some(rows));
+            let (mut rows, mut bytes) = (0, 0);
             // Each page notes what lies between its rows, and behind the row before; the last one what lies behind it, too.
-            let page = if next.is_some() { Plan { limit: Some(rows), ..plan.clone() } } else { plan };
+            let (values, next) = run.trial.page(&plan, glue, |row| {
+                (rows, bytes) = (rows + 1, bytes + row.value.len());
+                rows < PAGE_ROWS && bytes < PAGE_BYTES
+            })?;
             let range_bytes = READ_BYTES + next.as_ref().map_or(0, after_bytes);
             run.grow(range_bytes, entry_bytes_max(counter.record_bytes_max))?;
-            let values = run.trial.query(&page, glue)?;
             Ok(Page { applied: 0, values, next })
         })
         .await
@@ -129,12 +128,11 @@ impl Counter {
 
     pub(super) async fn conclude(&self, client: PeerId, writes: Writes) -> Result<Stepped<Bytes>, Trouble> {
         let id = writes.lease.id;
-        let Stepped { refusals, result: () } = self.step(client, writes, |_, _| Ok(())).await?;
+        let Stepped { refusals, unswept, result: () } = self.step(client, writes, |_, _| Ok(())).await?;
         match self.leases.borrow_mut().take(client, id) {
             Some(Lease::Run(run)) => {
-                let (reads, writes) = run.trial.into_notes();
-                let notes = Transaction { request: None, reads, writes };
-                Ok(Stepped { refusals, result: notes.to_bytes() })
+                let notes = Transaction { reads: run.trial.into_notes(), ..Transaction::default() };
+                Ok(Stepped { refusals, unswept, result: notes.to_bytes() })
             }
             _ => Err(Trouble::NoLease),
         }

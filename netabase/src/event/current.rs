@@ -75,7 +75,8 @@ impl Current {
         let plan = Plan { after, ..self.plan.clone() };
         let (mut page, mut looked_at, mut bytes) = (Vec::new(), 0, 0);
         let mut over = true;
-        for row in view.select(&plan, &self.filter.glue)? {
+        let mut rows = view.select(&plan, &self.filter.glue)?.within_a_page();
+        for row in rows.by_ref() {
             let row = row?;
             let at = (row.index_key.map_or_else(Vec::new, |key| key.to_vec()), row.key);
             self.last = Some(at.clone());
@@ -88,6 +89,13 @@ impl Current {
                 over = false;
                 break;
             }
+        }
+        if let Some(cut) = rows.cut() {
+            over = false;
+            self.last = Some(match cut.clone() {
+                After::Key(key) => (Vec::new(), key.into()),
+                After::Row { index_key, key } => (index_key, key.into()),
+            });
         }
         page.extend(self.take_undone(over));
         page.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));

@@ -135,7 +135,7 @@ impl World {
             assert_eq!(found.map(|value| decode(&value)), before.map(|(_, person)| person.clone()));
             holds &= before == self.next.persons.get(name);
         }
-        let (mut reads, _) = trial.into_notes();
+        let mut reads = trial.into_notes();
         if lies && let Some(Read::Record { round, .. }) = reads.first_mut() {
             *round += 1_000_000;
             holds = false;

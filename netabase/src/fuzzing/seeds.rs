@@ -191,11 +191,14 @@ fn transaction() -> Transaction {
         index: Some(IndexId::named("city")),
         lower: Bound::Included(Bytes::from_static(b"\x02")),
         upper: Bound::Excluded(Bytes::from_static(b"\x03")),
+        hidden_by_ms: 0,
         seen: Digest { rows: 2, hash: [1; 16] },
     };
+    let (record, late) = (record_id::<Person>(), RangeRead { hidden_by_ms: 1_795_000_000_000, ..range.clone() });
+    let gone = Read::Hidden { record, key: Bytes::from_static(b"ab\0\0"), round: 3 };
     Transaction {
         request: Some(RequestId([4; 16])),
-        reads: vec![Read::Record { record: record_id::<Person>(), key, round: 2 }, Read::Range(range)],
+        reads: vec![Read::Record { record, key, round: 2 }, gone, Read::Range(range), Read::Range(late)],
         writes: vec![put(&person("ba", Some("a@x"), Some("Rome"), 1)), put(&note(1, "u", b"y"))],
     }
 }
@@ -271,7 +274,7 @@ fn answers() -> Vec<(u8, Vec<u8>)> {
         (5, good(Confirmed { applied: 1 })),
         (6, good(Submitted { applied: 1, settled })),
         (7, good(Watched { applied: 1, events: vec![told], next: Start::Now, lagged: Some(3) })),
-        (8, good(Stepped { refusals: vec![Some(refusal)], result: Some(bytes()) })),
-        (9, good(Stepped { refusals: vec![None], result: page() })),
+        (8, good(Stepped { refusals: vec![Some(refusal)], unswept: true, result: Some(bytes()) })),
+        (9, good(Stepped { refusals: vec![None], unswept: false, result: page() })),
     ]
 }

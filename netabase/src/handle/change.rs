@@ -22,7 +22,7 @@ pub enum Change<R: Record> {
         round: Option<u64>,
         /// The record as it was stored.
         record: R,
-        /// What was stored under its key before.
+        /// What was stored under its key before; also if that had expired, and was not removed yet.
         previous: Option<R>,
         #[doc(hidden)]
         cursor: Cursor,
@@ -34,7 +34,7 @@ pub enum Change<R: Record> {
         round: Option<u64>,
         /// The key of the record.
         key: R::Key,
-        /// What was stored under it before.
+        /// What was stored under it before; of a record that expired, that record.
         previous: Option<R>,
         #[doc(hidden)]
         cursor: Cursor,

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::origin::Origin;
 use super::transaction::{transact, update};
-use super::write::{check_size, encode, over_expired};
+use super::write::{check_size, encode, once_swept};
 use super::{Answer, Netabase, Receipt, Tx};
 use crate::command::{Action, RequestId, Transaction, Write};
 use crate::error::{Error, Result};
@@ -117,7 +117,7 @@ impl<S: Schema> Requested<S> {
         let (origin, request) = (self.origin.clone(), self.request);
         Answer::pending(async move {
             if R::__GLUE.expires() {
-                match over_expired::<S>(&origin, Some(request), write.clone()).await {
+                match once_swept::<S>(&origin, Some(request), write.clone()).await {
                     // Here it would be refused: what it was the first time is in the log.
                     Err(Error::AlreadyExists { .. } | Error::UniqueViolation { .. }) => {}
                     outcome => return outcome,

@@ -169,7 +169,8 @@ impl<R: Record> Stream for Records<R> {
     type Item = Result<R>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.page.is_empty() {
+        // One may be empty: nothing in it is shown.
+        while self.page.is_empty() {
             match ready!(self.source.poll_page(&R::__GLUE, cx)) {
                 Some(page) => self.page = page,
                 None => return Poll::Ready(None),

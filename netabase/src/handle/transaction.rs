@@ -3,13 +3,13 @@
 //! Must hold: nothing is sent before the closure has returned `Ok`; a run that met a conflict leaves nothing behind; the
 //! next run sees at least what the conflict was about, since the outcome is this node's own.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::origin::Origin;
-use super::tx::{self, Run, VIEW_HELD};
+use super::tx::{self, Run, VIEW_HELD, lock};
 use super::{Answer, Netabase, Receipt, Tx};
-use crate::client::Ended;
+use crate::client::{Ended, Foresight};
 use crate::command::{Action, RequestId};
 use crate::error::{Error, Result};
 use crate::schema::{Agreed, IntoKey, Member, Schema};
@@ -19,6 +19,8 @@ const RUNS_MAX: u32 = 64;
 /// The greatest pause after the first conflict, doubled up to [`PAUSE_MAX`]; what is waited is random, from 0 up to it.
 const PAUSE: Duration = Duration::from_millis(1);
 const PAUSE_MAX: Duration = Duration::from_millis(64);
+/// How often is looked whether what has expired is removed that stands in the way of a write.
+const SWEEP_PAUSE: Duration = Duration::from_millis(50);
 
 impl<S: Schema> Netabase<S> {
     /// Runs a closure whose reads and writes happen at one moment, or not at all; gives what the closure returned.
@@ -26,6 +28,9 @@ impl<S: Schema> Netabase<S> {
     /// Serialisable: if anything that it read has changed by the time of its commit, ranges of queries included, nothing
     /// happens and the closure runs again, up to 64 times with pauses in between. So it must not do anything that may
     /// not be done twice. A transaction that only reads costs no round: it sees one moment of this node's records.
+    ///
+    /// A write that a record refuses which has expired, so that no read shows it, makes the closure run again for up to 2
+    /// seconds, within which that record mostly is removed.
     ///
     /// A closure that returns an error, [`Error::abort`] say, leaves no trace. One run may read for 5 seconds; after
     /// that its next read or write makes it run again.
@@ -139,15 +144,16 @@ where
     T: Send,
 {
     let mut pause = PAUSE;
-    let foresight = Arc::default();
-    for _ in 0..RUNS_MAX {
+    let foresight: Arc<Mutex<Foresight>> = Arc::default();
+    let mut conflicts = 0;
+    while conflicts < RUNS_MAX {
         let run = Run::begin(origin, &foresight).await?;
         let result = drive(&run, closure(Tx::of(Arc::clone(&run)))).await;
-        let (mut transaction, expired) = match run.end(result.is_ok(), request.is_some()).await {
-            Ok(Ended { transaction, expired }) => (transaction, expired),
+        let Ended { mut transaction, again } = match run.end(result.is_ok(), request.is_some()).await {
+            Ok(ended) => ended,
             Err(error) => return Err(result.err().unwrap_or(error)),
         };
-        if !expired {
+        if !again {
             let value = result?;
             transaction.request = request;
             // A named call is sent even if it writes nothing now: what counts is what it did the first time.
@@ -164,6 +170,12 @@ where
                 Err(error) => return Err(error),
             }
         }
+        if lock(&foresight).take_awaits_sweep() {
+            // No conflict, and bounded: some time later the closure is told of the refusal.
+            tokio::time::sleep(SWEEP_PAUSE).await;
+            continue;
+        }
+        conflicts += 1;
         tokio::time::sleep(pause.mul_f64(crate::entropy::fraction())).await;
         pause = (pause * 2).min(PAUSE_MAX);
     }

@@ -21,7 +21,7 @@ use super::write::encode;
 use crate::client::{self, Ended, Foresight};
 use crate::command::{Transaction, Write, entry_bytes_max};
 use crate::error::{Error, Result};
-use crate::machine::Trial;
+use crate::machine::{Refused, Trial};
 use crate::node::Node;
 use crate::schema::{Agreed, IntoKey, Key, Member, Query, RecordId, Schema};
 
@@ -55,8 +55,10 @@ struct State {
     trial: Option<Trial>,
     /// The closure has returned.
     over: bool,
-    /// The closure asked for more when the view was gone: it has to run again.
-    expired: bool,
+    /// The closure asked for more when the view was gone, or what stands in the way of a write is gone soon: it has to run
+    /// again.
+    again: bool,
+    foresight: Arc<Mutex<Foresight>>,
     writes: Vec<Write>,
 }
 
@@ -65,7 +67,8 @@ impl Run {
         let rows = match origin {
             Origin::Here(node) => {
                 let trial = Some(Trial::new(node.view()?));
-                let state = State { trial, over: false, expired: false, writes: Vec::new() };
+                let foresight = Arc::clone(foresight);
+                let state = State { trial, over: false, again: false, foresight, writes: Vec::new() };
                 Rows::Here(Arc::clone(node), Box::new(Mutex::new(state)))
             }
             Origin::There(client) => {
@@ -91,9 +94,9 @@ impl Run {
         };
         let mut state = lock(state);
         state.over = true;
-        let (reads, mut writes) = state.trial.take().map(Trial::into_notes).unwrap_or_default();
-        writes.append(&mut state.writes);
-        Ok(Ended { transaction: Transaction { request: None, reads, writes }, expired: state.expired })
+        let reads = state.trial.take().map(Trial::into_notes).unwrap_or_default();
+        let writes = std::mem::take(&mut state.writes);
+        Ok(Ended { transaction: Transaction { request: None, reads, writes }, again: state.again })
     }
 
     /// Writes, for the closure to see; refused as it would be if it were applied now.
@@ -105,7 +108,10 @@ impl Run {
             Rows::Here(node, state) => {
                 let mut state = lock(state);
                 let written = state.running()?.write(&node.rule, &node.catalog, &write)?;
-                written.map_err(|refusal| refusal.into_error(&node.catalog))?;
+                if let Err(Refused { refusal, unswept }) = written {
+                    let waits = unswept && lock(&state.foresight).awaits_sweep();
+                    return Err(if waits { state.run_again() } else { refusal.into_error(&node.catalog) });
+                }
                 state.writes.push(write);
             }
         }
@@ -114,7 +120,7 @@ impl Run {
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+pub(super) fn lock<T>(state: &Mutex<T>) -> MutexGuard<'_, T> {
     state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -140,9 +146,14 @@ impl State {
                 reason: "its `tx` was used after the closure had returned: await everything inside the closure".into(),
             });
         }
-        self.expired |= self.trial.is_none();
+        self.again |= self.trial.is_none();
         // Never seen by the caller: the closure runs again, whatever it makes of this.
         self.trial.as_mut().ok_or(Error::Conflict)
+    }
+
+    fn run_again(&mut self) -> Error {
+        (self.trial, self.again) = (None, true);
+        Error::Conflict
     }
 }
 

@@ -25,7 +25,8 @@ impl<S: Schema> Netabase<S> {
         self.write::<R>(encode::<S, R>(&self.origin, &record).map(|value| Write::Put { record: record_id, value }))
     }
 
-    /// Stores a record where there is none under its key yet.
+    /// Stores a record where there is none under its key yet. One there that has expired, so that no read shows it, is given
+    /// up to 2 seconds to be removed, here and wherever such a one has a unique value that is written.
     ///
     /// # Errors
     /// [`Error::AlreadyExists`], and as [`Netabase::put_record`].
@@ -70,21 +71,19 @@ impl<S: Schema> Netabase<S> {
     }
 }
 
-/// Has a write agreed on. A record that has expired and is not removed yet refuses none: it is removed with the write.
+/// Has a write agreed on. One that is refused by a record that has expired, so that no read shows it, waits for its removal.
 async fn submit<S: Schema, R: Member<S>>(origin: Origin, write: Write) -> Result<Receipt> {
     if !R::__GLUE.expires() {
         return origin.submitter().submit(write).await.map(Receipt::of);
     }
     match origin.submitter().submit(write.clone()).await {
-        Err(Error::AlreadyExists { .. } | Error::UniqueViolation { .. }) => {
-            over_expired::<S>(&origin, None, write).await
-        }
+        Err(Error::AlreadyExists { .. } | Error::UniqueViolation { .. }) => once_swept::<S>(&origin, None, write).await,
         outcome => outcome.map(Receipt::of),
     }
 }
 
-/// Writes in a transaction, in which records that no read shows give way.
-pub(super) async fn over_expired<S: Schema>(
+/// Writes in a transaction, which runs again for some time while a record that no read shows is in the way.
+pub(super) async fn once_swept<S: Schema>(
     origin: &Origin,
     request: Option<RequestId>,
     write: Write,

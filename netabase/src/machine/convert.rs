@@ -20,12 +20,13 @@ const STEP_ROWS: usize = 256;
 /// Bytes of values after which a step ends.
 const STEP_BYTES: usize = 1 << 20;
 
-/// One step of the walk over a record type: the rows to change, and how far it came.
+/// One step of the walk over a record type, when it is this late: the rows to change, and how far it came.
 pub(super) fn step(
     rows: &dyn Rows,
     rule: &Rule,
     record: RecordId,
     stored: &Stored,
+    now_ms: u64,
 ) -> Result<(Vec<WriteSet>, Stored), Error> {
     let mut pass = stored.pass.clone().filter(|pass| !pass.over).unwrap_or_default();
     let mut changes: Vec<WriteSet> = Vec::new();
@@ -43,7 +44,7 @@ pub(super) fn step(
         looked_at += 1;
         bytes += row.len();
         pass.after = layout::split_record_key(&row_key);
-        match rule.converted(rows, record, stored, &row_key, &row, &mut taken)? {
+        match rule.converted(rows, record, (stored, now_ms), (&row_key, &row), &mut taken)? {
             Ok(None) => {}
             Ok(Some(change)) => changes.push(change),
             Err(reason) => {

@@ -7,7 +7,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use super::expire::{Due, expire, first_due};
+use super::expire::{Step, expire, is_due};
 use super::footprint;
 use super::hash::State;
 #[cfg(test)]
@@ -21,9 +21,9 @@ use super::upgrade::upgrade;
 use super::versions::Versions;
 use crate::Error;
 use crate::command::{Action, Applied, Batch, Command, Entry, Outcome, Reform, Refusal, SessionId, Transaction, Write};
-use crate::schema::{Catalog, RecordId};
+use crate::schema::{Catalog, RecordGlue, RecordId};
 use crate::storage::archive::DurableState;
-use crate::storage::{self, Draft, Retired, Store, StoreError, Sum, View, Views};
+use crate::storage::{self, Draft, Retired, Selecting, Store, StoreError, Sum, View, Views};
 
 /// What a command is answered with, for whoever issued it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,9 +127,19 @@ impl Machine {
         self.applied() == 0 && self.versions.is_empty() && !self.roster.founded_with().is_empty()
     }
 
-    /// The record that expires first.
-    pub(crate) fn first_due(&self) -> Result<Option<Due>, Error> {
-        first_due(&self.rule, &self.store.view())
+    /// Whether any record has expired by then and is still there.
+    pub(crate) fn is_due(&self, now_ms: u64) -> Result<bool, Error> {
+        is_due(&self.rule, &self.store.view(), now_ms)
+    }
+
+    /// Whether records of this type expire, in any version.
+    pub(crate) fn expires(&self, record: RecordId) -> bool {
+        self.catalog.record(record).is_some_and(RecordGlue::expires)
+    }
+
+    /// The log's clock of what expires.
+    pub(crate) fn clock_ms(&self) -> Result<u64, Error> {
+        self.store.view().clock_ms()
     }
 
     /// What the rows come to as of the last applied round.
@@ -178,13 +188,16 @@ impl Machine {
                                 }
                                 Action::Reform(change) => reform(&mut self.roster, &mut draft, change, place),
                                 Action::Expire { now_ms } => {
-                                    expire((&self.rule, &self.versions), &mut draft, *now_ms, round)
-                                        .map(|()| Ok(Applied { round, existed: false }))
+                                    let law = (&self.rule, &self.versions);
+                                    expire(law, &mut draft, *now_ms, round, Step::OF_A_ROUND)
+                                        .map(|removed| Ok(Applied { round, existed: removed > 0 }))
                                 }
-                                Action::Upgrade(record) => {
+                                Action::Upgrade(record) | Action::UpgradeAt { record, .. } => {
+                                    let now_ms =
+                                        if let Action::UpgradeAt { now_ms, .. } = &action { *now_ms } else { 0 };
                                     let readable = self.roster.readable(*record);
                                     let known = (&self.catalog, &self.rule);
-                                    upgrade(known, &mut self.versions, &mut draft, *record, readable)
+                                    upgrade(known, &mut self.versions, &mut draft, *record, (readable, now_ms))
                                         .map(|()| Ok(Applied { round, existed: false }))
                                 }
                             };
@@ -288,7 +301,7 @@ fn transact(
     if let Some(known) = transaction.request.and_then(|id| requests.outcome(&id).cloned()) {
         return Ok(known);
     }
-    if !footprint::holds(draft, &transaction.reads)? {
+    if !footprint::holds(draft, &transaction.reads, |record| rule.glue(record))? {
         return Ok(Err(Refusal::Conflict));
     }
     draft.begin();

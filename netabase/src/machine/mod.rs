@@ -27,7 +27,7 @@ mod fixture;
 #[cfg(test)]
 mod replay;
 
-pub(crate) use expire::{Due, expire, first_due};
+pub(crate) use expire::{CLOCK_AHEAD_MS, Step, expire};
 #[cfg(test)]
 pub(crate) use hash::StateHash;
 #[cfg(feature = "fuzzing")]
@@ -37,7 +37,7 @@ pub(crate) use roster::{Roster, Voter};
 pub(crate) use rule::Rule;
 pub(crate) use schema::{Keeper, adopt};
 pub(crate) use sessions::Reply;
-pub(crate) use trial::Trial;
+pub(crate) use trial::{Refused, Trial};
 pub(crate) use upgrade::{due_alone, upgrade_alone};
 pub use verify::Verified;
 pub(crate) use verify::verify;

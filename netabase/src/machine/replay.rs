@@ -118,7 +118,8 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
         // With the hash of nothing, which stands as long as there is nothing in the range.
         let mut hash = [0; 16];
         blake3::Hasher::new().finalize_xof().fill(&mut hash);
-        Read::Range(RangeRead { record: fixture::person_id(), index: None, lower, upper, seen: Digest { rows, hash } })
+        let (record, seen) = (fixture::person_id(), Digest { rows, hash });
+        Read::Range(RangeRead { record, index: None, lower, upper, hidden_by_ms: 0, seen })
     });
     let reads = prop::collection::vec(prop_oneof![3 => read, 1 => range], 0..3);
     let request = prop::option::of((1..6_u8).prop_map(|id| RequestId([id; 16])));

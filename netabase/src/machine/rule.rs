@@ -8,12 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use super::expire;
 use super::versions::{Stored, Versions};
 use crate::Error;
 use crate::command::{Applied, Outcome, Refusal, Write};
 use crate::schema::{Catalog, IndexId, RecordGlue, RecordId, expiry_of_key};
-use crate::storage::{Change, Rows, WriteSet, layout};
+use crate::storage::{Change, Rows, Selecting, WriteSet, layout};
 
 /// The rule of one schema: its record types, with the ids of their indexes at hand.
 #[derive(Debug)]
@@ -106,12 +105,17 @@ impl Rule {
         Ok((changes, outcome))
     }
 
+    /// Of the newest version of a record type.
+    pub(super) fn glue(&self, record: RecordId) -> Option<&'static RecordGlue> {
+        Some(self.records.get(&record)?.versions.first()?.glue)
+    }
+
     /// The record types of which some may expire.
     pub(super) fn expiring(&self) -> impl Iterator<Item = RecordId> + '_ {
         self.records.values().filter(|record| record.versions[0].glue.expires()).map(|record| record.id)
     }
 
-    /// What removes a record that has expired; `None`: it cannot be read back.
+    /// What removes a record that has expired; `None`: it cannot be read back, or is not under the key that the index names.
     pub(super) fn swept(
         &self,
         rows: &dyn Rows,
@@ -124,7 +128,7 @@ impl Rule {
         };
         let mut changes = WriteSet::default();
         let outcome = record_type.remove(rows, stored, key, round, &mut changes)?;
-        Ok(outcome.is_ok().then_some(changes))
+        Ok(outcome.is_ok_and(|applied| applied.existed).then_some(changes))
     }
 
     /// The keys of the records on account of which this write would be refused.
@@ -141,14 +145,14 @@ impl Rule {
     }
 
     /// What brings a row of an earlier version to the active one; `None`: it is there already. Or why it cannot be brought there.
+    /// One that has expired by `now_ms` is removed: the active one may say otherwise, and no read has shown it any more.
     /// `taken`: the unique keys that earlier ones of its step have taken.
     pub(super) fn converted(
         &self,
         rows: &dyn Rows,
         record: RecordId,
-        stored: &Stored,
-        row_key: &Bytes,
-        row: &Bytes,
+        (stored, now_ms): (&Stored, u64),
+        (row_key, row): (&Bytes, &Bytes),
         taken: &mut BTreeSet<(IndexId, Vec<u8>)>,
     ) -> Result<Result<Option<WriteSet>, String>, Error> {
         let known = self.records.get(&record).ok_or("it is of no record type of this schema");
@@ -156,7 +160,7 @@ impl Rule {
             layout::split_record_key(row_key).zip(layout::split_record_value(row)).ok_or("its row is too short");
         match known.and_then(|record_type| Ok((record_type, split?))) {
             Ok((record_type, (key, (round, value)))) => {
-                record_type.converted(rows, stored, (row_key, row), (&key, round, &value), taken)
+                record_type.converted(rows, (stored, now_ms), (row_key, row), (&key, round, &value), taken)
             }
             Err(reason) => Ok(Err(reason.to_owned())),
         }
@@ -238,7 +242,7 @@ impl RecordType {
     fn converted(
         &self,
         rows: &dyn Rows,
-        stored: &Stored,
+        (stored, now_ms): (&Stored, u64),
         (row_key, row): (&Bytes, &Bytes),
         (key, round, value): (&Bytes, u64, &Bytes),
         taken: &mut BTreeSet<(IndexId, Vec<u8>)>,
@@ -256,8 +260,9 @@ impl RecordType {
         if old.key != key[..] || new.key != key[..] {
             return Ok(Err("it has another key than its row in one of the versions".to_owned()));
         }
-        if self.has_expired(rows, &new)? {
-            // Only as this version has it: now it is noticed.
+        let had_expired = old.expires_at_ms().is_some_and(|expires_at_ms| expires_at_ms <= now_ms);
+        // By the clock only as this version has it: now it is noticed.
+        if had_expired || self.has_expired(rows, &new)? {
             let mut changes = WriteSet::default();
             let removed = self.remove(rows, stored, key, round, &mut changes)?;
             return Ok(removed.map(|_| Some(changes)).map_err(|refusal| format!("it cannot be removed: {refusal:?}")));
@@ -279,7 +284,7 @@ impl RecordType {
     /// Whether a record is one that the clock of all nodes has passed.
     fn has_expired(&self, rows: &dyn Rows, new: &Places) -> Result<bool, Error> {
         match new.expires_at_ms() {
-            Some(expires_at_ms) => Ok(expires_at_ms <= expire::clock_ms(rows)?),
+            Some(expires_at_ms) => Ok(expires_at_ms <= rows.clock_ms()?),
             None => Ok(false),
         }
     }
@@ -297,10 +302,12 @@ impl RecordType {
             keys.push(Bytes::copy_from_slice(&new.key));
         }
         for (index, index_key) in new.in_indexes.iter().filter(|(index, _)| index.unique) {
-            let holder =
-                rows.scan_prefix(&layout::index_key_prefix(self.id, index.id, index_key))?.next().transpose()?;
-            let holder = holder.and_then(|(row_key, row_value)| layout::split_index_row(&row_key, &row_value));
-            keys.extend(holder.map(|(_, key)| key).filter(|key| *key != new.key));
+            // Several, where it was not unique in an earlier version.
+            for holder in rows.scan_prefix(&layout::index_key_prefix(self.id, index.id, index_key))? {
+                let (row_key, row_value) = holder?;
+                let holder = layout::split_index_row(&row_key, &row_value);
+                keys.extend(holder.map(|(_, key)| key).filter(|key| *key != new.key));
+            }
         }
         Ok(keys)
     }

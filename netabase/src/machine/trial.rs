@@ -1,18 +1,20 @@
 //! A transaction while it runs: one moment of the records, its own writes over it, and what it has read.
 //!
 //! Must hold: whatever its caller could learn is noted, a refusal too; a write is refused as it would be if it were applied
-//! now. Run by the handle on its node, and by the desk for a handle elsewhere.
+//! now, also by a record that has expired and that no read shows: only the log removes it, when the clocks of a majority say
+//! so. Whoever runs the transaction is told, and waits for that. Run by the handle on its node, and by the desk for a handle
+//! elsewhere.
 
 use std::fmt;
 
 use bytes::Bytes;
 
-use super::footprint::Footprint;
+use super::footprint::{Extent, Footprint};
 use super::rule::Rule;
 use super::versions::Versions;
 use crate::Error;
 use crate::command::{Read, Refusal, Write};
-use crate::schema::{Catalog, Plan, RecordGlue, RecordId};
+use crate::schema::{After, Catalog, Plan, RecordGlue, RecordId};
 use crate::storage::{Branch, Row, Rows, Selecting, View};
 
 /// What a transaction under way reads from and writes into.
@@ -21,14 +23,20 @@ pub(crate) struct Trial {
     footprint: Footprint,
     /// In which versions the records are, once it is asked for.
     versions: Option<Versions>,
-    /// Removals of records that had expired and stood in the way.
-    evictions: Vec<Write>,
+}
+
+/// Why a write was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    /// No read shows what stands in its way: it has expired, and the log removes it soon.
+    pub(crate) unswept: bool,
 }
 
 impl Trial {
     /// One that has read and written nothing yet.
     pub(crate) fn new(view: View) -> Self {
-        Trial { branch: Branch::new(view), footprint: Footprint::default(), versions: None, evictions: Vec::new() }
+        Trial { branch: Branch::new(view), footprint: Footprint::default(), versions: None }
     }
 
     /// What it reads from.
@@ -43,17 +51,18 @@ impl Trial {
 
     /// The stored values that the plan selects.
     pub(crate) fn query(&mut self, plan: &Plan, glue: &RecordGlue) -> Result<Vec<Bytes>, Error> {
-        self.footprint.query(&self.branch, plan, glue)
+        self.footprint.query(&self.branch, plan, glue, Extent::All).map(|(values, _)| values)
     }
 
-    /// The first rows that the plan selects, as long as `more` says so. They are not noted.
-    pub(crate) fn look(&self, plan: &Plan, glue: &RecordGlue, mut more: impl FnMut(&Row) -> bool) -> Result<(), Error> {
-        for row in self.branch.select(plan, glue)? {
-            if !more(&row?) {
-                break;
-            }
-        }
-        Ok(())
+    /// The first of them, up to the one of which `more` says that it is the last, and behind which place the next page goes on,
+    /// if there is one.
+    pub(crate) fn page(
+        &mut self,
+        plan: &Plan,
+        glue: &RecordGlue,
+        mut more: impl FnMut(&Row) -> bool,
+    ) -> Result<(Vec<Bytes>, Option<After>), Error> {
+        self.footprint.query(&self.branch, plan, glue, Extent::Page(&mut more))
     }
 
     /// Writes, for later reads to see, unless it is refused.
@@ -62,54 +71,51 @@ impl Trial {
         rule: &Rule,
         catalog: &Catalog,
         write: &Write,
-    ) -> Result<Result<(), Refusal>, Error> {
+    ) -> Result<Result<(), Refused>, Error> {
         // The round shows nowhere: what was written here is not noted as read.
         let round = self.branch.below().applied() + 1;
         let versions = match &mut self.versions {
             Some(versions) => versions,
             versions => versions.insert(Versions::load(self.branch.below())?),
         };
-        if let Some(glue) = catalog.record(write.record()).filter(|glue| glue.expires()) {
-            let expired =
-                expired(&self.branch, (write.record(), glue), &rule.in_the_way(&self.branch, versions, write)?)?;
-            for eviction in expired {
-                self.footprint.note_record(&self.branch, write.record(), eviction.payload())?;
-                let (rows, _) = rule.apply(&self.branch, versions, &eviction, round)?;
-                self.branch.write(rows);
-                self.evictions.push(eviction);
-            }
-        }
         let (rows, outcome) = rule.apply(&self.branch, versions, write, round)?;
-        if let Err(refusal) = outcome {
-            let active = versions.active(write.record());
-            // By the version in which it was refused.
-            if let Some(glue) = catalog.record(write.record()).and_then(|glue| glue.at(active?)) {
-                self.footprint.refused(&self.branch, write, &refusal, glue)?;
-            }
-            return Ok(Err(refusal));
+        let Err(refusal) = outcome else {
+            self.branch.write(rows);
+            return Ok(Ok(()));
+        };
+        let (record, active) = (write.record(), versions.active(write.record()));
+        let newest = catalog.record(record);
+        // By the version in which it was refused.
+        if let Some(glue) = newest.and_then(|glue| glue.at(active?)) {
+            self.footprint.refused(&self.branch, write, &refusal, glue)?;
         }
-        self.branch.write(rows);
-        Ok(Ok(()))
+        let is_in_the_way = matches!(refusal, Refusal::AlreadyExists { .. } | Refusal::UniqueViolation { .. });
+        let unswept = match newest.filter(|glue| is_in_the_way && glue.expires()) {
+            Some(glue) => all_hidden(&self.branch, (record, glue), &rule.in_the_way(&self.branch, versions, write)?)?,
+            None => false,
+        };
+        Ok(Err(Refused { refusal, unswept }))
     }
 
-    /// All that was read, and what is to be written before anything else: no read shows a record that has expired, so none
-    /// may refuse a write either, whether it is removed yet or not.
-    pub(crate) fn into_notes(self) -> (Vec<Read>, Vec<Write>) {
-        (self.footprint.into_reads(), self.evictions)
+    /// All that was read.
+    pub(crate) fn into_notes(self) -> Vec<Read> {
+        self.footprint.into_reads()
     }
 }
 
-/// The removals of those records that have expired. What the transaction wrote itself is its own affair.
-fn expired(branch: &Branch, (record, glue): (RecordId, &RecordGlue), keys: &[Bytes]) -> Result<Vec<Write>, Error> {
-    let mut removals = Vec::new();
-    let Some(now_ms) = branch.read_at_ms() else { return Ok(removals) };
+/// Whether no read shows any of these records, of which there is one at least. What the transaction wrote itself is its own
+/// affair.
+fn all_hidden(branch: &Branch, (record, glue): (RecordId, &RecordGlue), keys: &[Bytes]) -> Result<bool, Error> {
+    let Some(now_ms) = branch.read_at_ms() else { return Ok(false) };
+    let mut some = false;
     for key in keys {
-        let stored = branch.stored(record, key)?.filter(|(round, _)| *round <= branch.below().applied());
-        if stored.is_some_and(|(_, value)| glue.has_expired(&value, now_ms)) {
-            removals.push(Write::Remove { record, key: key.clone() });
+        let Some((round, value)) = branch.stored(record, key)? else { continue };
+        if round > branch.below().applied() || !glue.has_expired(&value, now_ms) {
+            return Ok(false);
         }
+        some = true;
     }
-    Ok(removals)
+    Ok(some)
 }
 
 impl fmt::Debug for Trial {

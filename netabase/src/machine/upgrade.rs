@@ -13,13 +13,14 @@ use crate::Error;
 use crate::schema::{Catalog, RecordId};
 use crate::storage::{Draft, Rows, WriteSet, layout};
 
-/// Brings a record type to the version that everybody reads; where it is there, some more of its rows.
+/// Brings a record type to the version that everybody reads; where it is there, some more of its rows, of which those go
+/// that have expired by `now_ms` as they are stored.
 pub(super) fn upgrade(
     (catalog, rule): (&Catalog, &Rule),
     versions: &mut Versions,
     draft: &mut Draft<'_>,
     record: RecordId,
-    readable: Option<u8>,
+    (readable, now_ms): (Option<u8>, u64),
 ) -> Result<(), Error> {
     let before = versions.get(record).cloned();
     let rises_to = readable.filter(|version| before.as_ref().is_none_or(|before| *version > before.active));
@@ -34,7 +35,7 @@ pub(super) fn upgrade(
             before.map_or_else(|| Stored::new(version), |before| before.raised(version))
         }
         (None, Some(before)) if before.is_converting() => {
-            let (changes, after) = convert::step(draft, rule, record, &before)?;
+            let (changes, after) = convert::step(draft, rule, record, &before, now_ms)?;
             changes.into_iter().for_each(|change| draft.write(change));
             after
         }
@@ -73,7 +74,8 @@ pub(crate) fn upgrade_alone(
     record: RecordId,
 ) -> Result<bool, Error> {
     let was_converting = versions.get(record).is_some_and(Stored::is_converting);
-    upgrade((catalog, rule), versions, draft, record, catalog.record(record).map(|glue| glue.version))?;
+    // What has expired is removed before.
+    upgrade((catalog, rule), versions, draft, record, (catalog.record(record).map(|glue| glue.version), 0))?;
     let stored = versions.get(record);
     Ok(was_converting && stored.is_none_or(|stored| !stored.is_converting() || stored.stuck().is_some()))
 }

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::expire::clock_ms;
 use super::versions::Versions;
 use crate::Error;
 use crate::schema::{Catalog, IndexGlue, IndexId, RecordGlue, RecordId, expiry_of_key};
-use crate::storage::{Rows, StoreError, Sum, View, layout};
+use crate::storage::{Rows, Selecting, StoreError, Sum, View, layout};
 
 /// What was found to be in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +64,7 @@ fn records(
     verified: &mut Verified,
 ) -> Result<BTreeMap<IndexId, u64>, Error> {
     let mut expected = BTreeMap::new();
-    let clock_ms = clock_ms(rows)?;
+    let clock_ms = rows.clock_ms()?;
     let wrong = |what: String| damaged(format!("a `{}` {what}", glue.name));
     for row in rows.scan_prefix(&layout::record_prefix(record))? {
         let (row_key, row_value) = row?;

@@ -91,6 +91,11 @@ impl Expiry for Option<SystemTime> {
     }
 }
 
+/// The key of the index that stands for this instant.
+pub(crate) fn expiry_key(expires_at_ms: u64) -> [u8; 8] {
+    expires_at_ms.to_be_bytes()
+}
+
 /// The instant that a key of the index stands for; `None`: it is none of this index.
 pub(crate) fn expiry_of_key(index_key: &[u8]) -> Option<u64> {
     index_key.try_into().ok().map(u64::from_be_bytes)

@@ -27,8 +27,8 @@ pub(crate) use self::descriptor::Descriptor;
 pub use self::descriptor::RecordDescriptor;
 #[cfg(test)]
 pub(crate) use self::descriptor::{IndexDescriptor, VersionDescriptor};
-pub(crate) use self::expiry::expiry_of_key;
 pub use self::expiry::{EXPIRY, Expiry, expiry_form};
+pub(crate) use self::expiry::{expiry_key, expiry_of_key};
 pub(crate) use self::fingerprint::Fingerprint;
 pub(crate) use self::key::shown;
 pub use self::key::{

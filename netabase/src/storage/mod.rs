@@ -44,6 +44,8 @@ pub(crate) use patient::{Open, Patience, PatientFile};
 pub(crate) use redb::{CACHE_BYTES, RedbEngine, file_backend, open_database};
 #[cfg(test)]
 pub(crate) use scan::Scan;
+#[cfg(test)]
+pub(crate) use select::PAGE_HIDDEN;
 pub(crate) use select::{PAGE_BYTES, PAGE_ROWS, Pages, Row, RowBounds, Selecting, as_slice};
 #[cfg(feature = "sled")]
 pub(crate) use sled::SledEngine;

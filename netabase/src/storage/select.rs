@@ -10,13 +10,13 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 
-pub(crate) use self::pages::{PAGE_BYTES, PAGE_ROWS, Pages};
+pub(crate) use self::pages::{PAGE_BYTES, PAGE_HIDDEN, PAGE_ROWS, Pages};
 use super::engine::StoreError;
 use super::layout;
 use super::scan::Scan;
 use super::view::Rows;
 use crate::Error;
-use crate::schema::{After, IndexId, Plan, RecordGlue, RecordId, expiry_of_key};
+use crate::schema::{After, IndexId, Plan, RecordGlue, RecordId, expiry_key, expiry_of_key};
 
 /// A record that a plan selected, in its encoded form.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,34 +59,46 @@ pub(crate) trait Selecting: Rows {
         layout::split_record_value(&row).map(Some).ok_or_else(|| damaged("a record row is too short"))
     }
 
-    /// When the first record of this type expires, and its key.
-    fn first_expiry(&self, record: RecordId) -> Result<Option<(u64, Bytes)>, Error> {
-        let Some(row) = self.scan_prefix(&layout::index_prefix(record, IndexId::expiry()))?.next() else {
-            return Ok(None);
-        };
-        let (row_key, row_value) = row?;
-        expiry_row(&row_key, &row_value).map(Some)
+    /// The clock of what expires, in milliseconds since 1970: no record is there that had expired by it.
+    fn clock_ms(&self) -> Result<u64, Error> {
+        let Some(row) = self.get(&layout::clock_key())? else { return Ok(0) };
+        layout::split_clock_row(&row).ok_or_else(|| damaged("the clock of what expires does not decode"))
     }
 
-    /// The keys of the first records of this type that have expired by then, so many at most.
-    fn due(&self, record: RecordId, now_ms: u64, rows_max: usize) -> Result<Vec<Bytes>, Error> {
-        let mut due = Vec::new();
-        for row in self.scan_prefix(&layout::index_prefix(record, IndexId::expiry()))?.take(rows_max) {
-            let (row_key, row_value) = row?;
-            let (expires_at_ms, key) = expiry_row(&row_key, &row_value)?;
-            if expires_at_ms > now_ms {
-                break;
-            }
-            due.push(key);
-        }
-        Ok(due)
+    /// The first records of this type that have expired by then and are not removed yet, so many at most: of each, when it
+    /// did, and its key. In that order, behind all of the instant `after_ms`, or behind one key of it.
+    ///
+    /// What the clock has passed is never looked at. Rows that were removed lie there in the overlays until they are flushed,
+    /// and a scan from the start of the index would go over them for each step of a sweep and each query during it.
+    /// Of an instant of which only some are removed they are still gone over, as the clock cannot say how far in it they
+    /// reach: those since the last flush, some 25,000 to its 16 MiB, a few milliseconds of a look.
+    fn due(
+        &self,
+        record: RecordId,
+        (after_ms, after_key): (u64, Option<&Bytes>),
+        now_ms: u64,
+        rows_max: usize,
+    ) -> Result<Vec<(u64, Bytes)>, Error> {
+        let at = |ms: u64| layout::index_key_prefix(record, IndexId::expiry(), &expiry_key(ms));
+        let lower = match after_key {
+            Some(key) => Bound::Excluded(layout::index_key(record, IndexId::expiry(), &expiry_key(after_ms), key)),
+            None => from_successor(&at(after_ms)),
+        };
+        let upper = layout::successor(&at(now_ms));
+        let rows = self.scan(as_slice(&lower), as_slice(&upper), false)?.take(rows_max);
+        rows.map(|row| row.and_then(|(row_key, row_value)| expiry_row(&row_key, &row_value))).collect()
+    }
+
+    /// Whether any record of this type has expired by then and is not removed yet.
+    fn is_due(&self, record: RecordId, now_ms: u64) -> Result<bool, Error> {
+        Ok(!self.due(record, (self.clock_ms()?, None), now_ms, 1)?.is_empty())
     }
 
     /// By when records have expired that are not to be read, if any of this type has by then: mostly all that have are
     /// removed, and then no value has to be looked at.
     fn hides(&self, record: RecordId, glue: &RecordGlue) -> Result<Option<u64>, Error> {
         let Some(now_ms) = self.read_at_ms().filter(|_| glue.expires()) else { return Ok(None) };
-        Ok(self.first_expiry(record)?.and_then(|(first, _)| (first <= now_ms).then_some(now_ms)))
+        Ok(self.is_due(record, now_ms)?.then_some(now_ms))
     }
 
     /// The records that the plan selects, in its order. `glue` is that of its record type.
@@ -98,6 +110,8 @@ pub(crate) trait Selecting: Rows {
             over_index: plan.index.is_some(),
             hides: self.hides(plan.record, glue)?.map(|now_ms| (now_ms, *glue)),
             left: plan.limit.unwrap_or(usize::MAX),
+            hidden_left: usize::MAX,
+            cut: None,
         })
     }
 
@@ -221,9 +235,22 @@ pub(crate) struct Select<'a, R: ?Sized> {
     /// Some have expired by then.
     hides: Option<(u64, RecordGlue)>,
     left: usize,
+    /// How many that have it still goes past.
+    hidden_left: usize,
+    cut: Option<After>,
 }
 
 impl<R: Rows + ?Sized> Select<'_, R> {
+    /// Ends for now when it has gone past so many records that have expired: whoever reads a page waits for them, too.
+    pub(crate) fn within_a_page(self) -> Self {
+        Select { hidden_left: PAGE_HIDDEN, ..self }
+    }
+
+    /// Behind which place it goes on, if it ended for that.
+    pub(crate) fn cut(&self) -> Option<&After> {
+        self.cut.as_ref()
+    }
+
     fn row(&self, row_key: &Bytes, row_value: &Bytes) -> Result<Row, Error> {
         if !self.over_index {
             let key = layout::split_record_key(row_key).ok_or_else(|| damaged("a record key is too short"))?;
@@ -249,7 +276,14 @@ impl<R: Rows + ?Sized> Iterator for Select<'_, R> {
         loop {
             let row = self.rows.next()?.and_then(|(key, value)| self.row(&key, &value));
             match (&row, &self.hides) {
-                (Ok(row), Some((now_ms, glue))) if glue.has_expired(&row.value, *now_ms) => continue,
+                (Ok(row), Some((now_ms, glue))) if glue.has_expired(&row.value, *now_ms) => {
+                    self.hidden_left -= 1;
+                    if self.hidden_left == 0 {
+                        (self.left, self.cut) = (0, Some(row.place()));
+                        return None;
+                    }
+                    continue;
+                }
                 (Ok(_), _) => {}
                 (Err(_), _) => self.left = 0,
             }

@@ -155,3 +155,46 @@ fn what_has_expired_is_not_read_and_goes_when_something_is_written() -> Result<(
     assert_eq!(store.count(Login::all())?, 503);
     Ok(())
 }
+
+/// What a login becomes that is kept for ever.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, crate::NetabaseSchema)]
+#[netabase(crate = "crate", name = "login", version = 2, from = Login)]
+struct Kept {
+    #[netabase(key)]
+    id: u64,
+}
+
+impl From<Login> for Kept {
+    fn from(Login { id, .. }: Login) -> Self {
+        Kept { id }
+    }
+}
+
+/// It was converted before it was removed, and was there again for good.
+#[test]
+fn what_has_expired_does_not_come_back_in_a_version_that_does_not_expire() -> Result<()> {
+    let directory = TempDir::new().expect("a temporary directory");
+    let store = Store::<Login>::open(at(&directory), StoreKind::Redb)?;
+    let now_ms = crate::clock::now_ms();
+    let login = |id: u64, lasts_ms: u64| Login { id, token: format!("token {id}"), until: Some(now_ms + lasts_ms) };
+    store.put_records([login(1, 3_600_000), login(2, 36_000_000)])?;
+    drop(store);
+    crate::clock::skew_clock_here(7_200);
+    let store = Store::<Kept>::open(at(&directory), StoreKind::Redb)?;
+    assert_eq!(store.query(Kept::all())?, [Kept { id: 2 }]);
+    assert_eq!(store.verify()?.records, 1);
+    Ok(())
+}
+
+/// One put had them removed 256 at a time, each time with a sync of the disk.
+#[test]
+fn many_that_have_expired_go_with_few_rounds() -> Result<()> {
+    let store = Store::<Login>::open("", StoreKind::Memory)?;
+    let until = Some(crate::clock::now_ms() + 3_600_000);
+    store.put_records((0..5_000).map(|id| Login { id, token: format!("token {id}"), until }))?;
+    let before = store.view().applied();
+    crate::clock::skew_clock_here(7_200);
+    store.put_record(Login { id: 1, token: "token 1".into(), until: None })?;
+    assert_eq!((store.verify()?.records, store.view().applied() - before), (1, 2));
+    Ok(())
+}

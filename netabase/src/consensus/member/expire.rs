@@ -12,9 +12,9 @@ use crate::clock;
 use crate::command::Action;
 use crate::consensus::leadership::Role;
 use crate::error::Result;
-use crate::machine::Due;
+use crate::machine::CLOCK_AHEAD_MS;
 
-/// Pause after a step that was not taken, or that could not remove what was due first.
+/// Pause after a step that was not taken, or that could not remove anything of what is due.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What this leader does about what expires.
@@ -22,8 +22,10 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Expiring {
     asking: bool,
     after: Option<Instant>,
-    /// What was to be removed first, when it was asked for last.
-    last: Option<Due>,
+    /// The last step removed nothing.
+    stuck: bool,
+    /// It was said that the log's clock is ahead.
+    told_ahead: bool,
 }
 
 impl Member {
@@ -33,38 +35,52 @@ impl Member {
         if self.expiring.asking || self.expiring.after.is_some_and(|after| now < after) {
             return Ok(());
         }
-        let first = self.seat.replica.machine().first_due()?;
-        let Some((first, now_ms)) = first.zip(self.agreed_time_ms(now)) else { return Ok(()) };
-        if first.expires_at_ms > now_ms {
+        let Some(now_ms) = self.agreed_time_ms(now) else { return Ok(()) };
+        self.tell_if_ahead(now_ms)?;
+        if !self.seat.replica.machine().is_due(now_ms)? {
             return Ok(());
         }
-        if self.expiring.last.as_ref() == Some(&first) {
-            tracing::warn!(?first, "a record that has expired cannot be removed");
-            (self.expiring.last, self.expiring.after) = (None, Some(now + PAUSE));
-            return Ok(());
-        }
-        (self.expiring.asking, self.expiring.last) = (true, Some(first));
+        self.expiring.asking = true;
         let (submitter, reports) = (Arc::clone(&self.submitter), self.reports.clone());
         tokio::task::spawn_local(async move {
             let expired = submitter.submit(Action::Expire { now_ms }).await;
             if let Err(error) = &expired {
                 tracing::debug!(%error, "what has expired could not be removed");
             }
-            let _ = reports.send(Report::Expired { taken: expired.is_ok() }).await;
+            let taken = expired.is_ok();
+            let removed = expired.is_ok_and(|applied| applied.existed);
+            let _ = reports.send(Report::Expired { taken, removed }).await;
         });
         Ok(())
     }
 
-    pub(super) fn on_expired(&mut self, now: Instant, taken: bool) -> Result<()> {
-        self.expiring.asking = false;
-        if !taken {
-            (self.expiring.last, self.expiring.after) = (None, Some(now + PAUSE));
+    pub(super) fn on_expired(&mut self, now: Instant, taken: bool, removed: bool) -> Result<()> {
+        let was_stuck = std::mem::replace(&mut self.expiring.stuck, taken && !removed);
+        // Once may be since another leader removed it before.
+        if self.expiring.stuck && was_stuck {
+            tracing::warn!("records that have expired cannot be removed: they cannot be read back");
         }
+        (self.expiring.asking, self.expiring.after) = (false, pause_after(removed).map(|pause| now + pause));
         self.expire()
     }
 
+    /// Clocks of a majority were wrong once, or are now: what is written with an instant that the log's clock has passed is
+    /// removed at once.
+    fn tell_if_ahead(&mut self, now_ms: u64) -> Result<()> {
+        let clock_ms = self.seat.replica.machine().clock_ms()?;
+        if clock_ms > now_ms.saturating_add(CLOCK_AHEAD_MS) && !self.expiring.told_ahead {
+            self.expiring.told_ahead = true;
+            tracing::error!(
+                clock_ms,
+                now_ms,
+                "the clock by which records expire is ahead of those of the voters: records that expire before it are not kept"
+            );
+        }
+        Ok(())
+    }
+
     /// What the clocks of a majority of the voters have reached, as far as they have said so.
-    fn agreed_time_ms(&self, now: Instant) -> Option<u64> {
+    pub(super) fn agreed_time_ms(&self, now: Instant) -> Option<u64> {
         let voters = &self.seat.terms.voters;
         let clocks = voters.iter().filter_map(|peer| match self.progress.get(peer) {
             _ if *peer == self.seat.terms.me => Some(clock::now_ms()),
@@ -78,6 +94,11 @@ impl Member {
     }
 }
 
+/// How long the next step waits: not at all as long as there is something to remove, whatever stays behind.
+fn pause_after(removed: bool) -> Option<Duration> {
+    (!removed).then_some(PAUSE)
+}
+
 /// The latest time that a majority of so many clocks has reached.
 fn reached_by_majority(mut clocks_ms: Vec<u64>, clocks: usize) -> Option<u64> {
     clocks_ms.sort_unstable_by(|one, other| other.cmp(one));
@@ -86,7 +107,12 @@ fn reached_by_majority(mut clocks_ms: Vec<u64>, clocks: usize) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::reached_by_majority;
+    use super::{PAUSE, pause_after, reached_by_majority};
+
+    #[test]
+    fn a_sweep_pauses_only_where_it_gets_nowhere() {
+        assert_eq!((pause_after(true), pause_after(false)), (None, Some(PAUSE)));
+    }
 
     #[test]
     fn a_minority_of_clocks_says_nothing() {

@@ -60,8 +60,8 @@ pub(crate) enum Report {
     Presented,
     /// A record type was brought to a later version, or some of its rows; or not.
     Upgraded { taken: bool },
-    /// Some of what has expired was removed, or not.
-    Expired { taken: bool },
+    /// Some of what has expired was removed, or not; `taken`: it was agreed on.
+    Expired { taken: bool, removed: bool },
     /// The state was copied for peers.
     Exported { peer: PeerId, export: Result<Export> },
     /// The copy was removed.
@@ -146,7 +146,7 @@ impl Member {
             Report::ChunkRead { bad } => self.on_chunk_read(bad),
             Report::Received(received) => self.on_received(now, received),
             Report::Installed(installed) => self.on_installed(now, installed)?,
-            Report::Expired { taken } => self.on_expired(now, taken)?,
+            Report::Expired { taken, removed } => self.on_expired(now, taken, removed)?,
             Report::Upgraded { taken } => self.on_upgraded(now, taken),
             Report::Presented => self.on_presented(now),
             Report::Flushed => {}

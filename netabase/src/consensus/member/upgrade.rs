@@ -39,6 +39,7 @@ impl Member {
     pub(super) fn upgrade(&mut self) {
         let Role::Leading { .. } = self.leadership.role() else { return };
         let now = Instant::now();
+        let agreed_ms = self.agreed_time_ms(now);
         let Upgrading { asking, after, risen_after, stuck_after } = &mut self.upgrading;
         if *asking || after.is_some_and(|after| now < after) {
             return;
@@ -50,7 +51,10 @@ impl Member {
             };
             *pauses.entry(record).or_insert(now + pause) <= now
         };
-        let Some((record, due)) = self.seat.replica.machine().due_upgrade(may) else { return };
+        let machine = self.seat.replica.machine();
+        let Some((record, due)) = machine.due_upgrade(may) else { return };
+        let Some(action) = action_of(record, due, machine.expires(record), agreed_ms) else { return };
+        drop(machine);
         match due {
             DueUpgrade::Rise => drop(risen_after.remove(&record)),
             DueUpgrade::Rows => {}
@@ -60,7 +64,7 @@ impl Member {
         self.upgrading.asking = true;
         let (submitter, reports) = (Arc::clone(&self.submitter), self.reports.clone());
         tokio::task::spawn_local(async move {
-            let upgraded = submitter.submit(Action::Upgrade(record)).await;
+            let upgraded = submitter.submit(action).await;
             if let Err(error) = &upgraded {
                 tracing::debug!(%error, "a record type could not be brought to a later version");
             }
@@ -72,5 +76,31 @@ impl Member {
         self.upgrading.asking = false;
         self.upgrading.after = (!taken).then(|| now + PAUSE);
         self.upgrade();
+    }
+}
+
+/// What is to be agreed on. Nothing yet, as long as it has to say how late it is and no majority has: that comes with the
+/// first answers to a leader's heartbeats.
+fn action_of(record: RecordId, due: DueUpgrade, expires: bool, agreed_ms: Option<u64>) -> Option<Action> {
+    match due {
+        // What has expired would be there again in a version in which it has not.
+        DueUpgrade::Rows | DueUpgrade::Stuck if expires => agreed_ms.map(|now_ms| Action::UpgradeAt { record, now_ms }),
+        DueUpgrade::Rise | DueUpgrade::Rows | DueUpgrade::Stuck => Some(Action::Upgrade(record)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_what_expires_are_not_converted_without_a_time() {
+        let record = RecordId(7);
+        for due in [DueUpgrade::Rows, DueUpgrade::Stuck] {
+            assert_eq!(action_of(record, due, true, Some(9)), Some(Action::UpgradeAt { record, now_ms: 9 }));
+            assert_eq!(action_of(record, due, true, None), None, "a majority has not said how late it is");
+            assert_eq!(action_of(record, due, false, None), Some(Action::Upgrade(record)));
+        }
+        assert_eq!(action_of(record, DueUpgrade::Rise, true, None), Some(Action::Upgrade(record)));
     }
 }

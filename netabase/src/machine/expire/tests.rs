@@ -5,16 +5,18 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use super::{Rule, clock_ms};
+use super::Rule;
 use crate::Error;
 use crate::clock::{now_ms, skew_clock_here};
 use crate::command::{Action, Command, Life, MemberId, Outcome, Reform, Refusal, SessionId, Transaction, Write};
 use crate::machine::fixture::entry;
-use crate::machine::{Answer, Keeper, Machine, Reply, Roster, Trial, adopt, verify};
-use crate::schema::{Catalog, Member, Query, Record, RecordId, Schema};
-use crate::storage::{Changes, Engine, MemoryEngine, Place, Selecting, Store, WriteSet, layout};
+use crate::machine::{Answer, Keeper, Machine, Refused, Reply, Roster, Trial, adopt, verify};
+use crate::schema::{After, Catalog, Member, Query, Record, RecordId, Schema};
+use crate::storage::{
+    Changes, Engine, MemoryEngine, PAGE_HIDDEN, Pages, Place, Rows as _, Selecting, Store, WriteSet, layout,
+};
 
-/// A login, which expires at `until`; 0: never.
+/// A login, which expires at `until`; `None`: never.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, crate::NetabaseSchema)]
 #[netabase(crate = "crate", name = "login", ttl = "until")]
 struct Login {
@@ -122,8 +124,9 @@ impl Node {
         self.act(Write::Insert { record: record(), value: value(login) })
     }
 
-    fn expire(&mut self, now_ms: u64) {
-        self.act(Action::Expire { now_ms }).expect("it is taken");
+    /// Whether it removed anything.
+    fn expire(&mut self, now_ms: u64) -> bool {
+        self.act(Action::Expire { now_ms }).expect("it is taken").existed
     }
 
     /// Whether a row is there, whoever may read it.
@@ -133,7 +136,7 @@ impl Node {
     }
 
     fn clock_ms(&self) -> u64 {
-        clock_ms(&self.machine.views().view()).expect("memory reads")
+        self.machine.clock_ms().expect("memory reads")
     }
 
     fn found<S: Schema + Member<S>>(&self, query: Query<S>) -> Vec<S> {
@@ -196,11 +199,42 @@ fn what_is_due_goes_some_at_a_time_and_the_clock_never_passes_what_is_left() {
         node.put(&login(id, 5_000 + id / 300)).expect("it is taken");
     }
     let mut left = Vec::new();
-    while node.clock_ms() < 9_000 {
-        node.expire(9_000);
+    while node.machine.is_due(9_000).expect("memory reads") {
+        assert!(node.expire(9_000));
         left.push(((0..600).filter(|&id| node.stores(id)).count(), node.clock_ms()));
     }
-    assert_eq!(left, [(344, 4_999), (88, 5_000), (0, 9_000)]);
+    assert_eq!(left, [(344, 4_999), (88, 5_000), (0, 5_001)]);
+    assert!(!node.expire(9_000), "nothing is left");
+}
+
+/// A majority started with clocks in 2099, once: whatever was written from then on with an honest instant was dropped.
+#[test]
+fn a_time_that_is_years_ahead_leaves_no_clock_that_is() {
+    let mut node = Node::new::<Login>();
+    node.put(&login(1, 1_000)).expect("it is taken");
+    node.put(&login(2, None)).expect("it is taken");
+    assert!(node.expire(u64::MAX));
+    assert_eq!((node.stores(1), node.stores(2), node.clock_ms()), (false, true, 1_000));
+    assert!(!node.expire(u64::MAX));
+    assert_eq!(node.clock_ms(), 1_000);
+    for (id, until) in [(1, 900), (3, 1_000), (4, 1_001)] {
+        node.put(&login(id, until)).expect("it is taken");
+    }
+    assert_eq!([1, 3, 4].map(|id| node.stores(id)), [false, false, true]);
+}
+
+/// Between the log's clock and the time there is: as good as removed, and removed by the next step.
+#[test]
+fn one_that_comes_too_late_is_shown_to_nobody_and_goes_with_the_next_step() {
+    let mut node = Node::new::<Login>();
+    let now = now_ms();
+    node.put(&login(1, now - 9_000)).expect("it is taken");
+    assert!(node.expire(now));
+    node.put(&login(2, now - 5_000)).expect("it is taken");
+    assert!(node.stores(2));
+    assert_eq!((node.got(2), node.found(Login::all())), (None, Vec::new()));
+    assert!(node.machine.is_due(now).expect("memory reads") && node.expire(now));
+    assert_eq!((node.stores(2), node.clock_ms()), (false, now - 5_000));
 }
 
 #[test]
@@ -244,83 +278,12 @@ fn an_expired_record_is_not_read_before_it_is_swept() {
     assert_eq!(node.found(Login::by_token("token 4")), []);
     assert_eq!(node.found(Login::by_token("token 5")), [login(5, None)]);
     assert_eq!((node.got(4), node.got(5)), (None, Some(login(5, None))));
-    let mut pages = crate::storage::Pages::of(Login::all().plan::<Login>());
+    let mut pages = Pages::of(Login::all().plan::<Login>());
     let mut streamed = 0;
     while !pages.have_ended() {
         streamed += pages.read(&node.machine.views().view(), &Login::__GLUE).len();
     }
     assert_eq!(streamed, 300);
-}
-
-#[test]
-fn in_a_transaction_what_has_expired_is_not_there_and_does_not_stand_in_the_way() {
-    let mut node = Node::new::<Login>();
-    let until = now_ms() + HOUR_MS;
-    node.put(&login(1, until)).expect("it is taken");
-    node.put(&login(2, None)).expect("it is taken");
-    let rule = Rule::new(&node.catalog);
-    let catalog = node.catalog.clone();
-    let insert = |login: &Login| Write::Insert { record: record(), value: value(login) };
-    let run = |node: &Node, writes: &[Write]| -> Result<Transaction, Refusal> {
-        let mut trial = Trial::new(node.machine.views().view());
-        for write in writes {
-            trial.write(&rule, &catalog, write).expect("memory reads")?;
-        }
-        let (reads, mut all) = trial.into_notes();
-        all.extend_from_slice(writes);
-        Ok(Transaction { request: None, reads, writes: all })
-    };
-    assert_eq!(run(&node, &[insert(&login(1, None))]), Err(Refusal::AlreadyExists { record: record() }));
-    skew_clock_here(2 * HOUR_S);
-    let mut trial = Trial::new(node.machine.views().view());
-    assert_eq!(trial.get(record(), &Login::__GLUE, &crate::Key::to_bytes(&1_u64)).expect("memory reads"), None);
-    assert_eq!(trial.query(&Login::all().plan::<Login>(), &Login::__GLUE).expect("memory reads").len(), 1);
-    // One that is there still stands in the way.
-    assert_eq!(run(&node, &[insert(&login(2, None))]), Err(Refusal::AlreadyExists { record: record() }));
-    let refreshed = run(&node, &[insert(&login(1, None))]).expect("no read shows it");
-    let thief = run(&node, &[insert(&Login { id: 3, ..login(1, None) })]).expect("no read shows who has its token");
-    assert_eq!((refreshed.writes.len(), thief.writes.len()), (2, 2));
-    // Refreshed by another one meanwhile, it is not removed.
-    node.put(&login(1, until + 9 * HOUR_MS)).expect("it is taken");
-    assert_eq!(node.act(Action::Transact(Arc::new(refreshed))), Err(Refusal::Conflict));
-    assert_eq!(node.act(Action::Transact(Arc::new(thief))), Err(Refusal::Conflict));
-    node.put(&login(1, until)).expect("it is taken");
-    let thief = run(&node, &[insert(&Login { id: 3, ..login(1, None) })]).expect("no read shows who has its token");
-    node.act(Action::Transact(Arc::new(thief))).expect("it is taken");
-    assert!(!node.stores(1) && node.stores(3));
-}
-
-#[test]
-fn a_refresh_of_what_was_read_before_it_was_removed_runs_again() {
-    let mut node = Node::new::<Login>();
-    let until = now_ms() + HOUR_MS;
-    node.put(&login(1, until)).expect("it is taken");
-    let mut trial = Trial::new(node.machine.views().view());
-    let read = trial.get(record(), &Login::__GLUE, &crate::Key::to_bytes(&1_u64)).expect("memory reads");
-    assert_eq!(read, Some(value(&login(1, until))));
-    node.expire(until);
-    let (reads, _) = trial.into_notes();
-    let writes = vec![Write::Put { record: record(), value: value(&login(1, until + HOUR_MS)) }];
-    let refresh = Transaction { request: None, reads, writes };
-    assert_eq!(node.act(Action::Transact(Arc::new(refresh))), Err(Refusal::Conflict));
-    assert!(!node.stores(1));
-}
-
-#[test]
-fn a_record_that_the_clock_has_passed_is_damage() {
-    let catalog = Catalog::of::<Login>().expect("a schema");
-    let mut store = Store::open(Arc::new(MemoryEngine::default())).expect("it is new");
-    let versions = adopt(&mut store, &catalog, Keeper::Alone, &catalog.newest()).expect("it is new");
-    let mut draft = store.draft();
-    let put = Write::Put { record: record(), value: value(&login(1, 1_000)) };
-    let (rows, _) = Rule::new(&catalog).apply(&draft, &versions, &put, 1).expect("memory reads");
-    draft.write(rows);
-    let mut clock = WriteSet::default();
-    clock.replace(layout::clock_key(), None, Some(layout::clock_row(1_000)));
-    draft.write(clock);
-    draft.install(1).expect("memory reads");
-    let damage = verify(&store.view(), &catalog).expect_err("it was to be removed");
-    assert!(damage.to_string().contains("was to be removed"), "{damage}");
 }
 
 #[test]
@@ -350,6 +313,24 @@ fn a_version_may_begin_and_end_to_expire() {
     assert!(node.stores(3));
 }
 
+/// A conversion that came before the sweep had it there again, for good.
+#[test]
+fn what_has_expired_is_not_brought_along_into_a_version_in_which_it_has_not() {
+    use lasting::{First, Second, Third};
+    let mut node = Node::new::<Third>();
+    node.put(&First { id: 9, until: 0 }).expect("it is taken");
+    node.raise(2);
+    for (id, until) in [(1, 500), (2, 1_000), (3, 1_001)] {
+        node.put(&Second { id, until }).expect("it is taken");
+    }
+    node.act(Action::UpgradeAt { record: record(), now_ms: 900 }).expect("it is taken");
+    assert!(node.stores(1), "it is in this version already, and goes when it is swept");
+    node.raise(3);
+    node.act(Action::UpgradeAt { record: record(), now_ms: 1_000 }).expect("it is taken");
+    assert_eq!(node.found(Third::all()), [Third { id: 3 }]);
+    assert_eq!(node.changes().split_off(4), [(9, true), (1, true), (2, true)], "those who watch are told");
+}
+
 #[test]
 fn the_same_log_gives_the_same_state_whatever_the_clocks_of_nodes_say() {
     let mut nodes = [Node::new::<Login>(), Node::new::<Login>()];
@@ -371,3 +352,6 @@ fn the_same_log_gives_the_same_state_whatever_the_clocks_of_nodes_say() {
     assert_eq!((one.machine.sum(), one.clock_ms()), (other.machine.sum(), other.clock_ms()));
     assert!(one.clock_ms() > start && one.stores(399) && !one.stores(3));
 }
+
+mod damage;
+mod transactions;

@@ -10,7 +10,7 @@ use super::tests::{apply, done, in_memory, open_session, reply};
 use super::*;
 use crate::command::{Digest, RangeRead, Read, RequestId};
 use crate::machine::fixture::{self, Person, RECORDS, index, note_id, person_id, put_note, versions};
-use crate::machine::footprint::Footprint;
+use crate::machine::footprint::{Extent, Footprint};
 use crate::schema::Plan;
 use crate::storage::{Branch, Changes, Place, Selecting, View};
 
@@ -40,7 +40,7 @@ fn people(reverse: bool) -> Plan {
 
 fn read_plan(view: View, plan: &Plan) -> Read {
     let mut footprint = Footprint::default();
-    footprint.query(&Branch::new(view), plan, &RECORDS[0]).expect("few rows");
+    footprint.query(&Branch::new(view), plan, &RECORDS[0], Extent::All).expect("few rows");
     footprint.into_reads().remove(0)
 }
 
@@ -254,7 +254,8 @@ fn run(rule: &Rule, view: View, steps: &[Step]) -> (Vec<String>, Transaction) {
                     reverse: *reverse,
                     after: None,
                 };
-                seen.push(format!("{:?}", footprint.query(&branch, &plan, glue).expect("few rows")));
+                let (found, _) = footprint.query(&branch, &plan, glue, Extent::All).expect("few rows");
+                seen.push(format!("{found:?}"));
             }
             Step::Write(write) => {
                 let (rows, outcome) = rule.apply(&branch, &versions(), write, 99).expect("memory reads");

@@ -1,7 +1,8 @@
 //! `Pages`: a plan read page by page, each from a view of its own.
 //!
-//! Must hold: a page goes on exactly behind the last row of the one before, by that row's place and not by its record,
-//! which may be gone or have moved; nothing comes after an error. Read by the handle's streams.
+//! Must hold: a page goes on exactly behind the last row that was looked at for the one before, by that row's place and not
+//! by its record, which may be gone or have moved; nothing comes after an error. One without rows need not be the last. Read
+//! by the handle's streams.
 
 use std::collections::VecDeque;
 
@@ -12,6 +13,8 @@ use crate::schema::{After, Plan, RecordGlue};
 /// What a page holds at most; of larger records one at least.
 pub(crate) const PAGE_ROWS: usize = 256;
 pub(crate) const PAGE_BYTES: usize = 1 << 20;
+/// After how many records that are not shown, since they have expired, it ends, even with none that is.
+pub(crate) const PAGE_HIDDEN: usize = 4_096;
 
 /// What is left to read of a plan.
 #[derive(Debug)]
@@ -63,7 +66,8 @@ impl Pages {
         let rows_max = self.left.min(PAGE_ROWS);
         self.plan.limit = Some(rows_max);
         let mut bytes = 0;
-        for row in source.select(&self.plan, glue)? {
+        let mut rows = source.select(&self.plan, glue)?.within_a_page();
+        for row in rows.by_ref() {
             let row = row?;
             bytes += row.value.len();
             page.push_back(Ok(row));
@@ -72,9 +76,11 @@ impl Pages {
             }
         }
         self.left -= page.len();
-        self.ended = self.left == 0 || (page.len() < rows_max && bytes < PAGE_BYTES);
-        if let Some(Ok(last)) = page.back() {
-            self.plan.after = Some(last.place());
+        let cut = rows.cut().cloned();
+        self.ended = self.left == 0 || (cut.is_none() && page.len() < rows_max && bytes < PAGE_BYTES);
+        let last = page.back().and_then(|row| row.as_ref().ok());
+        if let Some(after) = cut.or_else(|| last.map(Row::place)) {
+            self.plan.after = Some(after);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::command::Transaction;
-use crate::machine::{Rule, Trial};
+use crate::machine::{Refused, Rule, Trial};
 
 /// Of rows that were there before, two may have one value: neither is converted as long as both do.
 #[test]
@@ -126,8 +126,11 @@ fn what_a_transaction_was_refused_for_is_noted_in_the_version_that_is_written() 
     let mut trial = Trial::new(node.machine.views().view());
     let write = Write::Put { record: record(), value: named(2) };
     let refused = trial.write(&Rule::new(&catalog), &catalog, &write).expect("it reads");
-    assert!(matches!(refused, Err(Refusal::UniqueViolation { .. })), "{refused:?}");
-    let reads = Transaction { reads: trial.into_notes().0, ..Transaction::default() };
+    assert!(
+        matches!(refused, Err(Refused { refusal: Refusal::UniqueViolation { .. }, unswept: false })),
+        "{refused:?}"
+    );
+    let reads = Transaction { reads: trial.into_notes(), ..Transaction::default() };
     node.act(Write::Remove { record: record(), key: crate::Key::to_bytes(&1_u64).into() }).unwrap().unwrap();
     assert_eq!(node.act(Action::Transact(Arc::new(reads))).unwrap(), Err(Refusal::Conflict));
 }
