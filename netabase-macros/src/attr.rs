@@ -135,6 +135,11 @@ pub(crate) fn serde(attributes: &[Attribute]) -> Vec<Ident> {
     words
 }
 
+/// Whether serde does not write the field as its type says, but leaves it out, or has a function of the user's do it.
+pub(crate) fn is_otherwise_in_serde(attributes: &[Attribute]) -> bool {
+    serde(attributes).iter().any(|word| word == "skip" || word == "with" || word == "serialize_with")
+}
+
 /// The items of all `#[netabase(…)]` that may stand here; the others are reported.
 fn items(attributes: &[Attribute], position: Position, mistakes: &mut Mistakes) -> Vec<Item> {
     let mut items = Vec::new();

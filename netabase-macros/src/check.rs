@@ -1,20 +1,25 @@
 //! From what is written to what is meant. Finds every mistake; where it can, it goes on with a guess, so that only the
 //! mistake itself is reported and not what would follow from it.
 
+mod generics;
 mod index;
+mod names;
 mod own_key;
 mod ttl;
+mod types;
 mod version;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
-use syn::ext::IdentExt;
-use syn::{
-    Data, DataEnum, DataStruct, DeriveInput, Fields, GenericArgument, GenericParam, Generics, LitStr, Member,
-    PathArguments, Type, parse_quote,
-};
+use syn::{Data, DataEnum, DataStruct, DeriveInput, Fields, LitStr, Member, Type, parse_quote};
 
+pub(crate) use self::generics::parameters;
+use self::generics::{bounded, declared};
+pub(crate) use self::names::key_type;
+use self::names::snake_case;
 pub(crate) use self::own_key::own_key;
+use self::types::reference;
+pub(crate) use self::types::{is_projection, mentions};
 use crate::attr::{self, FieldIndex};
 use crate::diagnostics::{Mistakes, did_you_mean, one_of};
 use crate::keyword::Position;
@@ -56,7 +61,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         let message = "a record owns its data: use `String` for `&str`, `Vec<u8>` for `&[u8]`, and remove the lifetime";
         mistakes.at(lifetime, message);
     }
-    let borrowed: Vec<_> = data.fields.iter().filter_map(|field| reference(&field.ty)).collect();
+    let borrowed: Vec<_> = data.fields.iter().filter_map(borrowed).collect();
     if input.generics.lifetimes().next().is_none() {
         for place in &borrowed {
             let message = "a record owns its data: use `String` for `&str` and `Vec<u8>` for `&[u8]`";
@@ -72,7 +77,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         let attrs = &field.attrs;
         let written = attr::field(attrs, mistakes);
         let is_indexed = written.is_indexed() || index::is_named(&attributes.indexes, &member);
-        let field = Field { member, ty: field.ty.clone() };
+        let field = Field { member, ty: types::plain(&field.ty, input) };
         let purpose = if written.key.is_some() || is_indexed {
             Some("a key or an index")
         } else {
@@ -87,7 +92,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
             mistakes.at(&unique.word, message);
         }
         if written.is_indexed() && is_stored {
-            indexes.extend(index::of_field(&field, &written, mistakes));
+            indexes.extend(index::of_field(&field, &input.ident, &written, mistakes));
         }
         if let Some(word) = written.key {
             key_words.push((word, written.index.or(written.unique)));
@@ -107,7 +112,8 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
     }
     indexes.extend(index::compound(std::mem::take(&mut attributes.indexes), &input.ident, &all, mistakes));
     let ttl = attributes.ttl.as_ref().and_then(|name| ttl::field(name, &input.ident, &all, mistakes));
-    index::distinct(&mut indexes, &input.ident, mistakes);
+    index::distinct(&mut indexes, mistakes);
+    index::named_apart(&mut indexes, &input.ident, mistakes);
     let key = match (key.len(), key.pop()) {
         (1, Some(field)) => Key::One(Box::new(field)),
         (_, Some(last)) => Key::Many(key.into_iter().chain([last]).collect()),
@@ -117,11 +123,16 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         }
     };
 
+    let key_types: Vec<_> = key.fields().iter().map(|field| &field.ty).collect();
+    let instead = format!("{}Id", input.ident);
+    let key_type = names::free(key_type(&input.ident), &key_types, "", &instead, mistakes);
+
     // What borrows can be read for some lifetimes alone, which is none at all here.
     if is_refused_by_serde || !borrowed.is_empty() || input.generics.lifetimes().next().is_some() {
         return unusable(input, attributes, indexes);
     }
     Record {
+        declared: declared(input),
         generics: bounded(input, &key, &indexes, &runtime),
         stored_name: stored_name(input, &attributes),
         visibility: input.vis.clone(),
@@ -129,6 +140,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         runtime,
         version,
         key,
+        key_type,
         indexes,
         ttl,
         consistency,
@@ -151,6 +163,7 @@ fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<I
         index.indexed = Indexed::Unknown;
     }
     Record {
+        declared: declared(input),
         generics,
         stored_name: stored_name(input, &attributes),
         visibility: input.vis.clone(),
@@ -158,6 +171,7 @@ fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<I
         runtime,
         version: Version { number: 1, before: None },
         key: Key::Missing,
+        key_type: key_type(&input.ident),
         indexes,
         ttl: None,
         consistency: attributes.consistency.unwrap_or_default(),
@@ -165,21 +179,18 @@ fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<I
     }
 }
 
-/// A reference in a type that is none of its arguments and results of a function.
-fn reference(ty: &Type) -> Option<&Type> {
-    match ty {
-        Type::Reference(_) => Some(ty),
-        Type::Array(array) => reference(&array.elem),
-        Type::Tuple(tuple) => tuple.elems.iter().find_map(reference),
-        Type::Path(path) => path.path.segments.iter().find_map(|segment| match &segment.arguments {
-            PathArguments::AngleBracketed(arguments) => arguments.args.iter().find_map(|argument| match argument {
-                GenericArgument::Type(ty) => reference(ty),
-                _ => None,
-            }),
-            _ => None,
-        }),
-        _ => None,
-    }
+/// The reference in a field that serde would read into it.
+fn borrowed(field: &syn::Field) -> Option<&Type> {
+    let is_text = |ty: &Type| match types::unbracketed(ty) {
+        Type::Reference(reference) => match types::unbracketed(&reference.elem) {
+            Type::Path(path) => path.path.is_ident("str"),
+            ty => matches!(ty, Type::Slice(_)),
+        },
+        _ => false,
+    };
+    let words = attr::serde(&field.attrs);
+    // serde has `&str` and `&[u8]` borrow, whatever function reads them.
+    reference(&field.ty).filter(|ty| !words.iter().any(|word| word == "skip" || word == "with" && !is_text(ty)))
 }
 
 fn no_key(fields: &[Field]) -> String {
@@ -241,67 +252,6 @@ fn serde_on_field(attributes: &[syn::Attribute], purpose: Option<&str>, mistakes
         }
         _ => true,
     }
-}
-
-/// The generics with what a record needs of itself and its type parameters.
-fn bounded(input: &DeriveInput, key: &Key, indexes: &[Index], runtime: &Runtime) -> Generics {
-    let private = runtime.private();
-    let (ident, generics) = (&input.ident, &input.generics);
-    let mut bounded = generics.clone();
-    let (_, arguments, _) = generics.split_for_impl();
-    let threads = parse_quote!(for<'__netabase> #ident #arguments: #private::RecordThreadsFor<'__netabase>);
-    bounded.make_where_clause().predicates.push(threads);
-    for parameter in bounded.type_params_mut() {
-        parameter.default = None;
-    }
-    let types: Vec<Ident> = generics.type_params().map(|parameter| parameter.ident.clone()).collect();
-    let clause = bounded.make_where_clause();
-    for name in &types {
-        clause.predicates.push(parse_quote! {
-            #name: #private::core::clone::Clone
-                + #private::serde::Serialize
-                + #private::serde::de::DeserializeOwned
-                + #private::core::marker::Unpin
-                + #private::core::marker::Send
-                + #private::core::marker::Sync
-                + 'static
-        });
-    }
-    let key_fields = match key {
-        Key::One(field) => std::slice::from_ref(&**field),
-        Key::Many(fields) => fields.as_slice(),
-        Key::Missing => &[],
-    };
-    let key_types = key_fields.iter().map(|field| &field.ty).chain(indexes.iter().flat_map(Index::types));
-    for ty in key_types.filter(|ty| mentions(*ty, &types)) {
-        clause.predicates.push(parse_quote!(#ty: #private::Key));
-    }
-    bounded
-}
-
-/// The names of type and const parameters.
-pub(crate) fn parameters(generics: &Generics) -> Vec<Ident> {
-    generics
-        .params
-        .iter()
-        .filter_map(|parameter| match parameter {
-            GenericParam::Type(parameter) => Some(parameter.ident.clone()),
-            GenericParam::Const(parameter) => Some(parameter.ident.clone()),
-            GenericParam::Lifetime(_) => None,
-        })
-        .collect()
-}
-
-/// Whether any of these names occurs in the tokens.
-pub(crate) fn mentions(tokens: &impl ToTokens, names: &[Ident]) -> bool {
-    fn any(tokens: TokenStream, names: &[Ident]) -> bool {
-        tokens.into_iter().any(|token| match token {
-            proc_macro2::TokenTree::Ident(ident) => names.contains(&ident),
-            proc_macro2::TokenTree::Group(group) => any(group.stream(), names),
-            proc_macro2::TokenTree::Punct(_) | proc_macro2::TokenTree::Literal(_) => false,
-        })
-    }
-    any(tokens.to_token_stream(), names)
 }
 
 fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Option<Schema> {
@@ -390,63 +340,4 @@ fn find<'a>(
 fn variant_place(variant: &syn::Variant) -> TokenStream {
     let (ident, fields) = (&variant.ident, &variant.fields);
     quote!(#ident #fields)
-}
-
-/// `PackageVersion` -> `package_version`, `HTTPServer` -> `http_server`.
-pub(crate) fn snake_case(ident: &Ident) -> String {
-    let letters: Vec<char> = ident.unraw().to_string().chars().collect();
-    let mut name = String::new();
-    for (index, letter) in letters.iter().enumerate() {
-        let before = index.checked_sub(1).map(|before| letters[before]);
-        let after = letters.get(index + 1);
-        let begins = letter.is_uppercase()
-            && before.is_some_and(|before| {
-                before != '_' && (!before.is_uppercase() || after.is_some_and(|after| after.is_lowercase()))
-            });
-        if begins {
-            name.push('_');
-        }
-        name.extend(letter.to_lowercase());
-    }
-    name
-}
-
-/// `home_town` -> `HomeTown`.
-pub(crate) fn pascal_case(name: &str) -> String {
-    let mut pascal = String::new();
-    for word in name.split('_') {
-        let mut letters = word.chars();
-        pascal.extend(letters.next().into_iter().flat_map(char::to_uppercase));
-        pascal.extend(letters);
-    }
-    pascal
-}
-
-#[cfg(test)]
-mod tests {
-    use quote::format_ident;
-
-    use super::{pascal_case, snake_case};
-
-    #[test]
-    fn names_follow_the_type() {
-        for (ident, stored) in [
-            ("Account", "account"),
-            ("PackageVersion", "package_version"),
-            ("HTTPServer", "http_server"),
-            ("V2", "v2"),
-            ("A", "a"),
-            ("Already_Apart", "already_apart"),
-        ] {
-            assert_eq!(snake_case(&format_ident!("{ident}")), stored);
-        }
-        assert_eq!(snake_case(&format_ident!("r#Try")), "try");
-    }
-
-    #[test]
-    fn index_keys_are_named_after_their_index() {
-        for (index, named) in [("city", "City"), ("home_town", "HomeTown"), ("type", "Type"), ("_x", "X"), ("2", "2")] {
-            assert_eq!(pascal_case(index), named);
-        }
-    }
 }

@@ -1,18 +1,13 @@
 //! One key type and one `by_…` function an index, and its entry in the glue.
 
-use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
 use syn::Type;
 
 use super::key::{KeyFields, KeyType, key_type, used};
 use super::place;
-use crate::check::{self, mentions, pascal_case};
+use crate::check::{self, mentions};
 use crate::model::{Field, Index, Indexed, Record};
-
-/// `AccountByEmailKey`.
-fn name(record: &Record, index: &Index) -> Ident {
-    format_ident!("{}By{}Key", record.ident, pascal_case(&index.stored_name()), span = record.ident.span())
-}
 
 pub(super) fn indexes(record: &Record) -> TokenStream {
     let private = record.runtime.private();
@@ -45,8 +40,8 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
                 continue;
             }
         };
-        let key = name(record, index);
-        let generics = used(&record.generics, &index.types(), &record.runtime);
+        let key = index.key_type.clone();
+        let generics = used(&record.declared, &index.types(), &record.runtime);
         let (_, key_arguments, _) = generics.split_for_impl();
         let unique = if index.unique { "unique " } else { "" };
         constructors.extend(quote! {

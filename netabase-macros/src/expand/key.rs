@@ -2,17 +2,12 @@
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{GenericParam, Generics, Member, Type, Visibility, parse_quote};
+use syn::{GenericParam, Generics, Member, Type, Visibility, WherePredicate, parse_quote};
 
 use super::{local, own_key, place};
-use crate::check::mentions;
+use crate::check::{self, is_projection, mentions};
 use crate::model::{Field, Key, Record, Schema};
 use crate::runtime_path::Runtime;
-
-/// `AccountKey`.
-pub(crate) fn name(ident: &Ident) -> Ident {
-    format_ident!("{}Key", ident)
-}
 
 /// One key type to generate.
 pub(super) struct KeyType<'a> {
@@ -42,41 +37,53 @@ pub(super) fn members(fields: &[Field]) -> impl Iterator<Item = Member> + '_ {
 
 /// The record's key type with its arguments, as it is named in generated code.
 pub(super) fn primary_type(record: &Record) -> TokenStream {
-    let ident = name(&record.ident);
+    let ident = &record.key_type;
     let generics = primary_generics(record);
     let (_, arguments, _) = generics.split_for_impl();
     quote!(#ident #arguments)
 }
 
 fn primary_generics(record: &Record) -> Generics {
-    match &record.key {
-        Key::One(field) => used(&record.generics, &[&field.ty], &record.runtime),
-        Key::Many(fields) => {
-            let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
-            used(&record.generics, &types, &record.runtime)
-        }
-        Key::Missing => Generics::default(),
-    }
+    let types: Vec<_> = record.key.fields().iter().map(|field| &field.ty).collect();
+    used(&record.declared, &types, &record.runtime)
 }
 
-/// The parameters that these types name, with what a key needs of them.
-pub(super) fn used(generics: &Generics, types: &[&Type], runtime: &Runtime) -> Generics {
+/// The parameters that these types name, with what is said of them alone and what a key needs of them.
+pub(super) fn used(declared: &Generics, types: &[&Type], runtime: &Runtime) -> Generics {
     let private = runtime.private();
     let mut used = Generics::default();
-    for parameter in &generics.params {
-        let name = match parameter {
-            GenericParam::Type(parameter) => &parameter.ident,
-            GenericParam::Const(parameter) => &parameter.ident,
+    // `Self` is the record there.
+    let mut others = vec![Ident::new("Self", Span::call_site())];
+    let mut said: Vec<WherePredicate> = Vec::new();
+    for parameter in &declared.params {
+        let mut parameter = parameter.clone();
+        let name = match &mut parameter {
+            GenericParam::Type(parameter) => {
+                let (name, bounds) = (parameter.ident.clone(), std::mem::take(&mut parameter.bounds));
+                parameter.colon_token = None;
+                if !bounds.is_empty() {
+                    said.push(parse_quote!(#name: #bounds));
+                }
+                said.push(parse_quote!(#name: 'static));
+                name
+            }
+            GenericParam::Const(parameter) => parameter.ident.clone(),
             GenericParam::Lifetime(_) => continue,
         };
-        if types.iter().any(|ty| mentions(ty, std::slice::from_ref(name))) {
-            used.params.push(parameter.clone());
+        if types.iter().any(|ty| mentions(ty, std::slice::from_ref(&name))) {
+            used.params.push(parameter);
+        } else {
+            others.push(name);
         }
     }
-    let names: Vec<Ident> = used.type_params().map(|parameter| parameter.ident.clone()).collect();
-    for ty in types.iter().filter(|ty| mentions(ty, &names)) {
-        used.make_where_clause().predicates.push(parse_quote!(#ty: #private::Key));
+    if used.params.is_empty() {
+        return used;
     }
+    let names = check::parameters(&used);
+    said.extend(declared.where_clause.iter().flat_map(|clause| clause.predicates.iter().cloned()));
+    said.retain(|predicate| mentions(predicate, &names) && !mentions(predicate, &others));
+    said.extend(types.iter().filter(|ty| mentions(*ty, &names)).map(|ty| parse_quote!(#ty: #private::Key)));
+    used.make_where_clause().predicates.extend(said);
     used
 }
 
@@ -87,7 +94,7 @@ pub(super) fn primary(record: &Record) -> TokenStream {
         Key::Many(fields) => KeyFields::Several(fields),
         Key::Missing => KeyFields::One(&missing),
     };
-    let (ident, generics) = (name(&record.ident), primary_generics(record));
+    let (ident, generics) = (record.key_type.clone(), primary_generics(record));
     // Another record may have this one's key as a field, and is then asked for it.
     let values = generics.params.is_empty().then(|| own_key::values(&record.runtime, &ident));
     let key = key_type(&KeyType {
@@ -173,15 +180,24 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 
     let from = if key.generics.params.is_empty() {
         quote! {
+            #[automatically_derived]
+            #[diagnostic::do_not_recommend]
             impl<__T: #private::IntoPart<#parts>> #private::core::convert::From<__T> for #ident {
                 fn from(value: __T) -> Self {
                     <Self as #private::KeyParts>::from_parts(#private::IntoPart::into_part(value))
                 }
             }
         }
+    } else if let KeyFields::One(ty) = &key.fields
+        && is_projection(ty, &check::parameters(&key.generics))
+    {
+        // What it leads to may be this very key, which is made of itself already.
+        TokenStream::new()
     } else {
         // Another crate's type as a parameter could have conversions of its own, so here only the fields as they are.
         quote! {
+            #[automatically_derived]
+            #[diagnostic::do_not_recommend]
             impl #parameters #private::core::convert::From<#parts> for #ident #arguments #clause {
                 fn from(value: #parts) -> Self {
                     <Self as #private::KeyParts>::from_parts(value)
@@ -337,8 +353,6 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             }
         }
 
-        #[automatically_derived]
-        #[diagnostic::do_not_recommend]
         #from
 
         #[automatically_derived]
@@ -354,7 +368,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 /// `BankKey`: the key of any record of the schema.
 pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     let private = schema.runtime.private();
-    let (visibility, ident) = (&schema.visibility, name(&schema.ident));
+    let (visibility, ident) = (&schema.visibility, check::key_type(&schema.ident));
     let doc = format!("The key of any record of [`{}`].", schema.ident);
     let variants: Vec<_> = schema.variants.iter().map(|variant| &variant.ident).collect();
     let docs = variants.iter().map(|variant| format!("Of a record of the variant `{variant}`."));

@@ -18,11 +18,7 @@ pub(super) fn record(record: &Record) -> TokenStream {
     let number = record.version.number;
     let encode_as = version::encode_as(record);
     let before = version::glue_before(record);
-    let key_fields = match &record.key {
-        Key::One(field) => vec![field.name()],
-        Key::Many(fields) => fields.iter().map(Field::name).collect(),
-        Key::Missing => vec![],
-    };
+    let key_fields = record.key.fields().iter().map(Field::name);
     // Does not run where it is not usable: beside it stands the error that says why.
     let [clone, encode, decode, shape] = if record.is_usable {
         [
@@ -105,7 +101,7 @@ pub(super) fn record(record: &Record) -> TokenStream {
 /// The record's key, made of copies of its fields.
 fn key_value(record: &Record) -> TokenStream {
     let private = record.runtime.private();
-    let name = key::name(&record.ident);
+    let name = &record.key_type;
     match &record.key {
         Key::One(field) => {
             let Field { member, ty } = &**field;

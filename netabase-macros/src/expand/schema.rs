@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::{key, log_entry, place};
+use crate::check;
 use crate::model::{Record, Schema};
 
 /// A record is a schema of one.
@@ -34,7 +35,7 @@ pub(super) fn of_record(record: &Record) -> TokenStream {
 pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     let private = schema.runtime.private();
     let ident = &schema.ident;
-    let (key, log_entry) = (key::name(ident), log_entry::name(ident));
+    let (key, log_entry) = (check::key_type(ident), log_entry::name(ident));
     let types: Vec<_> = schema.variants.iter().map(|variant| &variant.ty).collect();
     let names: Vec<_> = schema
         .variants

@@ -4,7 +4,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::{key, place};
+use super::place;
 use crate::model::{Before, Consistency, Key, Record};
 
 /// The body of `__decode`.
@@ -91,7 +91,7 @@ pub(super) fn checks(record: &Record) -> Option<TokenStream> {
         }
         Key::Missing => return None,
     };
-    let (private, key) = (record.runtime.private(), key::name(&record.ident));
+    let (private, key) = (record.runtime.private(), &record.key_type);
     let made_of = quote! {
         #[automatically_derived]
         impl #private::SameKeyAs<#parts> for #key {}
