@@ -46,6 +46,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// features `uuid`, `time` and `chrono`, of their types. Fields without names are called by their positions,
 /// `fields(1, 0)`, and an index on one is given a name.
 ///
+/// A key and an index are searched for by whoever sees the record, so each type that they are made of is at least as
+/// visible: a `pub` record has no key of a private enum. No type of yours is called as a generated one: the key of
+/// `Account` may be an `AccountId`, as `AccountKey` is what the derive makes of it.
+///
 /// An index over one field is asked for a value, a range, or `starts_with("…")`. One over several, at most six, is asked
 /// for a tuple, `by_city_balance(("Paris", 10))`, for a range of tuples, `("Paris", 10)..("Paris", 20)`, or for its
 /// first fields, `leading("Paris")`; its rows are sorted as the tuples are.
@@ -80,7 +84,7 @@ fn schema(input: &DeriveInput) -> proc_macro2::TokenStream {
     let mut mistakes = diagnostics::Mistakes::default();
     let model = check::check(input, &mut mistakes);
     let expansion = match &model {
-        Some(model) => expand::expand(model),
+        Some(model) => expand::expand(model, &input.attrs),
         None => fallback::nothing_follows(input),
     };
     mistakes.beside(expansion)
@@ -114,7 +118,7 @@ pub fn netabase_key(input: TokenStream) -> TokenStream {
 fn own_key(input: &DeriveInput) -> proc_macro2::TokenStream {
     let mut mistakes = diagnostics::Mistakes::default();
     let key = check::own_key(input, &mut mistakes);
-    mistakes.beside(expand::own_key(&key))
+    mistakes.beside(expand::own_key(&key, &input.attrs))
 }
 
 #[cfg(test)]

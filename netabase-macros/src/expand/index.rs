@@ -4,7 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::Type;
 
-use super::key::{KeyFields, KeyType, key_type, used};
+use super::generics::used;
+use super::key::{KeyFields, KeyType, key_type};
 use super::place;
 use crate::check::{self, mentions};
 use crate::model::{Field, Index, Indexed, Record};

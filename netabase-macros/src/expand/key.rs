@@ -2,10 +2,11 @@
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{GenericParam, Generics, Member, Type, Visibility, WherePredicate, parse_quote};
+use syn::{Generics, Member, Type, Visibility, parse_quote};
 
+use super::generics::used;
 use super::{local, own_key, place};
-use crate::check::{self, is_projection, mentions};
+use crate::check::{self, is_projection};
 use crate::model::{Field, Key, Record, Schema};
 use crate::runtime_path::Runtime;
 
@@ -43,48 +44,9 @@ pub(super) fn primary_type(record: &Record) -> TokenStream {
     quote!(#ident #arguments)
 }
 
-fn primary_generics(record: &Record) -> Generics {
+pub(super) fn primary_generics(record: &Record) -> Generics {
     let types: Vec<_> = record.key.fields().iter().map(|field| &field.ty).collect();
     used(&record.declared, &types, &record.runtime)
-}
-
-/// The parameters that these types name, with what is said of them alone and what a key needs of them.
-pub(super) fn used(declared: &Generics, types: &[&Type], runtime: &Runtime) -> Generics {
-    let private = runtime.private();
-    let mut used = Generics::default();
-    // `Self` is the record there.
-    let mut others = vec![Ident::new("Self", Span::call_site())];
-    let mut said: Vec<WherePredicate> = Vec::new();
-    for parameter in &declared.params {
-        let mut parameter = parameter.clone();
-        let name = match &mut parameter {
-            GenericParam::Type(parameter) => {
-                let (name, bounds) = (parameter.ident.clone(), std::mem::take(&mut parameter.bounds));
-                parameter.colon_token = None;
-                if !bounds.is_empty() {
-                    said.push(parse_quote!(#name: #bounds));
-                }
-                said.push(parse_quote!(#name: 'static));
-                name
-            }
-            GenericParam::Const(parameter) => parameter.ident.clone(),
-            GenericParam::Lifetime(_) => continue,
-        };
-        if types.iter().any(|ty| mentions(ty, std::slice::from_ref(&name))) {
-            used.params.push(parameter);
-        } else {
-            others.push(name);
-        }
-    }
-    if used.params.is_empty() {
-        return used;
-    }
-    let names = check::parameters(&used);
-    said.extend(declared.where_clause.iter().flat_map(|clause| clause.predicates.iter().cloned()));
-    said.retain(|predicate| mentions(predicate, &names) && !mentions(predicate, &others));
-    said.extend(types.iter().filter(|ty| mentions(*ty, &names)).map(|ty| parse_quote!(#ty: #private::Key)));
-    used.make_where_clause().predicates.extend(said);
-    used
 }
 
 pub(super) fn primary(record: &Record) -> TokenStream {
@@ -205,6 +167,9 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             }
         }
     };
+    // Where the record is more visible than this type, which is an error, that is said of this one.
+    let parts_span = if let KeyFields::One(ty) = &key.fields { place(ty) } else { Span::call_site() };
+    let parts_type = quote_spanned!(parts_span=> type Parts = #parts;);
     let mut deserializing = key.generics.clone();
     deserializing.params.insert(0, parse_quote!('de));
     let (deserialize_parameters, _, _) = deserializing.split_for_impl();
@@ -332,7 +297,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 
         #[automatically_derived]
         impl #parameters #private::KeyParts for #ident #arguments #clause {
-            type Parts = #parts;
+            #parts_type
             const COUNT: #private::core::primitive::usize = #count;
             fn from_parts(#parts_pattern: Self::Parts) -> Self {
                 Self { #(#access: #locals,)* }

@@ -9,7 +9,7 @@ use super::place;
 use crate::model::{OwnKey, OwnKeyForm};
 use crate::runtime_path::Runtime;
 
-pub(crate) fn own_key(key: &OwnKey) -> TokenStream {
+pub(super) fn own_key(key: &OwnKey) -> TokenStream {
     let implementation = match &key.form {
         OwnKeyForm::Variants { variants, are_numbered } => of_variants(key, variants, *are_numbered),
         OwnKeyForm::Newtype { member, ty } => of_newtype(key, member, ty),
@@ -37,7 +37,6 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
     });
     quote! {
         #[automatically_derived]
-        #[allow(deprecated)]
         impl #private::KeyVariants for #ident {
             const NAME: &'static #private::core::primitive::str = #name;
             const VARIANTS: &'static [&'static #private::core::primitive::str] = &[#(#names),*];
@@ -53,7 +52,7 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
             }
         }
 
-        #(#[allow(deprecated)] #ascending)*
+        #(#ascending)*
 
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
@@ -83,7 +82,6 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
             ) -> #private::core::result::Result<Self, __D::Error> {
                 #private::deserialize_variant(deserializer)
             }
-            #[allow(deprecated)]
             fn clone_key(&self) -> Self {
                 match self { #(Self::#variants => Self::#variants,)* }
             }
