@@ -20,7 +20,7 @@ use self::names::snake_case;
 pub(crate) use self::own_key::own_key;
 use self::types::reference;
 pub(crate) use self::types::{is_projection, mentions};
-use crate::attr::{self, FieldIndex};
+use crate::attr;
 use crate::diagnostics::{Mistakes, did_you_mean, one_of};
 use crate::keyword::Position;
 use crate::model::{Consistency, Field, Index, Indexed, Key, Model, Record, Schema, Variant, Version};
@@ -28,6 +28,9 @@ use crate::runtime_path::Runtime;
 
 /// As many as the runtime has tuples for.
 const KEY_FIELDS_MAX: usize = 6;
+
+/// As many as the runtime takes (`RECORD_TYPES_MAX` there).
+const RECORDS_MAX: usize = 1_024;
 
 /// `None` where nothing can be generated that would be of use.
 pub(crate) fn check(input: &DeriveInput, mistakes: &mut Mistakes) -> Option<Model> {
@@ -71,7 +74,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
 
     let mut key = Vec::new();
     let mut indexes = Vec::new();
-    let mut key_words = Vec::new();
+    let (mut key_words, mut index_words) = (Vec::new(), Vec::new());
     let mut all = Vec::new();
     for (field, member) in data.fields.iter().zip(data.fields.members()) {
         let attrs = &field.attrs;
@@ -84,9 +87,6 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
             ttl::is_named(&attributes, &field).then_some("the `ttl`")
         };
         let is_stored = serde_on_field(attrs, purpose, mistakes);
-        if let (Some(index), Some(_)) = (&written.index, &written.unique) {
-            mistakes.at(&index.word, "`unique` is an index already: remove `index`");
-        }
         if let (Some(unique), Consistency::Eventual) = (&written.unique, consistency) {
             let message = "`unique` needs nodes that agree, and this record has `consistency = \"eventual\"`: write `index`, or remove `consistency`";
             mistakes.at(&unique.word, message);
@@ -94,8 +94,9 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         if written.is_indexed() && is_stored {
             indexes.extend(index::of_field(&field, &input.ident, &written, mistakes));
         }
+        index_words.push((field.member.clone(), written.index, written.unique));
         if let Some(word) = written.key {
-            key_words.push((word, written.index.or(written.unique)));
+            key_words.push(word);
             key.push(field.clone());
         }
         all.push(field);
@@ -103,12 +104,23 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
 
     if key.len() > KEY_FIELDS_MAX {
         let message = format!("a key has at most {KEY_FIELDS_MAX} fields: put some of them into a tuple");
-        mistakes.at(&key_words[KEY_FIELDS_MAX].0, message);
+        mistakes.at(&key_words[KEY_FIELDS_MAX], message);
         key.truncate(KEY_FIELDS_MAX);
     }
-    if let [(_, Some(FieldIndex { word, .. }))] = key_words.as_slice() {
-        mistakes.at(word, format!("the key is unique and searched by already: remove `{word}`"));
-        indexes.retain(|index| !index::is_over(index, &key[0]));
+    for (member, index, unique) in index_words {
+        let words: Vec<_> = [&index, &unique].into_iter().flatten().map(|index| &index.word).collect();
+        if let [field] = key.as_slice()
+            && field.member == member
+        {
+            let shown: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+            let message = format!("the key is unique and searched by already: remove {}", shown.join(" and "));
+            if let Some(word) = words.first() {
+                mistakes.at(word, message);
+            }
+            indexes.retain(|index| !index::is_over(index, field));
+        } else if let [index, _] = words.as_slice() {
+            mistakes.at(index, "`unique` is an index already: remove `index`");
+        }
     }
     indexes.extend(index::compound(std::mem::take(&mut attributes.indexes), &input.ident, &all, mistakes));
     let ttl = attributes.ttl.as_ref().and_then(|name| ttl::field(name, &input.ident, &all, mistakes));
@@ -290,25 +302,31 @@ fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Opti
                 continue;
             }
         };
+        let ty = types::unbracketed(&field.ty);
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident(crate::keyword::NETABASE)) {
             let message = "write attributes of a record's fields on its own struct";
             mistakes.at(attribute, message);
         }
-        if let Type::Reference(reference) = &field.ty {
+        if let Type::Reference(reference) = ty {
             let record = reference.elem.to_token_stream();
             let message = format!("a schema owns its records: write `{ident}({record})`");
             mistakes.at(&field.ty, message);
             continue;
         }
-        if let Some(first) = variants.iter().find(|other| other.ty == field.ty) {
+        if let Some(first) = variants.iter().find(|other| other.ty == *ty) {
             let message = format!("this record is in the schema already, as `{}`: remove one of the two", first.ident);
             mistakes.at(&field.ty, message);
             continue;
         }
-        variants.push(Variant { ident: ident.clone(), ty: field.ty.clone(), stored_name: attributes.name });
+        variants.push(Variant { ident: ident.clone(), ty: ty.clone(), stored_name: attributes.name });
     }
     if variants.is_empty() {
         return None;
+    }
+    if variants.len() > RECORDS_MAX {
+        let count = variants.len();
+        mistakes
+            .at(&input.ident, format!("a schema has at most {RECORDS_MAX} records, this one has {count}: split it up"));
     }
     let has_others = variants.len() < data.variants.len();
     Some(Schema { runtime, visibility: input.vis.clone(), ident: input.ident.clone(), variants, has_others })

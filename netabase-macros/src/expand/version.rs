@@ -4,7 +4,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::place;
+use super::{key, place};
 use crate::model::{Before, Consistency, Key, Record};
 
 /// The body of `__decode`.
@@ -75,11 +75,8 @@ pub(super) fn glue_before(record: &Record) -> TokenStream {
 }
 
 /// Of what the key is made, for a later version to be held against; and that the version before is the one before, and has
-/// the same key. Of a generic record nothing can be said without its arguments: what does not fit is refused when it is read.
+/// the same key. Of a generic record that cannot be said without its arguments: what does not fit is refused when it is read.
 pub(super) fn checks(record: &Record) -> Option<TokenStream> {
-    if !record.generics.params.is_empty() {
-        return None;
-    }
     let parts = match &record.key {
         Key::One(field) => {
             let ty = &field.ty;
@@ -91,12 +88,17 @@ pub(super) fn checks(record: &Record) -> Option<TokenStream> {
         }
         Key::Missing => return None,
     };
-    let (private, key) = (record.runtime.private(), &record.key_type);
+    let (private, key_type) = (record.runtime.private(), &record.key_type);
+    let generics = key::primary_generics(record);
+    let (parameters, arguments, clause) = generics.split_for_impl();
     let made_of = quote! {
         #[automatically_derived]
-        impl #private::SameKeyAs<#parts> for #key {}
+        impl #parameters #private::SameKeyAs<#parts> for #key_type #arguments #clause {}
     };
-    let Some(Before { path, .. }) = &record.version.before else { return Some(made_of) };
+    let is_generic = !record.generics.params.is_empty();
+    let Some(Before { path, .. }) = record.version.before.as_ref().filter(|_| !is_generic) else {
+        return Some(made_of);
+    };
     let here = record.runtime.private_at(place(path));
     let number = record.version.number;
     let follows = number - 1;
