@@ -13,8 +13,8 @@ use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
 use syn::{Data, DataEnum, DataStruct, DeriveInput, Fields, LitStr, Member, Type, parse_quote};
 
-pub(crate) use self::generics::parameters;
 use self::generics::{bounded, declared};
+pub(crate) use self::generics::{parameters, threads};
 pub(crate) use self::names::key_type;
 use self::names::snake_case;
 pub(crate) use self::own_key::own_key;
@@ -325,8 +325,9 @@ fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Opti
     }
     if variants.len() > RECORDS_MAX {
         let count = variants.len();
-        mistakes
-            .at(&input.ident, format!("a schema has at most {RECORDS_MAX} records, this one has {count}: split it up"));
+        let message = format!("a schema has at most {RECORDS_MAX} records, this one has {count}: split it up");
+        mistakes.at(&input.ident, message);
+        return None;
     }
     let has_others = variants.len() < data.variants.len();
     Some(Schema { runtime, visibility: input.vis.clone(), ident: input.ident.clone(), variants, has_others })
