@@ -2,7 +2,7 @@
 
 use proc_macro2::Ident;
 use quote::quote;
-use syn::{Data, DeriveInput, GenericParam, Generics, Type, parse_quote};
+use syn::{Data, DeriveInput, GenericParam, Generics, Type, WherePredicate, parse_quote};
 
 use super::types::{self, is_projection, mentions};
 use crate::attr;
@@ -47,10 +47,26 @@ pub(super) fn bounded(input: &DeriveInput, key: &Key, indexes: &[Index], runtime
         }
     }
     let key_types = key.fields().iter().map(|field| &field.ty).chain(indexes.iter().flat_map(Index::types));
-    for ty in key_types.filter(|ty| mentions(*ty, &types)) {
+    let key_types: Vec<_> = key_types.collect();
+    clause.predicates.extend(threads(key_types.iter().copied(), generics, runtime));
+    for ty in key_types.iter().filter(|ty| mentions(*ty, &types)) {
         clause.predicates.push(parse_quote!(#ty: #private::Key));
     }
     bounded
+}
+
+/// That these types of keys go from thread to thread, for impls: where one does not, nothing follows from it, and what is
+/// said is that it is no key. Not of those that do in any case, nor of those that name parameters, which are keys by bounds.
+pub(crate) fn threads<'a>(
+    types: impl IntoIterator<Item = &'a Type>,
+    generics: &Generics,
+    runtime: &Runtime,
+) -> impl Iterator<Item = WherePredicate> {
+    let (private, parameters) = (runtime.private(), parameters(generics));
+    types
+        .into_iter()
+        .filter(move |ty| !types::is_common(ty) && !mentions(*ty, &parameters))
+        .map(move |ty| parse_quote!(for<'__netabase> #ty: #private::RecordThreadsFor<'__netabase>))
 }
 
 /// The fields that are `T::Out` or `<T as Kind>::Out`, and whether serde writes them as they are.

@@ -75,6 +75,31 @@ pub(super) fn reference(ty: &Type) -> Option<&Type> {
     }
 }
 
+/// Whether this is one of the types that most keys are made of, going by its name.
+pub(super) fn is_common(ty: &Type) -> bool {
+    const COMMON: [&str; 15] = [
+        "Option", "String", "Vec", "bool", "char", "i128", "i16", "i32", "i64", "i8", "u128", "u16", "u32", "u64", "u8",
+    ];
+    match unbracketed(ty) {
+        Type::Array(array) => is_common(&array.elem),
+        Type::Tuple(tuple) => tuple.elems.iter().all(is_common),
+        Type::Path(path) if path.qself.is_none() && path.path.segments.len() == 1 => {
+            path.path.segments.iter().all(|only| {
+                COMMON.iter().any(|name| only.ident == name)
+                    && match &only.arguments {
+                        PathArguments::None => true,
+                        PathArguments::AngleBracketed(arguments) => arguments
+                            .args
+                            .iter()
+                            .all(|argument| matches!(argument, GenericArgument::Type(ty) if is_common(ty))),
+                        PathArguments::Parenthesized(_) => false,
+                    }
+            })
+        }
+        _ => false,
+    }
+}
+
 /// `T::Id` or `<T as Kind>::Id` of one of these parameters: whatever the trait says, which may be anything.
 pub(crate) fn is_projection(ty: &Type, parameters: &[Ident]) -> bool {
     let Type::Path(path) = unbracketed(ty) else { return false };

@@ -62,20 +62,7 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
             fields,
         }));
     }
-    // An `Option` under another name would be indexed with its `None`s, which is not what the same type does otherwise.
-    let names = check::parameters(&record.generics);
-    let plain = record.indexes.iter().filter_map(|index| match &index.indexed {
-        Indexed::Always(Field { ty, .. }) if !mentions(ty, &names) => {
-            let private = record.runtime.private_at(place(ty));
-            Some(quote_spanned! {place(ty)=>
-                const _: () = #private::core::assert!(
-                    !<#ty as #private::Key>::OPTIONAL,
-                    "this is an `Option` by another name: write `Option<…>`, so that only `Some` is in the index",
-                );
-            })
-        }
-        _ => None,
-    });
+    let plain = options(record, false).map(|assertion| quote!(const _: () = #assertion));
     quote! {
         #keys
         #(#plain)*
@@ -86,6 +73,38 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
             #constructors
         }
     }
+}
+
+/// An `Option` under another name would be indexed with its `None`s, which is not what the same type does otherwise: that
+/// there is none among the indexed fields, be it of the types that name parameters or of the others.
+fn options(record: &Record, of_parameters: bool) -> impl Iterator<Item = TokenStream> + '_ {
+    let names = check::parameters(&record.generics);
+    let message = if of_parameters {
+        "with these parameters an indexed field is an `Option`: write `Option<…>` in the record, so that only `Some` is in the index"
+    } else {
+        "this is an `Option` by another name: write `Option<…>`, so that only `Some` is in the index"
+    };
+    record.indexes.iter().filter_map(move |index| match &index.indexed {
+        Indexed::Always(Field { ty, .. }) if mentions(ty, &names) == of_parameters => {
+            let private = record.runtime.private_at(place(ty));
+            Some(quote_spanned! {place(ty)=>
+                #private::core::assert!(!<#ty as #private::Key>::OPTIONAL, #message);
+            })
+        }
+        _ => None,
+    })
+}
+
+/// `ONLY_SOME_IS_INDEXED`, and what has it looked at. Only where the parameters are given it can be told what they are.
+pub(super) fn parameters_checked(record: &Record) -> Option<(TokenStream, TokenStream)> {
+    let private = record.runtime.private();
+    let assertions: Vec<_> = options(record, true).collect();
+    let check = quote! {
+        const ONLY_SOME_IS_INDEXED: () = {
+            #(#assertions)*
+        };
+    };
+    (!assertions.is_empty()).then(|| (check, quote!(let () = <Self as #private::Record>::ONLY_SOME_IS_INDEXED;)))
 }
 
 /// `` `city` and `balance` ``

@@ -6,7 +6,7 @@ use syn::{Generics, Member, Type, Visibility, parse_quote};
 
 use super::generics::used;
 use super::{local, own_key, place};
-use crate::check::{self, is_projection};
+use crate::check::{self, is_projection, threads};
 use crate::model::{Field, Key, Record, Schema};
 use crate::runtime_path::Runtime;
 
@@ -57,8 +57,9 @@ pub(super) fn primary(record: &Record) -> TokenStream {
         Key::Missing => KeyFields::One(&missing),
     };
     let (ident, generics) = (record.key_type.clone(), primary_generics(record));
+    let types: Vec<_> = record.key.fields().iter().map(|field| &field.ty).collect();
     // Another record may have this one's key as a field, and is then asked for it.
-    let values = generics.params.is_empty().then(|| own_key::values(&record.runtime, &ident));
+    let values = generics.params.is_empty().then(|| own_key::values(&record.runtime, &ident, &types));
     let key = key_type(&KeyType {
         runtime: &record.runtime,
         visibility: &record.visibility,
@@ -81,6 +82,13 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         KeyFields::One(ty) => (vec![Member::from(0)], vec![ty]),
         KeyFields::Several(fields) => (members(fields).collect(), fields.iter().map(|field| &field.ty).collect()),
     };
+    // A key of what belongs to one thread is none.
+    let mut bounded = key.generics.clone();
+    let threads: Vec<_> = threads(types.iter().copied(), &key.generics, key.runtime).collect();
+    if !threads.is_empty() {
+        bounded.make_where_clause().predicates.extend(threads);
+    }
+    let (_, _, key_clause) = bounded.split_for_impl();
     let locals: Vec<_> = (0..types.len()).map(|position| format_ident!("part_{}", position)).collect();
     let count = types.len();
 
@@ -194,7 +202,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         }
 
         #[automatically_derived]
-        impl #parameters #private::core::fmt::Display for #ident #arguments #clause {
+        impl #parameters #private::core::fmt::Display for #ident #arguments #key_clause {
             fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
                 <Self as #private::Key>::show(self, formatter)
             }
@@ -253,7 +261,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
-        impl #parameters #private::Key for #ident #arguments #clause {
+        impl #parameters #private::Key for #ident #arguments #key_clause {
             fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
                 #(<#types as #private::Key>::encode(&self.#access, out);)*
             }
@@ -322,7 +330,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
-        impl #parameters #private::IntoSelection<#ident #arguments> for #ident #arguments #clause {
+        impl #parameters #private::IntoSelection<#ident #arguments> for #ident #arguments #key_clause {
             fn into_selection(self) -> #private::Bounds {
                 #private::Bounds::exactly(&self)
             }

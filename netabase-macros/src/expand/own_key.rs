@@ -3,9 +3,10 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{Member, Type};
+use syn::{Generics, Member, Type, WhereClause};
 
 use super::place;
+use crate::check::threads;
 use crate::model::{OwnKey, OwnKeyForm};
 use crate::runtime_path::Runtime;
 
@@ -15,8 +16,13 @@ pub(super) fn own_key(key: &OwnKey) -> TokenStream {
         OwnKeyForm::Newtype { member, ty } => of_newtype(key, member, ty),
         OwnKeyForm::Unknown => of_anything(key),
     };
+    let types = match &key.form {
+        OwnKeyForm::Newtype { ty, .. } => vec![&**ty],
+        OwnKeyForm::Variants { .. } | OwnKeyForm::Unknown => vec![],
+    };
     // With parameters, which was reported, it cannot be told what they must be able to do.
-    let values = if key.generics.params.is_empty() { values(&key.runtime, &key.ident) } else { TokenStream::new() };
+    let values =
+        if key.generics.params.is_empty() { values(&key.runtime, &key.ident, &types) } else { TokenStream::new() };
     quote!(#implementation #values)
 }
 
@@ -101,11 +107,12 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
 fn of_newtype(key: &OwnKey, member: &Member, ty: &Type) -> TokenStream {
     let private = key.runtime.private();
     let ident = &key.ident;
+    let clause = clause(&key.runtime, &[ty]);
     let name = ident.unraw().to_string();
     quote! {
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
-        impl #private::Key for #ident {
+        impl #private::Key for #ident #clause {
             fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
                 <#ty as #private::Key>::encode(&self.#member, out);
             }
@@ -201,9 +208,21 @@ fn of_anything(key: &OwnKey) -> TokenStream {
     }
 }
 
+/// What a key is only if these types go from thread to thread.
+fn clause(runtime: &Runtime, types: &[&Type]) -> Option<WhereClause> {
+    let mut generics = Generics::default();
+    let threads: Vec<_> = threads(types.iter().copied(), &generics, runtime).collect();
+    if !threads.is_empty() {
+        generics.make_where_clause().predicates.extend(threads);
+    }
+    generics.where_clause
+}
+
 /// By value and by reference: a part of a key, what an index is asked for, and what a composite key begins with.
-pub(super) fn values(runtime: &Runtime, ident: &Ident) -> TokenStream {
+/// `types`: of what it is made.
+pub(super) fn values(runtime: &Runtime, ident: &Ident, types: &[&Type]) -> TokenStream {
     let private = runtime.private();
+    let clause = clause(runtime, types);
     let selections = [quote!(#ident), quote!(&#ident)].into_iter().map(|value| {
         quote! {
             #[automatically_derived]
@@ -243,7 +262,7 @@ pub(super) fn values(runtime: &Runtime, ident: &Ident) -> TokenStream {
 
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
-        impl #private::IntoPart<#ident> for &#ident {
+        impl #private::IntoPart<#ident> for &#ident #clause {
             fn into_part(self) -> #ident {
                 <#ident as #private::Key>::clone_key(self)
             }

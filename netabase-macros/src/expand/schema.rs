@@ -93,14 +93,17 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
             }
         }
     });
-    let as_records = types.iter().map(|ty| key::as_record(&schema.runtime, ty));
+    let glues = types.iter().map(|ty| {
+        let record = key::as_record(&schema.runtime, ty);
+        quote_spanned!(place(ty)=> #record::__GLUE)
+    });
     quote! {
         #[automatically_derived]
         impl #private::Schema for #ident {
             type Key = #key;
             type LogEntry = #log_entry;
             const __RECORDS: &'static [#private::RecordGlue] = &[
-                #(#private::named(#names, #as_records::__GLUE)),*
+                #(#private::named(#names, #glues)),*
             ];
         }
 
