@@ -172,8 +172,8 @@ pub(super) fn keys_of_record(record: &Record) -> TokenStream {
         }),
         Indexed::IfSome(Field { member, .. }, ty) => Some(quote! {
             match &self.#member {
-                #private::core::option::Option::Some(value) => {
-                    #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(value))
+                #private::core::option::Option::Some(__value) => {
+                    #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(__value))
                 }
                 #private::core::option::Option::None => #private::core::option::Option::None,
             }
@@ -181,11 +181,11 @@ pub(super) fn keys_of_record(record: &Record) -> TokenStream {
         Indexed::Several(fields) => {
             let encoded = fields
                 .iter()
-                .map(|Field { member, ty }| quote!(<#ty as #private::Key>::encode(&self.#member, &mut bytes);));
+                .map(|Field { member, ty }| quote!(<#ty as #private::Key>::encode(&self.#member, &mut __bytes);));
             Some(quote! {{
-                let mut bytes = #private::std::vec::Vec::new();
+                let mut __bytes = #private::std::vec::Vec::new();
                 #(#encoded)*
-                #private::core::option::Option::Some(bytes)
+                #private::core::option::Option::Some(__bytes)
             }})
         }
         Indexed::Unknown => None,

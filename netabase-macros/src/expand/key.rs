@@ -89,7 +89,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         bounded.make_where_clause().predicates.extend(threads);
     }
     let (_, _, key_clause) = bounded.split_for_impl();
-    let locals: Vec<_> = (0..types.len()).map(|position| format_ident!("part_{}", position)).collect();
+    let locals: Vec<_> = (0..types.len()).map(|position| format_ident!("__part_{}", position)).collect();
     let count = types.len();
 
     let (definition, parts, parts_pattern, debug, form, serialize, deserialize);
@@ -99,14 +99,14 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             parts = quote!(#ty);
             parts_pattern = quote!(#(#locals)*);
             debug = quote! {
-                formatter.debug_tuple(#name)
-                    .field(&#private::DebugPart(&|formatter| <#ty as #private::Key>::debug_key(&self.0, formatter)))
+                __formatter.debug_tuple(#name)
+                    .field(&#private::DebugPart(&|__formatter| <#ty as #private::Key>::debug_key(&self.0, __formatter)))
                     .finish()
             };
             form = quote! { <#ty as #private::Key>::form() };
-            serialize = quote! { <#ty as #private::Key>::serialize_key(&self.0, serializer) };
+            serialize = quote! { <#ty as #private::Key>::serialize_key(&self.0, __serializer) };
             deserialize = quote! {
-                #private::core::result::Result::map(<#ty as #private::Key>::deserialize_key(deserializer), Self)
+                #private::core::result::Result::map(<#ty as #private::Key>::deserialize_key(__deserializer), Self)
             };
         }
         KeyFields::Several(fields) => {
@@ -119,9 +119,9 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
                         #visibility struct #ident #parameters #clause { #(#[doc = #docs] pub #access: #types,)* }
                     },
                     quote! {
-                        formatter.debug_struct(#name)
-                            #(.field(#names, &#private::DebugPart(&|formatter| {
-                                <#types as #private::Key>::debug_key(&self.#access, formatter)
+                        __formatter.debug_struct(#name)
+                            #(.field(#names, &#private::DebugPart(&|__formatter| {
+                                <#types as #private::Key>::debug_key(&self.#access, __formatter)
                             })))*
                             .finish()
                     },
@@ -130,9 +130,9 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
                 (
                     quote! { #visibility struct #ident #parameters (#(#[doc = #docs] pub #types,)*) #clause; },
                     quote! {
-                        formatter.debug_tuple(#name)
-                            #(.field(&#private::DebugPart(&|formatter| {
-                                <#types as #private::Key>::debug_key(&self.#access, formatter)
+                        __formatter.debug_tuple(#name)
+                            #(.field(&#private::DebugPart(&|__formatter| {
+                                <#types as #private::Key>::debug_key(&self.#access, __formatter)
                             })))*
                             .finish()
                     },
@@ -143,8 +143,8 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             form = quote! {
                 #private::KeyForm::Tuple(#private::std::vec::Vec::from([#(<#types as #private::Key>::form()),*]))
             };
-            serialize = quote! { #private::serialize_parts(self, serializer) };
-            deserialize = quote! { #private::deserialize_parts(deserializer) };
+            serialize = quote! { #private::serialize_parts(self, __serializer) };
+            deserialize = quote! { #private::deserialize_parts(__deserializer) };
         }
     }
 
@@ -153,8 +153,8 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             #[automatically_derived]
             #[diagnostic::do_not_recommend]
             impl<__T: #private::IntoPart<#parts>> #private::core::convert::From<__T> for #ident {
-                fn from(value: __T) -> Self {
-                    <Self as #private::KeyParts>::from_parts(#private::IntoPart::into_part(value))
+                fn from(__value: __T) -> Self {
+                    <Self as #private::KeyParts>::from_parts(#private::IntoPart::into_part(__value))
                 }
             }
         }
@@ -169,8 +169,8 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             #[automatically_derived]
             #[diagnostic::do_not_recommend]
             impl #parameters #private::core::convert::From<#parts> for #ident #arguments #clause {
-                fn from(value: #parts) -> Self {
-                    <Self as #private::KeyParts>::from_parts(value)
+                fn from(__value: #parts) -> Self {
+                    <Self as #private::KeyParts>::from_parts(__value)
                 }
             }
         }
@@ -196,22 +196,22 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 
         #[automatically_derived]
         impl #parameters #private::core::fmt::Debug for #ident #arguments #clause {
-            fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+            fn fmt(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
                 #debug
             }
         }
 
         #[automatically_derived]
         impl #parameters #private::core::fmt::Display for #ident #arguments #key_clause {
-            fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                <Self as #private::Key>::show(self, formatter)
+            fn fmt(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                <Self as #private::Key>::show(self, __formatter)
             }
         }
 
         #[automatically_derived]
         impl #parameters #private::core::cmp::PartialEq for #ident #arguments #clause {
-            fn eq(&self, other: &Self) -> #private::core::primitive::bool {
-                true #(&& <#types as #private::Key>::same_key(&self.#access, &other.#access))*
+            fn eq(&self, __other: &Self) -> #private::core::primitive::bool {
+                true #(&& <#types as #private::Key>::same_key(&self.#access, &__other.#access))*
             }
         }
 
@@ -220,23 +220,23 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 
         #[automatically_derived]
         impl #parameters #private::core::cmp::PartialOrd for #ident #arguments #clause {
-            fn partial_cmp(&self, other: &Self) -> #private::core::option::Option<#private::core::cmp::Ordering> {
-                #private::core::option::Option::Some(#private::core::cmp::Ord::cmp(self, other))
+            fn partial_cmp(&self, __other: &Self) -> #private::core::option::Option<#private::core::cmp::Ordering> {
+                #private::core::option::Option::Some(#private::core::cmp::Ord::cmp(self, __other))
             }
         }
 
         #[automatically_derived]
         impl #parameters #private::core::cmp::Ord for #ident #arguments #clause {
-            fn cmp(&self, other: &Self) -> #private::core::cmp::Ordering {
+            fn cmp(&self, __other: &Self) -> #private::core::cmp::Ordering {
                 #private::core::cmp::Ordering::Equal
-                    #(.then_with(|| <#types as #private::Key>::compare_key(&self.#access, &other.#access)))*
+                    #(.then_with(|| <#types as #private::Key>::compare_key(&self.#access, &__other.#access)))*
             }
         }
 
         #[automatically_derived]
         impl #parameters #private::core::hash::Hash for #ident #arguments #clause {
-            fn hash<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
-                #(<#types as #private::Key>::hash_key(&self.#access, state);)*
+            fn hash<__H: #private::core::hash::Hasher>(&self, __state: &mut __H) {
+                #(<#types as #private::Key>::hash_key(&self.#access, __state);)*
             }
         }
 
@@ -244,7 +244,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         impl #parameters #private::serde::Serialize for #ident #arguments #clause {
             fn serialize<__S: #private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> #private::core::result::Result<__S::Ok, __S::Error> {
                 #serialize
             }
@@ -253,7 +253,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         #[automatically_derived]
         impl #deserialize_parameters #private::serde::Deserialize<'de> for #ident #arguments #clause {
             fn deserialize<__D: #private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> #private::core::result::Result<Self, __D::Error> {
                 #deserialize
             }
@@ -262,44 +262,44 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
         impl #parameters #private::Key for #ident #arguments #key_clause {
-            fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
-                #(<#types as #private::Key>::encode(&self.#access, out);)*
+            fn encode(&self, __out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
+                #(<#types as #private::Key>::encode(&self.#access, __out);)*
             }
             fn decode(
-                input: &mut &[#private::core::primitive::u8],
+                __input: &mut &[#private::core::primitive::u8],
             ) -> #private::core::result::Result<Self, #private::KeyError> {
-                #private::core::result::Result::Ok(Self { #(#access: <#types as #private::Key>::decode(input)?,)* })
+                #private::core::result::Result::Ok(Self { #(#access: <#types as #private::Key>::decode(__input)?,)* })
             }
             fn form() -> #private::KeyForm {
                 #form
             }
-            fn show(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                #private::show_parts(formatter, &[
-                    #(&|formatter| <#types as #private::Key>::show(&self.#access, formatter)),*
+            fn show(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                #private::show_parts(__formatter, &[
+                    #(&|__formatter| <#types as #private::Key>::show(&self.#access, __formatter)),*
                 ])
             }
             fn serialize_key<__S: #private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> #private::core::result::Result<__S::Ok, __S::Error> {
-                #private::serde::Serialize::serialize(self, serializer)
+                #private::serde::Serialize::serialize(self, __serializer)
             }
             fn deserialize_key<'de, __D: #private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> #private::core::result::Result<Self, __D::Error> {
-                #private::serde::Deserialize::deserialize(deserializer)
+                #private::serde::Deserialize::deserialize(__deserializer)
             }
             fn clone_key(&self) -> Self {
                 #private::core::clone::Clone::clone(self)
             }
-            fn debug_key(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                #private::core::fmt::Debug::fmt(self, formatter)
+            fn debug_key(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                #private::core::fmt::Debug::fmt(self, __formatter)
             }
-            fn compare_key(&self, other: &Self) -> #private::core::cmp::Ordering {
-                #private::core::cmp::Ord::cmp(self, other)
+            fn compare_key(&self, __other: &Self) -> #private::core::cmp::Ordering {
+                #private::core::cmp::Ord::cmp(self, __other)
             }
-            fn hash_key<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
-                #private::core::hash::Hash::hash(self, state);
+            fn hash_key<__H: #private::core::hash::Hasher>(&self, __state: &mut __H) {
+                #private::core::hash::Hash::hash(self, __state);
             }
         }
 
@@ -312,16 +312,16 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             }
             fn write_parts<__W: #private::serde::ser::SerializeTuple>(
                 &self,
-                out: &mut __W,
+                __out: &mut __W,
             ) -> #private::core::result::Result<(), __W::Error> {
-                #(<#types as #private::Key>::write_element(&self.#access, out)?;)*
+                #(<#types as #private::Key>::write_element(&self.#access, __out)?;)*
                 #private::core::result::Result::Ok(())
             }
             fn read_parts<'de, __A: #private::serde::de::SeqAccess<'de>>(
-                input: &mut __A,
+                __input: &mut __A,
             ) -> #private::core::result::Result<Self, __A::Error> {
                 #private::core::result::Result::Ok(Self {
-                    #(#access: <#types as #private::Key>::read_element(input)?,)*
+                    #(#access: <#types as #private::Key>::read_element(__input)?,)*
                 })
             }
         }
@@ -347,12 +347,12 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     let docs = variants.iter().map(|variant| format!("Of a record of the variant `{variant}`."));
     let keys: Vec<_> = schema.variants.iter().map(|variant| record_key(&schema.runtime, &variant.ty)).collect();
     let others = if variants.len() > 1 {
-        quote! { _ => #private::core::cmp::Ord::cmp(&self.__number(), &other.__number()), }
+        quote! { _ => #private::core::cmp::Ord::cmp(&self.__number(), &__other.__number()), }
     } else {
         TokenStream::new()
     };
     let number = Ident::new("__number", Span::call_site());
-    let (formatter, state) = (local("formatter"), local("state"));
+    let (formatter, state) = (local("__formatter"), local("__state"));
     let arms = || {
         schema.variants.iter().map(|variant| {
             let span = place(&variant.ty);
@@ -362,17 +362,17 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     let numbers =
         arms().enumerate().map(|(number, (span, variant, _))| quote_spanned!(span=> Self::#variant(_) => #number,));
     let clones = arms().map(|(span, variant, private)| {
-        quote_spanned!(span=> Self::#variant(key) => Self::#variant(#private::core::clone::Clone::clone(key)),)
+        quote_spanned!(span=> Self::#variant(__key) => Self::#variant(#private::core::clone::Clone::clone(__key)),)
     });
     let shown = arms().map(|(span, variant, _)| {
         let name = variant.to_string();
-        quote_spanned!(span=> Self::#variant(key) => #formatter.debug_tuple(#name).field(key).finish(),)
+        quote_spanned!(span=> Self::#variant(__key) => #formatter.debug_tuple(#name).field(__key).finish(),)
     });
     let comparisons = arms().map(|(span, variant, private)| {
-        quote_spanned!(span=> (Self::#variant(one), Self::#variant(two)) => #private::core::cmp::Ord::cmp(one, two),)
+        quote_spanned!(span=> (Self::#variant(__one), Self::#variant(__two)) => #private::core::cmp::Ord::cmp(__one, __two),)
     });
     let hashes = arms().map(|(span, variant, private)| {
-        quote_spanned!(span=> Self::#variant(key) => #private::core::hash::Hash::hash(key, #state),)
+        quote_spanned!(span=> Self::#variant(__key) => #private::core::hash::Hash::hash(__key, #state),)
     });
     quote! {
         #[doc = #doc]
@@ -395,15 +395,15 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
 
         #[automatically_derived]
         impl #private::core::fmt::Debug for #ident {
-            fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+            fn fmt(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
                 match self { #(#shown)* }
             }
         }
 
         #[automatically_derived]
         impl #private::core::cmp::PartialEq for #ident {
-            fn eq(&self, other: &Self) -> #private::core::primitive::bool {
-                #private::core::matches!(#private::core::cmp::Ord::cmp(self, other), #private::core::cmp::Ordering::Equal)
+            fn eq(&self, __other: &Self) -> #private::core::primitive::bool {
+                #private::core::matches!(#private::core::cmp::Ord::cmp(self, __other), #private::core::cmp::Ordering::Equal)
             }
         }
 
@@ -412,15 +412,15 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
 
         #[automatically_derived]
         impl #private::core::cmp::PartialOrd for #ident {
-            fn partial_cmp(&self, other: &Self) -> #private::core::option::Option<#private::core::cmp::Ordering> {
-                #private::core::option::Option::Some(#private::core::cmp::Ord::cmp(self, other))
+            fn partial_cmp(&self, __other: &Self) -> #private::core::option::Option<#private::core::cmp::Ordering> {
+                #private::core::option::Option::Some(#private::core::cmp::Ord::cmp(self, __other))
             }
         }
 
         #[automatically_derived]
         impl #private::core::cmp::Ord for #ident {
-            fn cmp(&self, other: &Self) -> #private::core::cmp::Ordering {
-                match (self, other) {
+            fn cmp(&self, __other: &Self) -> #private::core::cmp::Ordering {
+                match (self, __other) {
                     #(#comparisons)*
                     #others
                 }
@@ -429,8 +429,8 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
 
         #[automatically_derived]
         impl #private::core::hash::Hash for #ident {
-            fn hash<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
-                #private::core::hash::Hash::hash(&self.__number(), state);
+            fn hash<__H: #private::core::hash::Hasher>(&self, __state: &mut __H) {
+                #private::core::hash::Hash::hash(&self.__number(), __state);
                 match self { #(#hashes)* }
             }
         }

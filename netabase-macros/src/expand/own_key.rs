@@ -50,8 +50,8 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
             fn position(&self) -> #private::core::primitive::u16 {
                 match self { #(Self::#variants => #positions,)* }
             }
-            fn at(position: #private::core::primitive::u16) -> #private::core::option::Option<Self> {
-                match position {
+            fn at(__position: #private::core::primitive::u16) -> #private::core::option::Option<Self> {
+                match __position {
                     #(#positions => #private::core::option::Option::Some(Self::#variants),)*
                     _ => #private::core::option::Option::None,
                 }
@@ -63,41 +63,41 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
         impl #private::Key for #ident {
-            fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
-                <Self as #private::KeyVariants>::encode(self, out);
+            fn encode(&self, __out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
+                <Self as #private::KeyVariants>::encode(self, __out);
             }
             fn decode(
-                input: &mut &[#private::core::primitive::u8],
+                __input: &mut &[#private::core::primitive::u8],
             ) -> #private::core::result::Result<Self, #private::KeyError> {
-                <Self as #private::KeyVariants>::decode(input)
+                <Self as #private::KeyVariants>::decode(__input)
             }
             fn form() -> #private::KeyForm {
                 <Self as #private::KeyVariants>::form()
             }
-            fn show(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                formatter.pad(<Self as #private::KeyVariants>::name(self))
+            fn show(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                __formatter.pad(<Self as #private::KeyVariants>::name(self))
             }
             fn serialize_key<__S: #private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> #private::core::result::Result<__S::Ok, __S::Error> {
-                #private::serialize_variant(self, serializer)
+                #private::serialize_variant(self, __serializer)
             }
             fn deserialize_key<'de, __D: #private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> #private::core::result::Result<Self, __D::Error> {
-                #private::deserialize_variant(deserializer)
+                #private::deserialize_variant(__deserializer)
             }
             fn clone_key(&self) -> Self {
                 match self { #(Self::#variants => Self::#variants,)* }
             }
-            fn debug_key(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                formatter.write_str(<Self as #private::KeyVariants>::name(self))
+            fn debug_key(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                __formatter.write_str(<Self as #private::KeyVariants>::name(self))
             }
-            fn compare_key(&self, other: &Self) -> #private::core::cmp::Ordering {
+            fn compare_key(&self, __other: &Self) -> #private::core::cmp::Ordering {
                 #private::core::cmp::Ord::cmp(
                     &<Self as #private::KeyVariants>::position(self),
-                    &<Self as #private::KeyVariants>::position(other),
+                    &<Self as #private::KeyVariants>::position(__other),
                 )
             }
         }
@@ -113,46 +113,46 @@ fn of_newtype(key: &OwnKey, member: &Member, ty: &Type) -> TokenStream {
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
         impl #private::Key for #ident #clause {
-            fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
-                <#ty as #private::Key>::encode(&self.#member, out);
+            fn encode(&self, __out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
+                <#ty as #private::Key>::encode(&self.#member, __out);
             }
             fn decode(
-                input: &mut &[#private::core::primitive::u8],
+                __input: &mut &[#private::core::primitive::u8],
             ) -> #private::core::result::Result<Self, #private::KeyError> {
-                #private::core::result::Result::Ok(Self { #member: <#ty as #private::Key>::decode(input)? })
+                #private::core::result::Result::Ok(Self { #member: <#ty as #private::Key>::decode(__input)? })
             }
             fn form() -> #private::KeyForm {
                 <#ty as #private::Key>::form()
             }
-            fn show(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                <#ty as #private::Key>::show(&self.#member, formatter)
+            fn show(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                <#ty as #private::Key>::show(&self.#member, __formatter)
             }
             fn serialize_key<__S: #private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> #private::core::result::Result<__S::Ok, __S::Error> {
-                <#ty as #private::Key>::serialize_key(&self.#member, serializer)
+                <#ty as #private::Key>::serialize_key(&self.#member, __serializer)
             }
             fn deserialize_key<'de, __D: #private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> #private::core::result::Result<Self, __D::Error> {
                 #private::core::result::Result::Ok(Self {
-                    #member: <#ty as #private::Key>::deserialize_key(deserializer)?,
+                    #member: <#ty as #private::Key>::deserialize_key(__deserializer)?,
                 })
             }
             fn clone_key(&self) -> Self {
                 Self { #member: <#ty as #private::Key>::clone_key(&self.#member) }
             }
-            fn debug_key(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                formatter
+            fn debug_key(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                __formatter
                     .debug_tuple(#name)
-                    .field(&#private::DebugPart(&|formatter| {
-                        <#ty as #private::Key>::debug_key(&self.#member, formatter)
+                    .field(&#private::DebugPart(&|__formatter| {
+                        <#ty as #private::Key>::debug_key(&self.#member, __formatter)
                     }))
                     .finish()
             }
-            fn compare_key(&self, other: &Self) -> #private::core::cmp::Ordering {
-                <#ty as #private::Key>::compare_key(&self.#member, &other.#member)
+            fn compare_key(&self, __other: &Self) -> #private::core::cmp::Ordering {
+                <#ty as #private::Key>::compare_key(&self.#member, &__other.#member)
             }
         }
 

@@ -78,7 +78,7 @@ pub(super) fn record(record: &Record) -> TokenStream {
                 #encode
             }
             fn __decode(
-                bytes: &[#private::core::primitive::u8],
+                __bytes: &[#private::core::primitive::u8],
             ) -> #private::core::result::Result<Self, #private::Error> {
                 #decode
             }

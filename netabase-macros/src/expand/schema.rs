@@ -52,7 +52,7 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
         let (variant, ty) = (&variant.ident, &variant.ty);
         let earlier = &names[..index];
         let others = if schema.variants.len() > 1 || schema.has_others {
-            quote!(other => #private::core::result::Result::Err(other),)
+            quote!(__other => #private::core::result::Result::Err(__other),)
         } else {
             quote!()
         };
@@ -76,17 +76,17 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
 
             #[automatically_derived]
             impl #private::core::convert::From<#ty> for #ident {
-                fn from(record: #ty) -> Self {
-                    Self::#variant(record)
+                fn from(__record: #ty) -> Self {
+                    Self::#variant(__record)
                 }
             }
 
             #[automatically_derived]
             impl #private::core::convert::TryFrom<#ident> for #ty {
                 type Error = #ident;
-                fn try_from(schema: #ident) -> #private::core::result::Result<Self, #ident> {
-                    match schema {
-                        #ident::#variant(record) => #private::core::result::Result::Ok(record),
+                fn try_from(__schema: #ident) -> #private::core::result::Result<Self, #ident> {
+                    match __schema {
+                        #ident::#variant(__record) => #private::core::result::Result::Ok(__record),
                         #others
                     }
                 }
