@@ -66,7 +66,7 @@ pub(crate) fn threads<'a>(
     types
         .into_iter()
         .filter(move |ty| !types::is_common(ty) && !mentions(*ty, &parameters))
-        .map(move |ty| parse_quote!(for<'__netabase> #ty: #private::RecordThreadsFor<'__netabase>))
+        .map(move |ty| parse_quote!(for<'__netabase> #ty: #private::KeyThreadsFor<'__netabase>))
 }
 
 /// The fields that are `T::Out` or `<T as Kind>::Out`, and whether serde writes them as they are.
