@@ -40,6 +40,8 @@ pub(super) fn used(declared: &Generics, types: &[&Type], runtime: &Runtime) -> G
     let names = check::parameters(&used);
     said.extend(declared.where_clause.iter().flat_map(|clause| clause.predicates.iter().cloned()));
     said.retain(|predicate| mentions(predicate, &names) && !mentions(predicate, &others));
+    // What a constant makes of a type, `[u8; N]`, is a key or is none.
+    let names: Vec<Ident> = used.type_params().map(|parameter| parameter.ident.clone()).collect();
     said.extend(types.iter().filter(|ty| mentions(*ty, &names)).map(|ty| parse_quote!(#ty: #private::Key)));
     used.make_where_clause().predicates.extend(said);
     used
