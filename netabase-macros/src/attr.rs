@@ -9,6 +9,7 @@ mod version;
 use proc_macro2::{Ident, TokenStream};
 use quote::ToTokens;
 use syn::ext::IdentExt;
+use syn::parse::discouraged::Speculative;
 use syn::parse::{ParseStream, Parser};
 use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Path, Token};
 
@@ -21,12 +22,16 @@ use crate::model::Consistency;
 /// One item of an attribute: `word`, `word = value` or `word(list)`.
 pub(crate) struct Item {
     pub(crate) word: Ident,
+    /// What was written for `=`.
+    colon: Option<Token![:]>,
     value: Value,
 }
 
 enum Value {
     None,
     Assigned(Expr),
+    /// What is assigned where a type is.
+    Path(Path),
     List(TokenStream),
 }
 
@@ -36,6 +41,7 @@ impl ToTokens for Item {
         match &self.value {
             Value::None => {}
             Value::Assigned(value) => value.to_tokens(tokens),
+            Value::Path(path) => path.to_tokens(tokens),
             Value::List(list) => list.to_tokens(tokens),
         }
     }
@@ -135,13 +141,18 @@ pub(crate) fn serde(attributes: &[Attribute]) -> Vec<Ident> {
     words
 }
 
+/// Whether serde does not write the field as its type says, but leaves it out, or has a function of the user's do it.
+pub(crate) fn is_otherwise_in_serde(attributes: &[Attribute]) -> bool {
+    serde(attributes).iter().any(|word| word == "skip" || word == "with" || word == "serialize_with")
+}
+
 /// The items of all `#[netabase(…)]` that may stand here; the others are reported.
 fn items(attributes: &[Attribute], position: Position, mistakes: &mut Mistakes) -> Vec<Item> {
     let mut items = Vec::new();
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(keyword::NETABASE)) {
         let Ok(list) = attribute.meta.require_list() else {
-            let word = position.words().first().copied().unwrap_or_default();
-            mistakes.at(&attribute.meta, format!("expected a list, such as `#[netabase({word})]`"));
+            let example = position.example();
+            mistakes.at(&attribute.meta, format!("expected a list, such as `#[netabase({example})]`"));
             continue;
         };
         if list.tokens.is_empty() {
@@ -162,6 +173,9 @@ fn list_of_items(list: TokenStream, examples: &str, mistakes: &mut Mistakes) -> 
             while !input.is_empty() {
                 match item(input, examples) {
                     Ok(item) => {
+                        if let Some(colon) = &item.colon {
+                            mistakes.at(colon, "write `=` for `:`");
+                        }
                         items.push(item);
                         if !input.is_empty() && !input.peek(Token![,]) {
                             mistakes.found(input.error("expected `,` between two items"));
@@ -185,13 +199,19 @@ fn item(input: ParseStream<'_>, examples: &str) -> syn::Result<Item> {
     if !input.peek(Ident::peek_any) {
         return Err(input.error(format!("expected a word, such as {examples}")));
     }
-    let word = input.call(Ident::parse_any)?;
-    let value = if input.peek(Token![=]) {
-        let equals = input.parse::<Token![=]>()?;
+    // `r#index` is the same word.
+    let word = input.call(Ident::parse_any)?.unraw();
+    let colon: Option<Token![:]> =
+        if input.peek(Token![:]) && !input.peek(Token![::]) { Some(input.parse()?) } else { None };
+    let value = if colon.is_some() || input.peek(Token![=]) {
+        let sign = match colon {
+            Some(colon) => colon.to_token_stream(),
+            None => input.parse::<Token![=]>()?.to_token_stream(),
+        };
         if input.is_empty() || input.peek(Token![,]) {
-            return Err(syn::Error::new_spanned(equals, format!("a value is missing: write `{word} = \"…\"`")));
+            return Err(syn::Error::new_spanned(sign, format!("a value is missing: write `{word} = \"…\"`")));
         }
-        Value::Assigned(ungrouped(input.parse()?))
+        value(&word, input)?
     } else if input.peek(syn::token::Paren) {
         let list;
         syn::parenthesized!(list in input);
@@ -199,7 +219,29 @@ fn item(input: ParseStream<'_>, examples: &str) -> syn::Result<Item> {
     } else {
         Value::None
     };
-    Ok(Item { word, value })
+    Ok(Item { word, colon, value })
+}
+
+/// What is assigned to `word`.
+fn value(word: &Ident, input: ParseStream<'_>) -> syn::Result<Value> {
+    if word == keyword::FROM || word == keyword::INTO {
+        // A type, which as an expression would be a comparison: `Tagged<u64>`.
+        let ahead = input.fork();
+        if let Ok(path) = ahead.parse::<Path>()
+            && (ahead.is_empty() || ahead.peek(Token![,]))
+        {
+            input.advance_to(&ahead);
+            return Ok(Value::Path(path));
+        }
+    }
+    match input.parse() {
+        Ok(value) => Ok(Value::Assigned(ungrouped(value))),
+        // The end is no place to show anything at.
+        Err(error) if input.is_empty() => {
+            Err(syn::Error::new_spanned(word, format!("the value of `{word}` ends too early: {error}")))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Without the invisible brackets around what a macro of the user's was given.
@@ -255,7 +297,8 @@ fn once<T>(slot: &mut Option<T>, value: Option<T>, item: &Item, mistakes: &mut M
 fn bare(item: &Item, mistakes: &mut Mistakes) {
     let word = &item.word;
     match &item.value {
-        Value::None => {}
+        // Never a path, which only other words take.
+        Value::None | Value::Path(_) => {}
         Value::Assigned(value) => {
             mistakes.at(value, format!("`{word}` takes no value: write `#[netabase({word})]`"));
         }
@@ -272,7 +315,7 @@ fn text(item: &Item, example: &str, mistakes: &mut Mistakes) -> Option<LitStr> {
         Value::Assigned(other) => {
             mistakes.at(other, format!("`{word}` is a string: write `{word} = \"{example}\"`"));
         }
-        Value::None | Value::List(_) => {
+        Value::None | Value::Path(_) | Value::List(_) => {
             mistakes.at(item, format!("`{word}` needs a value: write `{word} = \"{example}\"`"));
         }
     }

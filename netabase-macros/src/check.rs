@@ -1,21 +1,26 @@
 //! From what is written to what is meant. Finds every mistake; where it can, it goes on with a guess, so that only the
 //! mistake itself is reported and not what would follow from it.
 
+mod generics;
 mod index;
+mod names;
 mod own_key;
 mod ttl;
+mod types;
 mod version;
 
 use proc_macro2::{Ident, TokenStream};
 use quote::{ToTokens, quote};
-use syn::ext::IdentExt;
-use syn::{
-    Data, DataEnum, DataStruct, DeriveInput, Fields, GenericArgument, GenericParam, Generics, LitStr, Member,
-    PathArguments, Type, parse_quote,
-};
+use syn::{Data, DataEnum, DataStruct, DeriveInput, Fields, LitStr, Member, Type, parse_quote};
 
+use self::generics::{bounded, declared};
+pub(crate) use self::generics::{parameters, threads};
+pub(crate) use self::names::key_type;
+use self::names::snake_case;
 pub(crate) use self::own_key::own_key;
-use crate::attr::{self, FieldIndex};
+use self::types::reference;
+pub(crate) use self::types::{is_projection, mentions};
+use crate::attr;
 use crate::diagnostics::{Mistakes, did_you_mean, one_of};
 use crate::keyword::Position;
 use crate::model::{Consistency, Field, Index, Indexed, Key, Model, Record, Schema, Variant, Version};
@@ -23,6 +28,9 @@ use crate::runtime_path::Runtime;
 
 /// As many as the runtime has tuples for.
 const KEY_FIELDS_MAX: usize = 6;
+
+/// As many as the runtime takes (`RECORD_TYPES_MAX` there).
+const RECORDS_MAX: usize = 1_024;
 
 /// `None` where nothing can be generated that would be of use.
 pub(crate) fn check(input: &DeriveInput, mistakes: &mut Mistakes) -> Option<Model> {
@@ -56,7 +64,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         let message = "a record owns its data: use `String` for `&str`, `Vec<u8>` for `&[u8]`, and remove the lifetime";
         mistakes.at(lifetime, message);
     }
-    let borrowed: Vec<_> = data.fields.iter().filter_map(|field| reference(&field.ty)).collect();
+    let borrowed: Vec<_> = data.fields.iter().filter_map(borrowed).collect();
     if input.generics.lifetimes().next().is_none() {
         for place in &borrowed {
             let message = "a record owns its data: use `String` for `&str` and `Vec<u8>` for `&[u8]`";
@@ -66,31 +74,29 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
 
     let mut key = Vec::new();
     let mut indexes = Vec::new();
-    let mut key_words = Vec::new();
+    let (mut key_words, mut index_words) = (Vec::new(), Vec::new());
     let mut all = Vec::new();
     for (field, member) in data.fields.iter().zip(data.fields.members()) {
         let attrs = &field.attrs;
         let written = attr::field(attrs, mistakes);
         let is_indexed = written.is_indexed() || index::is_named(&attributes.indexes, &member);
-        let field = Field { member, ty: field.ty.clone() };
+        let field = Field { member, ty: types::plain(&field.ty, input) };
         let purpose = if written.key.is_some() || is_indexed {
             Some("a key or an index")
         } else {
             ttl::is_named(&attributes, &field).then_some("the `ttl`")
         };
         let is_stored = serde_on_field(attrs, purpose, mistakes);
-        if let (Some(index), Some(_)) = (&written.index, &written.unique) {
-            mistakes.at(&index.word, "`unique` is an index already: remove `index`");
-        }
         if let (Some(unique), Consistency::Eventual) = (&written.unique, consistency) {
             let message = "`unique` needs nodes that agree, and this record has `consistency = \"eventual\"`: write `index`, or remove `consistency`";
             mistakes.at(&unique.word, message);
         }
         if written.is_indexed() && is_stored {
-            indexes.extend(index::of_field(&field, &written, mistakes));
+            indexes.extend(index::of_field(&field, &input.ident, &written, mistakes));
         }
+        index_words.push((field.member.clone(), written.index, written.unique));
         if let Some(word) = written.key {
-            key_words.push((word, written.index.or(written.unique)));
+            key_words.push(word);
             key.push(field.clone());
         }
         all.push(field);
@@ -98,16 +104,28 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
 
     if key.len() > KEY_FIELDS_MAX {
         let message = format!("a key has at most {KEY_FIELDS_MAX} fields: put some of them into a tuple");
-        mistakes.at(&key_words[KEY_FIELDS_MAX].0, message);
+        mistakes.at(&key_words[KEY_FIELDS_MAX], message);
         key.truncate(KEY_FIELDS_MAX);
     }
-    if let [(_, Some(FieldIndex { word, .. }))] = key_words.as_slice() {
-        mistakes.at(word, format!("the key is unique and searched by already: remove `{word}`"));
-        indexes.retain(|index| !index::is_over(index, &key[0]));
+    for (member, index, unique) in index_words {
+        let words: Vec<_> = [&index, &unique].into_iter().flatten().map(|index| &index.word).collect();
+        if let [field] = key.as_slice()
+            && field.member == member
+        {
+            let shown: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+            let message = format!("the key is unique and searched by already: remove {}", shown.join(" and "));
+            if let Some(word) = words.first() {
+                mistakes.at(word, message);
+            }
+            indexes.retain(|index| !index::is_over(index, field));
+        } else if let [index, _] = words.as_slice() {
+            mistakes.at(index, "`unique` is an index already: remove `index`");
+        }
     }
     indexes.extend(index::compound(std::mem::take(&mut attributes.indexes), &input.ident, &all, mistakes));
     let ttl = attributes.ttl.as_ref().and_then(|name| ttl::field(name, &input.ident, &all, mistakes));
-    index::distinct(&mut indexes, &input.ident, mistakes);
+    index::distinct(&mut indexes, mistakes);
+    index::named_apart(&mut indexes, &input.ident, mistakes);
     let key = match (key.len(), key.pop()) {
         (1, Some(field)) => Key::One(Box::new(field)),
         (_, Some(last)) => Key::Many(key.into_iter().chain([last]).collect()),
@@ -117,11 +135,16 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         }
     };
 
+    let key_types: Vec<_> = key.fields().iter().map(|field| &field.ty).collect();
+    let instead = format!("{}Id", input.ident);
+    let key_type = names::free(key_type(&input.ident), &key_types, "", &instead, mistakes);
+
     // What borrows can be read for some lifetimes alone, which is none at all here.
     if is_refused_by_serde || !borrowed.is_empty() || input.generics.lifetimes().next().is_some() {
         return unusable(input, attributes, indexes);
     }
     Record {
+        declared: declared(input),
         generics: bounded(input, &key, &indexes, &runtime),
         stored_name: stored_name(input, &attributes),
         visibility: input.vis.clone(),
@@ -129,6 +152,7 @@ fn record(input: &DeriveInput, data: &DataStruct, mistakes: &mut Mistakes) -> Re
         runtime,
         version,
         key,
+        key_type,
         indexes,
         ttl,
         consistency,
@@ -151,6 +175,7 @@ fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<I
         index.indexed = Indexed::Unknown;
     }
     Record {
+        declared: declared(input),
         generics,
         stored_name: stored_name(input, &attributes),
         visibility: input.vis.clone(),
@@ -158,6 +183,7 @@ fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<I
         runtime,
         version: Version { number: 1, before: None },
         key: Key::Missing,
+        key_type: key_type(&input.ident),
         indexes,
         ttl: None,
         consistency: attributes.consistency.unwrap_or_default(),
@@ -165,21 +191,18 @@ fn unusable(input: &DeriveInput, attributes: attr::Container, mut indexes: Vec<I
     }
 }
 
-/// A reference in a type that is none of its arguments and results of a function.
-fn reference(ty: &Type) -> Option<&Type> {
-    match ty {
-        Type::Reference(_) => Some(ty),
-        Type::Array(array) => reference(&array.elem),
-        Type::Tuple(tuple) => tuple.elems.iter().find_map(reference),
-        Type::Path(path) => path.path.segments.iter().find_map(|segment| match &segment.arguments {
-            PathArguments::AngleBracketed(arguments) => arguments.args.iter().find_map(|argument| match argument {
-                GenericArgument::Type(ty) => reference(ty),
-                _ => None,
-            }),
-            _ => None,
-        }),
-        _ => None,
-    }
+/// The reference in a field that serde would read into it.
+fn borrowed(field: &syn::Field) -> Option<&Type> {
+    let is_text = |ty: &Type| match types::unbracketed(ty) {
+        Type::Reference(reference) => match types::unbracketed(&reference.elem) {
+            Type::Path(path) => path.path.is_ident("str"),
+            ty => matches!(ty, Type::Slice(_)),
+        },
+        _ => false,
+    };
+    let words = attr::serde(&field.attrs);
+    // serde has `&str` and `&[u8]` borrow, whatever function reads them.
+    reference(&field.ty).filter(|ty| !words.iter().any(|word| word == "skip" || word == "with" && !is_text(ty)))
 }
 
 fn no_key(fields: &[Field]) -> String {
@@ -243,67 +266,6 @@ fn serde_on_field(attributes: &[syn::Attribute], purpose: Option<&str>, mistakes
     }
 }
 
-/// The generics with what a record needs of itself and its type parameters.
-fn bounded(input: &DeriveInput, key: &Key, indexes: &[Index], runtime: &Runtime) -> Generics {
-    let private = runtime.private();
-    let (ident, generics) = (&input.ident, &input.generics);
-    let mut bounded = generics.clone();
-    let (_, arguments, _) = generics.split_for_impl();
-    let threads = parse_quote!(for<'__netabase> #ident #arguments: #private::RecordThreadsFor<'__netabase>);
-    bounded.make_where_clause().predicates.push(threads);
-    for parameter in bounded.type_params_mut() {
-        parameter.default = None;
-    }
-    let types: Vec<Ident> = generics.type_params().map(|parameter| parameter.ident.clone()).collect();
-    let clause = bounded.make_where_clause();
-    for name in &types {
-        clause.predicates.push(parse_quote! {
-            #name: #private::core::clone::Clone
-                + #private::serde::Serialize
-                + #private::serde::de::DeserializeOwned
-                + #private::core::marker::Unpin
-                + #private::core::marker::Send
-                + #private::core::marker::Sync
-                + 'static
-        });
-    }
-    let key_fields = match key {
-        Key::One(field) => std::slice::from_ref(&**field),
-        Key::Many(fields) => fields.as_slice(),
-        Key::Missing => &[],
-    };
-    let key_types = key_fields.iter().map(|field| &field.ty).chain(indexes.iter().flat_map(Index::types));
-    for ty in key_types.filter(|ty| mentions(*ty, &types)) {
-        clause.predicates.push(parse_quote!(#ty: #private::Key));
-    }
-    bounded
-}
-
-/// The names of type and const parameters.
-pub(crate) fn parameters(generics: &Generics) -> Vec<Ident> {
-    generics
-        .params
-        .iter()
-        .filter_map(|parameter| match parameter {
-            GenericParam::Type(parameter) => Some(parameter.ident.clone()),
-            GenericParam::Const(parameter) => Some(parameter.ident.clone()),
-            GenericParam::Lifetime(_) => None,
-        })
-        .collect()
-}
-
-/// Whether any of these names occurs in the tokens.
-pub(crate) fn mentions(tokens: &impl ToTokens, names: &[Ident]) -> bool {
-    fn any(tokens: TokenStream, names: &[Ident]) -> bool {
-        tokens.into_iter().any(|token| match token {
-            proc_macro2::TokenTree::Ident(ident) => names.contains(&ident),
-            proc_macro2::TokenTree::Group(group) => any(group.stream(), names),
-            proc_macro2::TokenTree::Punct(_) | proc_macro2::TokenTree::Literal(_) => false,
-        })
-    }
-    any(tokens.to_token_stream(), names)
-}
-
 fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Option<Schema> {
     let attributes = attr::container(&input.attrs, Position::Schema, mistakes);
     let runtime = Runtime::new(attributes.runtime.as_ref());
@@ -340,24 +302,31 @@ fn schema(input: &DeriveInput, data: &DataEnum, mistakes: &mut Mistakes) -> Opti
                 continue;
             }
         };
+        let ty = types::unbracketed(&field.ty);
         for attribute in field.attrs.iter().filter(|attribute| attribute.path().is_ident(crate::keyword::NETABASE)) {
             let message = "write attributes of a record's fields on its own struct";
             mistakes.at(attribute, message);
         }
-        if let Type::Reference(reference) = &field.ty {
+        if let Type::Reference(reference) = ty {
             let record = reference.elem.to_token_stream();
             let message = format!("a schema owns its records: write `{ident}({record})`");
             mistakes.at(&field.ty, message);
             continue;
         }
-        if let Some(first) = variants.iter().find(|other| other.ty == field.ty) {
+        if let Some(first) = variants.iter().find(|other| other.ty == *ty) {
             let message = format!("this record is in the schema already, as `{}`: remove one of the two", first.ident);
             mistakes.at(&field.ty, message);
             continue;
         }
-        variants.push(Variant { ident: ident.clone(), ty: field.ty.clone(), stored_name: attributes.name });
+        variants.push(Variant { ident: ident.clone(), ty: ty.clone(), stored_name: attributes.name });
     }
     if variants.is_empty() {
+        return None;
+    }
+    if variants.len() > RECORDS_MAX {
+        let count = variants.len();
+        let message = format!("a schema has at most {RECORDS_MAX} records, this one has {count}: split it up");
+        mistakes.at(&input.ident, message);
         return None;
     }
     let has_others = variants.len() < data.variants.len();
@@ -390,63 +359,4 @@ fn find<'a>(
 fn variant_place(variant: &syn::Variant) -> TokenStream {
     let (ident, fields) = (&variant.ident, &variant.fields);
     quote!(#ident #fields)
-}
-
-/// `PackageVersion` -> `package_version`, `HTTPServer` -> `http_server`.
-pub(crate) fn snake_case(ident: &Ident) -> String {
-    let letters: Vec<char> = ident.unraw().to_string().chars().collect();
-    let mut name = String::new();
-    for (index, letter) in letters.iter().enumerate() {
-        let before = index.checked_sub(1).map(|before| letters[before]);
-        let after = letters.get(index + 1);
-        let begins = letter.is_uppercase()
-            && before.is_some_and(|before| {
-                before != '_' && (!before.is_uppercase() || after.is_some_and(|after| after.is_lowercase()))
-            });
-        if begins {
-            name.push('_');
-        }
-        name.extend(letter.to_lowercase());
-    }
-    name
-}
-
-/// `home_town` -> `HomeTown`.
-pub(crate) fn pascal_case(name: &str) -> String {
-    let mut pascal = String::new();
-    for word in name.split('_') {
-        let mut letters = word.chars();
-        pascal.extend(letters.next().into_iter().flat_map(char::to_uppercase));
-        pascal.extend(letters);
-    }
-    pascal
-}
-
-#[cfg(test)]
-mod tests {
-    use quote::format_ident;
-
-    use super::{pascal_case, snake_case};
-
-    #[test]
-    fn names_follow_the_type() {
-        for (ident, stored) in [
-            ("Account", "account"),
-            ("PackageVersion", "package_version"),
-            ("HTTPServer", "http_server"),
-            ("V2", "v2"),
-            ("A", "a"),
-            ("Already_Apart", "already_apart"),
-        ] {
-            assert_eq!(snake_case(&format_ident!("{ident}")), stored);
-        }
-        assert_eq!(snake_case(&format_ident!("r#Try")), "try");
-    }
-
-    #[test]
-    fn index_keys_are_named_after_their_index() {
-        for (index, named) in [("city", "City"), ("home_town", "HomeTown"), ("type", "Type"), ("_x", "X"), ("2", "2")] {
-            assert_eq!(pascal_case(index), named);
-        }
-    }
 }

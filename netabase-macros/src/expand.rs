@@ -3,8 +3,10 @@
 //! Generated code names everything through `__private` (see `runtime_path`). Uses of one of the user's types go through
 //! one trait with the type's own tokens, so that a type that will not do is reported once, at its place.
 
+mod generics;
 mod index;
 mod key;
+mod lints;
 mod log_entry;
 mod own_key;
 mod record;
@@ -13,10 +15,10 @@ mod version;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, quote};
+use syn::Attribute;
 use syn::spanned::Spanned;
 
-pub(crate) use self::own_key::own_key;
-use crate::model::{Model, Record, Schema};
+use crate::model::{Model, OwnKey, Record, Schema};
 
 /// Where errors about generated code that is about `tokens` point to: to the tokens themselves, and in all such code to
 /// the same span, so that equal errors are said once. Local names of the code around it must be passed in (`local`): the
@@ -30,11 +32,17 @@ fn local(name: &str) -> Ident {
     Ident::new(name, Span::call_site())
 }
 
-pub(crate) fn expand(model: &Model) -> TokenStream {
-    match model {
+/// `attributes`: those of the type.
+pub(crate) fn expand(model: &Model, attributes: &[Attribute]) -> TokenStream {
+    let items = match model {
         Model::Record(record) => expand_record(record),
         Model::Schema(schema) => expand_schema(schema),
-    }
+    };
+    lints::on_each_item(items, attributes)
+}
+
+pub(crate) fn own_key(key: &OwnKey, attributes: &[Attribute]) -> TokenStream {
+    lints::on_each_item(own_key::own_key(key), attributes)
 }
 
 fn expand_record(record: &Record) -> TokenStream {

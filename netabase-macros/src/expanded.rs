@@ -1,4 +1,4 @@
-//! What the derives generate, as a reader of `cargo expand` sees it: ten forms, one snapshot each in `expanded/`.
+//! What the derives generate, as a reader of `cargo expand` sees it: eleven forms, one snapshot each in `expanded/`.
 //!
 //! A change there is a change for users; read it, then accept it (`INSTA_UPDATE=always cargo nextest run -p netabase-macros`).
 
@@ -41,5 +41,6 @@ snapshots! {
     pub enum Bank { Account(Account), #[netabase(name = \"bookings\")] Entry(Entry) }";
     own_enum: own_key "enum Status { Open = 1, Closed = 5 }";
     own_newtype: own_key "pub struct Name { text: String }";
+    nothing_usable: schema "#[netabase(crate = \"store\")] enum Bank {}";
     mistakes: schema "struct Account { #[netabase(uniqe)] email: String }";
 }

@@ -4,6 +4,9 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::DeriveInput;
 
+use crate::attr;
+use crate::diagnostics::Mistakes;
+use crate::keyword::Position;
 use crate::runtime_path::Runtime;
 
 /// For an enum without any usable variant.
@@ -11,7 +14,9 @@ pub(crate) fn nothing_follows(input: &DeriveInput) -> TokenStream {
     if !input.generics.params.is_empty() {
         return TokenStream::new();
     }
-    let private = Runtime::new(None).private();
+    // What is wrong with the attributes was reported.
+    let attributes = attr::container(&input.attrs, Position::Schema, &mut Mistakes::default());
+    let private = Runtime::new(attributes.runtime.as_ref()).private();
     let ident = &input.ident;
     quote! {
         #[automatically_derived]

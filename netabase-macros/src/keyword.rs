@@ -50,6 +50,16 @@ impl Position {
         }
     }
 
+    /// What may stand alone here.
+    pub(crate) fn example(self) -> &'static str {
+        match self {
+            Position::Record => "name = \"accounts\"",
+            Position::Field => KEY,
+            Position::Schema | Position::OwnKey => "crate = \"path\"",
+            Position::Variant => "name = \"…\"",
+        }
+    }
+
     /// What to write for a word of another library that means something here.
     pub(crate) fn instead_of(word: &str) -> Option<&'static str> {
         Some(match word {

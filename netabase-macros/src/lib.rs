@@ -22,7 +22,7 @@ use syn::{DeriveInput, parse_macro_input};
 
 /// Makes a struct a record, or an enum of records a schema.
 ///
-/// On an enum, each variant holds one record; `#[netabase(name = "…")]` on a variant stores it under another name.
+/// On an enum, each variant holds one record, at most 1,024 of them; `#[netabase(name = "…")]` on a variant stores it under another name.
 ///
 /// On a struct, with named fields or without (`struct Point(#[netabase(key)] u64, String);`):
 ///
@@ -35,7 +35,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `index(name = "by_city_balance", fields(city, balance))` | the struct | an index over several fields in this order; any number of them |
 /// | `name = "accounts"` | the struct | the stored name; else the type's, in snake case |
 /// | `version = 2` | the struct | which version of the record this is, 1 to 255; 1 where nothing is said |
-/// | `from = AccountV1` | the struct | the struct of the version before, of which this one is made: `impl From<AccountV1> for Account` |
+/// | `from = AccountV1` | the struct | the struct of the version before, with its arguments if it is generic (`Tagged<u64>`), of which this one is made: `impl From<AccountV1> for Account` |
 /// | `into = AccountV1` | the struct | writes it as that one as long as a member of the cluster reads no later one: `impl From<Account> for AccountV1` |
 /// | `ttl = "expires"` | the struct | the field that says when the record expires; a position, `"1"`, where fields have no names |
 /// | `consistency = "eventual"` | the struct | its writes are not agreed on: the last one wins, see below; else `"linearizable"` |
@@ -45,6 +45,14 @@ use syn::{DeriveInput, parse_macro_input};
 /// `Option` of these, types with `#[derive(NetabaseKey)]`, the keys of other records (`AccountKey`), and, with netabase's
 /// features `uuid`, `time` and `chrono`, of their types. Fields without names are called by their positions,
 /// `fields(1, 0)`, and an index on one is given a name.
+///
+/// A key and an index are searched for by whoever sees the record, so each type that they are made of is at least as
+/// visible: a `pub` record has no key of a private enum. No type of yours is called as a generated one: the key of
+/// `Account` may be an `AccountId`, as `AccountKey` is what the derive makes of it.
+///
+/// A generic record asks of its parameters, and of fields that are `T::Out`, what it asks of itself. What is said of the
+/// parameters is said of its key as far as that names them. A key whose only field is `T::Id` is written out, `TaggedKey(id)`,
+/// as there is no conversion to it.
 ///
 /// An index over one field is asked for a value, a range, or `starts_with("…")`. One over several, at most six, is asked
 /// for a tuple, `by_city_balance(("Paris", 10))`, for a range of tuples, `("Paris", 10)..("Paris", 20)`, or for its
@@ -80,7 +88,7 @@ fn schema(input: &DeriveInput) -> proc_macro2::TokenStream {
     let mut mistakes = diagnostics::Mistakes::default();
     let model = check::check(input, &mut mistakes);
     let expansion = match &model {
-        Some(model) => expand::expand(model),
+        Some(model) => expand::expand(model, &input.attrs),
         None => fallback::nothing_follows(input),
     };
     mistakes.beside(expansion)
@@ -114,7 +122,7 @@ pub fn netabase_key(input: TokenStream) -> TokenStream {
 fn own_key(input: &DeriveInput) -> proc_macro2::TokenStream {
     let mut mistakes = diagnostics::Mistakes::default();
     let key = check::own_key(input, &mut mistakes);
-    mistakes.beside(expand::own_key(&key))
+    mistakes.beside(expand::own_key(&key, &input.attrs))
 }
 
 #[cfg(test)]

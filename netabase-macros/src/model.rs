@@ -16,11 +16,15 @@ pub(crate) struct Record {
     pub(crate) runtime: Runtime,
     pub(crate) visibility: Visibility,
     pub(crate) ident: Ident,
-    /// Without defaults, with the bounds that a record needs of its parameters.
+    /// As they are written, without defaults.
+    pub(crate) declared: Generics,
+    /// Those with the bounds that a record needs of its parameters.
     pub(crate) generics: Generics,
     pub(crate) stored_name: String,
     pub(crate) version: Version,
     pub(crate) key: Key,
+    /// What its type is called.
+    pub(crate) key_type: Ident,
     pub(crate) indexes: Vec<Index>,
     /// The field that says when a record expires.
     pub(crate) ttl: Option<Field>,
@@ -59,6 +63,16 @@ pub(crate) enum Key {
     Missing,
 }
 
+impl Key {
+    pub(crate) fn fields(&self) -> &[Field] {
+        match self {
+            Key::One(field) => std::slice::from_ref(&**field),
+            Key::Many(fields) => fields,
+            Key::Missing => &[],
+        }
+    }
+}
+
 /// A field: by its name, in a tuple struct by its position.
 #[derive(Clone)]
 pub(crate) struct Field {
@@ -84,6 +98,8 @@ pub(crate) fn named(member: &Member) -> String {
 pub(crate) struct Index {
     /// `by_email`, at the place that names it.
     pub(crate) function: Ident,
+    /// What the type of its keys is called.
+    pub(crate) key_type: Ident,
     pub(crate) indexed: Indexed,
     pub(crate) unique: bool,
 }
@@ -100,11 +116,16 @@ pub(crate) enum Indexed {
     Unknown,
 }
 
+/// `email` for `by_email`.
+pub(crate) fn stored_name(function: &Ident) -> String {
+    let name = function.to_string();
+    name.strip_prefix("by_").map_or(name.clone(), str::to_owned)
+}
+
 impl Index {
     /// `email`: without what all have in common.
     pub(crate) fn stored_name(&self) -> String {
-        let name = self.function.to_string();
-        name.strip_prefix("by_").map_or(name.clone(), str::to_owned)
+        stored_name(&self.function)
     }
 
     /// Of what its key is made.

@@ -42,7 +42,8 @@ pub(super) fn of_field(item: &Item, mistakes: &mut Mistakes) -> FieldIndex {
     let (word, before) = (item.word.clone(), mistakes.count());
     let mut function = None;
     match &item.value {
-        Value::None => {}
+        // Never a path, which only other words take.
+        Value::None | Value::Path(_) => {}
         Value::Assigned(value) => {
             mistakes.at(value, format!("`{word}` takes no value: write `{word}`, or `{word}(name = \"by_…\")`"));
         }
@@ -72,7 +73,7 @@ pub(super) fn of_container(item: &Item, mistakes: &mut Mistakes) -> CompoundInde
     let word = item.word.clone();
     let list = match &item.value {
         Value::List(list) => list.clone(),
-        Value::None | Value::Assigned(_) => TokenStream::new(),
+        Value::None | Value::Assigned(_) | Value::Path(_) => TokenStream::new(),
     };
     if list.is_empty() {
         let message = "an index over several fields needs a name and its fields: write `index(name = \"by_…\", fields(…, …))`; an index over one is written on the field";

@@ -1,7 +1,7 @@
 //! `version`, `from` and `into` of a struct: which version of its record it is, and which struct is the one before.
 
 use proc_macro2::Ident;
-use syn::{Expr, ExprLit, Lit, Path};
+use syn::{Expr, ExprLit, Lit, Path, PathArguments};
 
 use super::{Item, Value};
 use crate::diagnostics::Mistakes;
@@ -22,7 +22,9 @@ pub(super) fn number(item: &Item, mistakes: &mut Mistakes) -> Option<u8> {
             };
         }
         Value::Assigned(other) => mistakes.at(other, "a version is a number from 1 to 255: write `version = 2`"),
-        Value::None | Value::List(_) => mistakes.at(item, "`version` needs a value: write `version = 2`"),
+        Value::None | Value::Path(_) | Value::List(_) => {
+            mistakes.at(item, "`version` needs a value: write `version = 2`")
+        }
     }
     None
 }
@@ -31,8 +33,15 @@ pub(super) fn other(item: &Item, mistakes: &mut Mistakes) -> Option<Other> {
     let word = item.word.clone();
     let example = if word == keyword::FROM { "from = AccountV1" } else { "into = AccountV1" };
     match &item.value {
-        Value::Assigned(Expr::Path(path)) if path.qself.is_none() => {
-            return Some(Other { word, path: path.path.clone() });
+        Value::Path(path) => {
+            let mut path = path.clone();
+            // `Tagged::<u64>` is `Tagged<u64>`, also where the two are compared.
+            for segment in &mut path.segments {
+                if let PathArguments::AngleBracketed(arguments) = &mut segment.arguments {
+                    arguments.colon2_token = None;
+                }
+            }
+            return Some(Other { word, path });
         }
         Value::Assigned(other) => {
             let message = format!("`{word}` is the struct of the version before: write its name, such as `{example}`");

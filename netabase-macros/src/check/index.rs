@@ -5,13 +5,13 @@ use quote::format_ident;
 use syn::ext::IdentExt;
 use syn::{GenericArgument, Member, PathArguments, Type};
 
-use super::{KEY_FIELDS_MAX, pascal_case};
+use super::{KEY_FIELDS_MAX, names, types};
 use crate::attr;
 use crate::diagnostics::Mistakes;
-use crate::model::{Field, Index, Indexed, named};
+use crate::model::{Field, Index, Indexed, named, stored_name};
 
 /// The index that is written on a field. `None` if it has no name and the field has none either.
-pub(super) fn of_field(field: &Field, written: &attr::Field, mistakes: &mut Mistakes) -> Option<Index> {
+pub(super) fn of_field(field: &Field, record: &Ident, written: &attr::Field, mistakes: &mut Mistakes) -> Option<Index> {
     let index = written.unique.as_ref().or(written.index.as_ref())?;
     let given = [&written.unique, &written.index].into_iter().flatten().find_map(|index| index.function.clone());
     let function = match (given, &field.member) {
@@ -32,12 +32,13 @@ pub(super) fn of_field(field: &Field, written: &attr::Field, mistakes: &mut Mist
         Some(inner) => Indexed::IfSome(field.clone(), Box::new(inner.clone())),
         None => Indexed::Always(field.clone()),
     };
-    Some(Index { function, indexed, unique: written.unique.is_some() })
+    let key_type = names::index_key_type(record, &stored_name(&function));
+    Some(Index { function, key_type, indexed, unique: written.unique.is_some() })
 }
 
 /// An `Option` must be written as one: an alias of it is refused where the types are known (see `expand/index`).
 fn option_of(ty: &Type) -> Option<&Type> {
-    if let Type::Path(path) = ty
+    if let Type::Path(path) = types::unbracketed(ty)
         && path.qself.is_none()
         && let Some(last) = path.path.segments.last()
         && last.ident == "Option"
@@ -75,7 +76,9 @@ pub(super) fn compound(
         .filter_map(|index| {
             let fields = index.fields.as_ref().and_then(|list| fields(list, &index, record, all, mistakes));
             let indexed = fields.map_or(Indexed::Unknown, Indexed::Several);
-            Some(Index { function: index.function?, indexed, unique: false })
+            let function = index.function?;
+            let key_type = names::index_key_type(record, &stored_name(&function));
+            Some(Index { function, key_type, indexed, unique: false })
         })
         .collect();
     indexes.sort_by_key(Index::stored_name);
@@ -133,20 +136,19 @@ fn as_on_field(index: &attr::CompoundIndex) -> String {
 }
 
 /// Reports and removes each index that is called as another one is, or whose key type is.
-pub(super) fn distinct(indexes: &mut Vec<Index>, record: &Ident, mistakes: &mut Mistakes) {
-    let key_type = |index: &Index| format!("{record}By{}Key", pascal_case(&index.stored_name()));
+pub(super) fn distinct(indexes: &mut Vec<Index>, mistakes: &mut Mistakes) {
     // Of two it is the one whose name was given that can easily have another, so those come last.
     let (implied, given): (Vec<_>, Vec<_>) =
         (0..indexes.len()).partition(|&position| is_named_after_its_field(&indexes[position]));
     let mut kept: Vec<usize> = Vec::new();
     for position in implied.into_iter().chain(given) {
         let index = &indexes[position];
-        let first = kept.iter().map(|&kept| &indexes[kept]).find(|other| key_type(other) == key_type(index));
+        let first = kept.iter().map(|&kept| &indexes[kept]).find(|other| other.key_type == index.key_type);
         let Some(other) = first else {
             kept.push(position);
             continue;
         };
-        let (function, key) = (&index.function, key_type(index));
+        let (function, key) = (&index.function, &index.key_type);
         let message = if other.function == *function {
             format!("there is another index `{function}`: write another name, `name = \"by_…\"`")
         } else {
@@ -157,6 +159,15 @@ pub(super) fn distinct(indexes: &mut Vec<Index>, record: &Ident, mistakes: &mut 
     }
     let mut position = 0..;
     indexes.retain(|_| position.next().is_some_and(|position| kept.contains(&position)));
+}
+
+/// Reports each type of the user's that is called as the key type of an index over it.
+pub(super) fn named_apart(indexes: &mut [Index], record: &Ident, mistakes: &mut Mistakes) {
+    for index in indexes {
+        let instead = format!("{record}{}", names::pascal_case(&index.stored_name()));
+        let name = index.key_type.clone();
+        index.key_type = names::free(name, &index.types(), " for this index", &instead, mistakes);
+    }
 }
 
 fn is_named_after_its_field(index: &Index) -> bool {

@@ -1,18 +1,14 @@
 //! One key type and one `by_…` function an index, and its entry in the glue.
 
-use proc_macro2::{Ident, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
 use syn::Type;
 
-use super::key::{KeyFields, KeyType, key_type, used};
+use super::generics::used;
+use super::key::{KeyFields, KeyType, key_type};
 use super::place;
-use crate::check::{self, mentions, pascal_case};
+use crate::check::{self, mentions};
 use crate::model::{Field, Index, Indexed, Record};
-
-/// `AccountByEmailKey`.
-fn name(record: &Record, index: &Index) -> Ident {
-    format_ident!("{}By{}Key", record.ident, pascal_case(&index.stored_name()), span = record.ident.span())
-}
 
 pub(super) fn indexes(record: &Record) -> TokenStream {
     let private = record.runtime.private();
@@ -45,8 +41,8 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
                 continue;
             }
         };
-        let key = name(record, index);
-        let generics = used(&record.generics, &index.types(), &record.runtime);
+        let key = index.key_type.clone();
+        let generics = used(&record.declared, &index.types(), &record.runtime);
         let (_, key_arguments, _) = generics.split_for_impl();
         let unique = if index.unique { "unique " } else { "" };
         constructors.extend(quote! {
@@ -66,20 +62,7 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
             fields,
         }));
     }
-    // An `Option` under another name would be indexed with its `None`s, which is not what the same type does otherwise.
-    let names = check::parameters(&record.generics);
-    let plain = record.indexes.iter().filter_map(|index| match &index.indexed {
-        Indexed::Always(Field { ty, .. }) if !mentions(ty, &names) => {
-            let private = record.runtime.private_at(place(ty));
-            Some(quote_spanned! {place(ty)=>
-                const _: () = #private::core::assert!(
-                    !<#ty as #private::Key>::OPTIONAL,
-                    "this is an `Option` by another name: write `Option<…>`, so that only `Some` is in the index",
-                );
-            })
-        }
-        _ => None,
-    });
+    let plain = options(record, false).map(|assertion| quote!(const _: () = #assertion));
     quote! {
         #keys
         #(#plain)*
@@ -90,6 +73,38 @@ pub(super) fn indexes(record: &Record) -> TokenStream {
             #constructors
         }
     }
+}
+
+/// An `Option` under another name would be indexed with its `None`s, which is not what the same type does otherwise: that
+/// there is none among the indexed fields, be it of the types that name parameters or of the others.
+fn options(record: &Record, of_parameters: bool) -> impl Iterator<Item = TokenStream> + '_ {
+    let names = check::parameters(&record.generics);
+    let message = if of_parameters {
+        "with these parameters an indexed field is an `Option`: write `Option<…>` in the record, so that only `Some` is in the index"
+    } else {
+        "this is an `Option` by another name: write `Option<…>`, so that only `Some` is in the index"
+    };
+    record.indexes.iter().filter_map(move |index| match &index.indexed {
+        Indexed::Always(Field { ty, .. }) if mentions(ty, &names) == of_parameters => {
+            let private = record.runtime.private_at(place(ty));
+            Some(quote_spanned! {place(ty)=>
+                #private::core::assert!(!<#ty as #private::Key>::OPTIONAL, #message);
+            })
+        }
+        _ => None,
+    })
+}
+
+/// `ONLY_SOME_IS_INDEXED`, and what has it looked at. Only where the parameters are given it can be told what they are.
+pub(super) fn parameters_checked(record: &Record) -> Option<(TokenStream, TokenStream)> {
+    let private = record.runtime.private();
+    let assertions: Vec<_> = options(record, true).collect();
+    let check = quote! {
+        const ONLY_SOME_IS_INDEXED: () = {
+            #(#assertions)*
+        };
+    };
+    (!assertions.is_empty()).then(|| (check, quote!(let () = <Self as #private::Record>::ONLY_SOME_IS_INDEXED;)))
 }
 
 /// `` `city` and `balance` ``
@@ -157,8 +172,8 @@ pub(super) fn keys_of_record(record: &Record) -> TokenStream {
         }),
         Indexed::IfSome(Field { member, .. }, ty) => Some(quote! {
             match &self.#member {
-                #private::core::option::Option::Some(value) => {
-                    #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(value))
+                #private::core::option::Option::Some(__value) => {
+                    #private::core::option::Option::Some(<#ty as #private::Key>::to_bytes(__value))
                 }
                 #private::core::option::Option::None => #private::core::option::Option::None,
             }
@@ -166,11 +181,11 @@ pub(super) fn keys_of_record(record: &Record) -> TokenStream {
         Indexed::Several(fields) => {
             let encoded = fields
                 .iter()
-                .map(|Field { member, ty }| quote!(<#ty as #private::Key>::encode(&self.#member, &mut bytes);));
+                .map(|Field { member, ty }| quote!(<#ty as #private::Key>::encode(&self.#member, &mut __bytes);));
             Some(quote! {{
-                let mut bytes = #private::std::vec::Vec::new();
+                let mut __bytes = #private::std::vec::Vec::new();
                 #(#encoded)*
-                #private::core::option::Option::Some(bytes)
+                #private::core::option::Option::Some(__bytes)
             }})
         }
         Indexed::Unknown => None,

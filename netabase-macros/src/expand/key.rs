@@ -2,17 +2,13 @@
 
 use proc_macro2::{Group, Ident, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{GenericParam, Generics, Member, Type, Visibility, parse_quote};
+use syn::{Generics, Member, Type, Visibility, parse_quote};
 
+use super::generics::used;
 use super::{local, own_key, place};
-use crate::check::mentions;
+use crate::check::{self, is_projection, threads};
 use crate::model::{Field, Key, Record, Schema};
 use crate::runtime_path::Runtime;
-
-/// `AccountKey`.
-pub(crate) fn name(ident: &Ident) -> Ident {
-    format_ident!("{}Key", ident)
-}
 
 /// One key type to generate.
 pub(super) struct KeyType<'a> {
@@ -42,42 +38,15 @@ pub(super) fn members(fields: &[Field]) -> impl Iterator<Item = Member> + '_ {
 
 /// The record's key type with its arguments, as it is named in generated code.
 pub(super) fn primary_type(record: &Record) -> TokenStream {
-    let ident = name(&record.ident);
+    let ident = &record.key_type;
     let generics = primary_generics(record);
     let (_, arguments, _) = generics.split_for_impl();
     quote!(#ident #arguments)
 }
 
-fn primary_generics(record: &Record) -> Generics {
-    match &record.key {
-        Key::One(field) => used(&record.generics, &[&field.ty], &record.runtime),
-        Key::Many(fields) => {
-            let types: Vec<_> = fields.iter().map(|field| &field.ty).collect();
-            used(&record.generics, &types, &record.runtime)
-        }
-        Key::Missing => Generics::default(),
-    }
-}
-
-/// The parameters that these types name, with what a key needs of them.
-pub(super) fn used(generics: &Generics, types: &[&Type], runtime: &Runtime) -> Generics {
-    let private = runtime.private();
-    let mut used = Generics::default();
-    for parameter in &generics.params {
-        let name = match parameter {
-            GenericParam::Type(parameter) => &parameter.ident,
-            GenericParam::Const(parameter) => &parameter.ident,
-            GenericParam::Lifetime(_) => continue,
-        };
-        if types.iter().any(|ty| mentions(ty, std::slice::from_ref(name))) {
-            used.params.push(parameter.clone());
-        }
-    }
-    let names: Vec<Ident> = used.type_params().map(|parameter| parameter.ident.clone()).collect();
-    for ty in types.iter().filter(|ty| mentions(ty, &names)) {
-        used.make_where_clause().predicates.push(parse_quote!(#ty: #private::Key));
-    }
-    used
+pub(super) fn primary_generics(record: &Record) -> Generics {
+    let types: Vec<_> = record.key.fields().iter().map(|field| &field.ty).collect();
+    used(&record.declared, &types, &record.runtime)
 }
 
 pub(super) fn primary(record: &Record) -> TokenStream {
@@ -87,9 +56,10 @@ pub(super) fn primary(record: &Record) -> TokenStream {
         Key::Many(fields) => KeyFields::Several(fields),
         Key::Missing => KeyFields::One(&missing),
     };
-    let (ident, generics) = (name(&record.ident), primary_generics(record));
+    let (ident, generics) = (record.key_type.clone(), primary_generics(record));
+    let types: Vec<_> = record.key.fields().iter().map(|field| &field.ty).collect();
     // Another record may have this one's key as a field, and is then asked for it.
-    let values = generics.params.is_empty().then(|| own_key::values(&record.runtime, &ident));
+    let values = generics.params.is_empty().then(|| own_key::values(&record.runtime, &ident, &types));
     let key = key_type(&KeyType {
         runtime: &record.runtime,
         visibility: &record.visibility,
@@ -112,7 +82,14 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         KeyFields::One(ty) => (vec![Member::from(0)], vec![ty]),
         KeyFields::Several(fields) => (members(fields).collect(), fields.iter().map(|field| &field.ty).collect()),
     };
-    let locals: Vec<_> = (0..types.len()).map(|position| format_ident!("part_{}", position)).collect();
+    // A key of what belongs to one thread is none.
+    let mut bounded = key.generics.clone();
+    let threads: Vec<_> = threads(types.iter().copied(), &key.generics, key.runtime).collect();
+    if !threads.is_empty() {
+        bounded.make_where_clause().predicates.extend(threads);
+    }
+    let (_, _, key_clause) = bounded.split_for_impl();
+    let locals: Vec<_> = (0..types.len()).map(|position| format_ident!("__part_{}", position)).collect();
     let count = types.len();
 
     let (definition, parts, parts_pattern, debug, form, serialize, deserialize);
@@ -122,14 +99,14 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             parts = quote!(#ty);
             parts_pattern = quote!(#(#locals)*);
             debug = quote! {
-                formatter.debug_tuple(#name)
-                    .field(&#private::DebugPart(&|formatter| <#ty as #private::Key>::debug_key(&self.0, formatter)))
+                __formatter.debug_tuple(#name)
+                    .field(&#private::DebugPart(&|__formatter| <#ty as #private::Key>::debug_key(&self.0, __formatter)))
                     .finish()
             };
             form = quote! { <#ty as #private::Key>::form() };
-            serialize = quote! { <#ty as #private::Key>::serialize_key(&self.0, serializer) };
+            serialize = quote! { <#ty as #private::Key>::serialize_key(&self.0, __serializer) };
             deserialize = quote! {
-                #private::core::result::Result::map(<#ty as #private::Key>::deserialize_key(deserializer), Self)
+                #private::core::result::Result::map(<#ty as #private::Key>::deserialize_key(__deserializer), Self)
             };
         }
         KeyFields::Several(fields) => {
@@ -142,9 +119,9 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
                         #visibility struct #ident #parameters #clause { #(#[doc = #docs] pub #access: #types,)* }
                     },
                     quote! {
-                        formatter.debug_struct(#name)
-                            #(.field(#names, &#private::DebugPart(&|formatter| {
-                                <#types as #private::Key>::debug_key(&self.#access, formatter)
+                        __formatter.debug_struct(#name)
+                            #(.field(#names, &#private::DebugPart(&|__formatter| {
+                                <#types as #private::Key>::debug_key(&self.#access, __formatter)
                             })))*
                             .finish()
                     },
@@ -153,9 +130,9 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
                 (
                     quote! { #visibility struct #ident #parameters (#(#[doc = #docs] pub #types,)*) #clause; },
                     quote! {
-                        formatter.debug_tuple(#name)
-                            #(.field(&#private::DebugPart(&|formatter| {
-                                <#types as #private::Key>::debug_key(&self.#access, formatter)
+                        __formatter.debug_tuple(#name)
+                            #(.field(&#private::DebugPart(&|__formatter| {
+                                <#types as #private::Key>::debug_key(&self.#access, __formatter)
                             })))*
                             .finish()
                     },
@@ -166,29 +143,41 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
             form = quote! {
                 #private::KeyForm::Tuple(#private::std::vec::Vec::from([#(<#types as #private::Key>::form()),*]))
             };
-            serialize = quote! { #private::serialize_parts(self, serializer) };
-            deserialize = quote! { #private::deserialize_parts(deserializer) };
+            serialize = quote! { #private::serialize_parts(self, __serializer) };
+            deserialize = quote! { #private::deserialize_parts(__deserializer) };
         }
     }
 
     let from = if key.generics.params.is_empty() {
         quote! {
+            #[automatically_derived]
+            #[diagnostic::do_not_recommend]
             impl<__T: #private::IntoPart<#parts>> #private::core::convert::From<__T> for #ident {
-                fn from(value: __T) -> Self {
-                    <Self as #private::KeyParts>::from_parts(#private::IntoPart::into_part(value))
+                fn from(__value: __T) -> Self {
+                    <Self as #private::KeyParts>::from_parts(#private::IntoPart::into_part(__value))
                 }
             }
         }
+    } else if let KeyFields::One(ty) = &key.fields
+        && is_projection(ty, &check::parameters(&key.generics))
+    {
+        // What it leads to may be this very key, which is made of itself already.
+        TokenStream::new()
     } else {
         // Another crate's type as a parameter could have conversions of its own, so here only the fields as they are.
         quote! {
+            #[automatically_derived]
+            #[diagnostic::do_not_recommend]
             impl #parameters #private::core::convert::From<#parts> for #ident #arguments #clause {
-                fn from(value: #parts) -> Self {
-                    <Self as #private::KeyParts>::from_parts(value)
+                fn from(__value: #parts) -> Self {
+                    <Self as #private::KeyParts>::from_parts(__value)
                 }
             }
         }
     };
+    // Where the record is more visible than this type, which is an error, that is said of this one.
+    let parts_span = if let KeyFields::One(ty) = &key.fields { place(ty) } else { Span::call_site() };
+    let parts_type = quote_spanned!(parts_span=> type Parts = #parts;);
     let mut deserializing = key.generics.clone();
     deserializing.params.insert(0, parse_quote!('de));
     let (deserialize_parameters, _, _) = deserializing.split_for_impl();
@@ -207,22 +196,22 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 
         #[automatically_derived]
         impl #parameters #private::core::fmt::Debug for #ident #arguments #clause {
-            fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+            fn fmt(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
                 #debug
             }
         }
 
         #[automatically_derived]
-        impl #parameters #private::core::fmt::Display for #ident #arguments #clause {
-            fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                <Self as #private::Key>::show(self, formatter)
+        impl #parameters #private::core::fmt::Display for #ident #arguments #key_clause {
+            fn fmt(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                <Self as #private::Key>::show(self, __formatter)
             }
         }
 
         #[automatically_derived]
         impl #parameters #private::core::cmp::PartialEq for #ident #arguments #clause {
-            fn eq(&self, other: &Self) -> #private::core::primitive::bool {
-                true #(&& <#types as #private::Key>::same_key(&self.#access, &other.#access))*
+            fn eq(&self, __other: &Self) -> #private::core::primitive::bool {
+                true #(&& <#types as #private::Key>::same_key(&self.#access, &__other.#access))*
             }
         }
 
@@ -231,23 +220,23 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 
         #[automatically_derived]
         impl #parameters #private::core::cmp::PartialOrd for #ident #arguments #clause {
-            fn partial_cmp(&self, other: &Self) -> #private::core::option::Option<#private::core::cmp::Ordering> {
-                #private::core::option::Option::Some(#private::core::cmp::Ord::cmp(self, other))
+            fn partial_cmp(&self, __other: &Self) -> #private::core::option::Option<#private::core::cmp::Ordering> {
+                #private::core::option::Option::Some(#private::core::cmp::Ord::cmp(self, __other))
             }
         }
 
         #[automatically_derived]
         impl #parameters #private::core::cmp::Ord for #ident #arguments #clause {
-            fn cmp(&self, other: &Self) -> #private::core::cmp::Ordering {
+            fn cmp(&self, __other: &Self) -> #private::core::cmp::Ordering {
                 #private::core::cmp::Ordering::Equal
-                    #(.then_with(|| <#types as #private::Key>::compare_key(&self.#access, &other.#access)))*
+                    #(.then_with(|| <#types as #private::Key>::compare_key(&self.#access, &__other.#access)))*
             }
         }
 
         #[automatically_derived]
         impl #parameters #private::core::hash::Hash for #ident #arguments #clause {
-            fn hash<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
-                #(<#types as #private::Key>::hash_key(&self.#access, state);)*
+            fn hash<__H: #private::core::hash::Hasher>(&self, __state: &mut __H) {
+                #(<#types as #private::Key>::hash_key(&self.#access, __state);)*
             }
         }
 
@@ -255,7 +244,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         impl #parameters #private::serde::Serialize for #ident #arguments #clause {
             fn serialize<__S: #private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> #private::core::result::Result<__S::Ok, __S::Error> {
                 #serialize
             }
@@ -264,7 +253,7 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
         #[automatically_derived]
         impl #deserialize_parameters #private::serde::Deserialize<'de> for #ident #arguments #clause {
             fn deserialize<__D: #private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> #private::core::result::Result<Self, __D::Error> {
                 #deserialize
             }
@@ -272,78 +261,76 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
-        impl #parameters #private::Key for #ident #arguments #clause {
-            fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
-                #(<#types as #private::Key>::encode(&self.#access, out);)*
+        impl #parameters #private::Key for #ident #arguments #key_clause {
+            fn encode(&self, __out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
+                #(<#types as #private::Key>::encode(&self.#access, __out);)*
             }
             fn decode(
-                input: &mut &[#private::core::primitive::u8],
+                __input: &mut &[#private::core::primitive::u8],
             ) -> #private::core::result::Result<Self, #private::KeyError> {
-                #private::core::result::Result::Ok(Self { #(#access: <#types as #private::Key>::decode(input)?,)* })
+                #private::core::result::Result::Ok(Self { #(#access: <#types as #private::Key>::decode(__input)?,)* })
             }
             fn form() -> #private::KeyForm {
                 #form
             }
-            fn show(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                #private::show_parts(formatter, &[
-                    #(&|formatter| <#types as #private::Key>::show(&self.#access, formatter)),*
+            fn show(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                #private::show_parts(__formatter, &[
+                    #(&|__formatter| <#types as #private::Key>::show(&self.#access, __formatter)),*
                 ])
             }
             fn serialize_key<__S: #private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> #private::core::result::Result<__S::Ok, __S::Error> {
-                #private::serde::Serialize::serialize(self, serializer)
+                #private::serde::Serialize::serialize(self, __serializer)
             }
             fn deserialize_key<'de, __D: #private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> #private::core::result::Result<Self, __D::Error> {
-                #private::serde::Deserialize::deserialize(deserializer)
+                #private::serde::Deserialize::deserialize(__deserializer)
             }
             fn clone_key(&self) -> Self {
                 #private::core::clone::Clone::clone(self)
             }
-            fn debug_key(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                #private::core::fmt::Debug::fmt(self, formatter)
+            fn debug_key(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                #private::core::fmt::Debug::fmt(self, __formatter)
             }
-            fn compare_key(&self, other: &Self) -> #private::core::cmp::Ordering {
-                #private::core::cmp::Ord::cmp(self, other)
+            fn compare_key(&self, __other: &Self) -> #private::core::cmp::Ordering {
+                #private::core::cmp::Ord::cmp(self, __other)
             }
-            fn hash_key<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
-                #private::core::hash::Hash::hash(self, state);
+            fn hash_key<__H: #private::core::hash::Hasher>(&self, __state: &mut __H) {
+                #private::core::hash::Hash::hash(self, __state);
             }
         }
 
         #[automatically_derived]
         impl #parameters #private::KeyParts for #ident #arguments #clause {
-            type Parts = #parts;
+            #parts_type
             const COUNT: #private::core::primitive::usize = #count;
             fn from_parts(#parts_pattern: Self::Parts) -> Self {
                 Self { #(#access: #locals,)* }
             }
             fn write_parts<__W: #private::serde::ser::SerializeTuple>(
                 &self,
-                out: &mut __W,
+                __out: &mut __W,
             ) -> #private::core::result::Result<(), __W::Error> {
-                #(<#types as #private::Key>::write_element(&self.#access, out)?;)*
+                #(<#types as #private::Key>::write_element(&self.#access, __out)?;)*
                 #private::core::result::Result::Ok(())
             }
             fn read_parts<'de, __A: #private::serde::de::SeqAccess<'de>>(
-                input: &mut __A,
+                __input: &mut __A,
             ) -> #private::core::result::Result<Self, __A::Error> {
                 #private::core::result::Result::Ok(Self {
-                    #(#access: <#types as #private::Key>::read_element(input)?,)*
+                    #(#access: <#types as #private::Key>::read_element(__input)?,)*
                 })
             }
         }
 
-        #[automatically_derived]
-        #[diagnostic::do_not_recommend]
         #from
 
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
-        impl #parameters #private::IntoSelection<#ident #arguments> for #ident #arguments #clause {
+        impl #parameters #private::IntoSelection<#ident #arguments> for #ident #arguments #key_clause {
             fn into_selection(self) -> #private::Bounds {
                 #private::Bounds::exactly(&self)
             }
@@ -354,18 +341,18 @@ pub(super) fn key_type(key: &KeyType<'_>) -> TokenStream {
 /// `BankKey`: the key of any record of the schema.
 pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     let private = schema.runtime.private();
-    let (visibility, ident) = (&schema.visibility, name(&schema.ident));
+    let (visibility, ident) = (&schema.visibility, check::key_type(&schema.ident));
     let doc = format!("The key of any record of [`{}`].", schema.ident);
     let variants: Vec<_> = schema.variants.iter().map(|variant| &variant.ident).collect();
     let docs = variants.iter().map(|variant| format!("Of a record of the variant `{variant}`."));
     let keys: Vec<_> = schema.variants.iter().map(|variant| record_key(&schema.runtime, &variant.ty)).collect();
     let others = if variants.len() > 1 {
-        quote! { _ => #private::core::cmp::Ord::cmp(&self.__number(), &other.__number()), }
+        quote! { _ => #private::core::cmp::Ord::cmp(&self.__number(), &__other.__number()), }
     } else {
         TokenStream::new()
     };
     let number = Ident::new("__number", Span::call_site());
-    let (formatter, state) = (local("formatter"), local("state"));
+    let (formatter, state) = (local("__formatter"), local("__state"));
     let arms = || {
         schema.variants.iter().map(|variant| {
             let span = place(&variant.ty);
@@ -375,17 +362,17 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     let numbers =
         arms().enumerate().map(|(number, (span, variant, _))| quote_spanned!(span=> Self::#variant(_) => #number,));
     let clones = arms().map(|(span, variant, private)| {
-        quote_spanned!(span=> Self::#variant(key) => Self::#variant(#private::core::clone::Clone::clone(key)),)
+        quote_spanned!(span=> Self::#variant(__key) => Self::#variant(#private::core::clone::Clone::clone(__key)),)
     });
     let shown = arms().map(|(span, variant, _)| {
         let name = variant.to_string();
-        quote_spanned!(span=> Self::#variant(key) => #formatter.debug_tuple(#name).field(key).finish(),)
+        quote_spanned!(span=> Self::#variant(__key) => #formatter.debug_tuple(#name).field(__key).finish(),)
     });
     let comparisons = arms().map(|(span, variant, private)| {
-        quote_spanned!(span=> (Self::#variant(one), Self::#variant(two)) => #private::core::cmp::Ord::cmp(one, two),)
+        quote_spanned!(span=> (Self::#variant(__one), Self::#variant(__two)) => #private::core::cmp::Ord::cmp(__one, __two),)
     });
     let hashes = arms().map(|(span, variant, private)| {
-        quote_spanned!(span=> Self::#variant(key) => #private::core::hash::Hash::hash(key, #state),)
+        quote_spanned!(span=> Self::#variant(__key) => #private::core::hash::Hash::hash(__key, #state),)
     });
     quote! {
         #[doc = #doc]
@@ -408,15 +395,15 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
 
         #[automatically_derived]
         impl #private::core::fmt::Debug for #ident {
-            fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+            fn fmt(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
                 match self { #(#shown)* }
             }
         }
 
         #[automatically_derived]
         impl #private::core::cmp::PartialEq for #ident {
-            fn eq(&self, other: &Self) -> #private::core::primitive::bool {
-                #private::core::matches!(#private::core::cmp::Ord::cmp(self, other), #private::core::cmp::Ordering::Equal)
+            fn eq(&self, __other: &Self) -> #private::core::primitive::bool {
+                #private::core::matches!(#private::core::cmp::Ord::cmp(self, __other), #private::core::cmp::Ordering::Equal)
             }
         }
 
@@ -425,15 +412,15 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
 
         #[automatically_derived]
         impl #private::core::cmp::PartialOrd for #ident {
-            fn partial_cmp(&self, other: &Self) -> #private::core::option::Option<#private::core::cmp::Ordering> {
-                #private::core::option::Option::Some(#private::core::cmp::Ord::cmp(self, other))
+            fn partial_cmp(&self, __other: &Self) -> #private::core::option::Option<#private::core::cmp::Ordering> {
+                #private::core::option::Option::Some(#private::core::cmp::Ord::cmp(self, __other))
             }
         }
 
         #[automatically_derived]
         impl #private::core::cmp::Ord for #ident {
-            fn cmp(&self, other: &Self) -> #private::core::cmp::Ordering {
-                match (self, other) {
+            fn cmp(&self, __other: &Self) -> #private::core::cmp::Ordering {
+                match (self, __other) {
                     #(#comparisons)*
                     #others
                 }
@@ -442,8 +429,8 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
 
         #[automatically_derived]
         impl #private::core::hash::Hash for #ident {
-            fn hash<__H: #private::core::hash::Hasher>(&self, state: &mut __H) {
-                #private::core::hash::Hash::hash(&self.__number(), state);
+            fn hash<__H: #private::core::hash::Hasher>(&self, __state: &mut __H) {
+                #private::core::hash::Hash::hash(&self.__number(), __state);
                 match self { #(#hashes)* }
             }
         }

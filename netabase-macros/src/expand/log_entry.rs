@@ -55,19 +55,19 @@ fn log_entry(
     let clones = arms().map(|(span, ty, put, remove)| {
         let (private, record) = (runtime.private_at(span), key::as_record(runtime, ty));
         quote_spanned! {span=>
-            Self::#put(record) => Self::#put(#record::__clone(record)),
-            Self::#remove(key) => Self::#remove(#private::core::clone::Clone::clone(key)),
+            Self::#put(__record) => Self::#put(#record::__clone(__record)),
+            Self::#remove(__key) => Self::#remove(#private::core::clone::Clone::clone(__key)),
         }
     });
-    let formatter = local("formatter");
+    let formatter = local("__formatter");
     let shown = arms().map(|(span, ty, put, remove)| {
         let record = key::as_record(runtime, ty);
         let (put_name, remove_name) = (put.to_string(), remove.to_string());
         quote_spanned! {span=>
-            Self::#put(record) => {
-                #formatter.debug_tuple(#put_name).field(&#record::key(record)).finish_non_exhaustive()
+            Self::#put(__record) => {
+                #formatter.debug_tuple(#put_name).field(&#record::key(__record)).finish_non_exhaustive()
             }
-            Self::#remove(key) => #formatter.debug_tuple(#remove_name).field(key).finish(),
+            Self::#remove(__key) => #formatter.debug_tuple(#remove_name).field(__key).finish(),
         }
     });
     let keys = records.iter().map(|(.., key)| key);
@@ -97,7 +97,7 @@ fn log_entry(
         // A record need not be `Debug`: its key says which one it is.
         #[automatically_derived]
         impl #parameters #private::core::fmt::Debug for #name #arguments #clause {
-            fn fmt(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+            fn fmt(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
                 match self {
                     #(
                         #shown

@@ -3,20 +3,26 @@
 use proc_macro2::{Ident, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
-use syn::{Member, Type};
+use syn::{Generics, Member, Type, WhereClause};
 
 use super::place;
+use crate::check::threads;
 use crate::model::{OwnKey, OwnKeyForm};
 use crate::runtime_path::Runtime;
 
-pub(crate) fn own_key(key: &OwnKey) -> TokenStream {
+pub(super) fn own_key(key: &OwnKey) -> TokenStream {
     let implementation = match &key.form {
         OwnKeyForm::Variants { variants, are_numbered } => of_variants(key, variants, *are_numbered),
         OwnKeyForm::Newtype { member, ty } => of_newtype(key, member, ty),
         OwnKeyForm::Unknown => of_anything(key),
     };
+    let types = match &key.form {
+        OwnKeyForm::Newtype { ty, .. } => vec![&**ty],
+        OwnKeyForm::Variants { .. } | OwnKeyForm::Unknown => vec![],
+    };
     // With parameters, which was reported, it cannot be told what they must be able to do.
-    let values = if key.generics.params.is_empty() { values(&key.runtime, &key.ident) } else { TokenStream::new() };
+    let values =
+        if key.generics.params.is_empty() { values(&key.runtime, &key.ident, &types) } else { TokenStream::new() };
     quote!(#implementation #values)
 }
 
@@ -37,7 +43,6 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
     });
     quote! {
         #[automatically_derived]
-        #[allow(deprecated)]
         impl #private::KeyVariants for #ident {
             const NAME: &'static #private::core::primitive::str = #name;
             const VARIANTS: &'static [&'static #private::core::primitive::str] = &[#(#names),*];
@@ -45,55 +50,54 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
             fn position(&self) -> #private::core::primitive::u16 {
                 match self { #(Self::#variants => #positions,)* }
             }
-            fn at(position: #private::core::primitive::u16) -> #private::core::option::Option<Self> {
-                match position {
+            fn at(__position: #private::core::primitive::u16) -> #private::core::option::Option<Self> {
+                match __position {
                     #(#positions => #private::core::option::Option::Some(Self::#variants),)*
                     _ => #private::core::option::Option::None,
                 }
             }
         }
 
-        #(#[allow(deprecated)] #ascending)*
+        #(#ascending)*
 
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
         impl #private::Key for #ident {
-            fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
-                <Self as #private::KeyVariants>::encode(self, out);
+            fn encode(&self, __out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
+                <Self as #private::KeyVariants>::encode(self, __out);
             }
             fn decode(
-                input: &mut &[#private::core::primitive::u8],
+                __input: &mut &[#private::core::primitive::u8],
             ) -> #private::core::result::Result<Self, #private::KeyError> {
-                <Self as #private::KeyVariants>::decode(input)
+                <Self as #private::KeyVariants>::decode(__input)
             }
             fn form() -> #private::KeyForm {
                 <Self as #private::KeyVariants>::form()
             }
-            fn show(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                formatter.pad(<Self as #private::KeyVariants>::name(self))
+            fn show(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                __formatter.pad(<Self as #private::KeyVariants>::name(self))
             }
             fn serialize_key<__S: #private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> #private::core::result::Result<__S::Ok, __S::Error> {
-                #private::serialize_variant(self, serializer)
+                #private::serialize_variant(self, __serializer)
             }
             fn deserialize_key<'de, __D: #private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> #private::core::result::Result<Self, __D::Error> {
-                #private::deserialize_variant(deserializer)
+                #private::deserialize_variant(__deserializer)
             }
-            #[allow(deprecated)]
             fn clone_key(&self) -> Self {
                 match self { #(Self::#variants => Self::#variants,)* }
             }
-            fn debug_key(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                formatter.write_str(<Self as #private::KeyVariants>::name(self))
+            fn debug_key(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                __formatter.write_str(<Self as #private::KeyVariants>::name(self))
             }
-            fn compare_key(&self, other: &Self) -> #private::core::cmp::Ordering {
+            fn compare_key(&self, __other: &Self) -> #private::core::cmp::Ordering {
                 #private::core::cmp::Ord::cmp(
                     &<Self as #private::KeyVariants>::position(self),
-                    &<Self as #private::KeyVariants>::position(other),
+                    &<Self as #private::KeyVariants>::position(__other),
                 )
             }
         }
@@ -103,51 +107,52 @@ fn of_variants(key: &OwnKey, variants: &[Ident], are_numbered: bool) -> TokenStr
 fn of_newtype(key: &OwnKey, member: &Member, ty: &Type) -> TokenStream {
     let private = key.runtime.private();
     let ident = &key.ident;
+    let clause = clause(&key.runtime, &[ty]);
     let name = ident.unraw().to_string();
     quote! {
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
-        impl #private::Key for #ident {
-            fn encode(&self, out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
-                <#ty as #private::Key>::encode(&self.#member, out);
+        impl #private::Key for #ident #clause {
+            fn encode(&self, __out: &mut #private::std::vec::Vec<#private::core::primitive::u8>) {
+                <#ty as #private::Key>::encode(&self.#member, __out);
             }
             fn decode(
-                input: &mut &[#private::core::primitive::u8],
+                __input: &mut &[#private::core::primitive::u8],
             ) -> #private::core::result::Result<Self, #private::KeyError> {
-                #private::core::result::Result::Ok(Self { #member: <#ty as #private::Key>::decode(input)? })
+                #private::core::result::Result::Ok(Self { #member: <#ty as #private::Key>::decode(__input)? })
             }
             fn form() -> #private::KeyForm {
                 <#ty as #private::Key>::form()
             }
-            fn show(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                <#ty as #private::Key>::show(&self.#member, formatter)
+            fn show(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                <#ty as #private::Key>::show(&self.#member, __formatter)
             }
             fn serialize_key<__S: #private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> #private::core::result::Result<__S::Ok, __S::Error> {
-                <#ty as #private::Key>::serialize_key(&self.#member, serializer)
+                <#ty as #private::Key>::serialize_key(&self.#member, __serializer)
             }
             fn deserialize_key<'de, __D: #private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> #private::core::result::Result<Self, __D::Error> {
                 #private::core::result::Result::Ok(Self {
-                    #member: <#ty as #private::Key>::deserialize_key(deserializer)?,
+                    #member: <#ty as #private::Key>::deserialize_key(__deserializer)?,
                 })
             }
             fn clone_key(&self) -> Self {
                 Self { #member: <#ty as #private::Key>::clone_key(&self.#member) }
             }
-            fn debug_key(&self, formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
-                formatter
+            fn debug_key(&self, __formatter: &mut #private::core::fmt::Formatter<'_>) -> #private::core::fmt::Result {
+                __formatter
                     .debug_tuple(#name)
-                    .field(&#private::DebugPart(&|formatter| {
-                        <#ty as #private::Key>::debug_key(&self.#member, formatter)
+                    .field(&#private::DebugPart(&|__formatter| {
+                        <#ty as #private::Key>::debug_key(&self.#member, __formatter)
                     }))
                     .finish()
             }
-            fn compare_key(&self, other: &Self) -> #private::core::cmp::Ordering {
-                <#ty as #private::Key>::compare_key(&self.#member, &other.#member)
+            fn compare_key(&self, __other: &Self) -> #private::core::cmp::Ordering {
+                <#ty as #private::Key>::compare_key(&self.#member, &__other.#member)
             }
         }
 
@@ -203,9 +208,21 @@ fn of_anything(key: &OwnKey) -> TokenStream {
     }
 }
 
+/// What a key is only if these types go from thread to thread.
+fn clause(runtime: &Runtime, types: &[&Type]) -> Option<WhereClause> {
+    let mut generics = Generics::default();
+    let threads: Vec<_> = threads(types.iter().copied(), &generics, runtime).collect();
+    if !threads.is_empty() {
+        generics.make_where_clause().predicates.extend(threads);
+    }
+    generics.where_clause
+}
+
 /// By value and by reference: a part of a key, what an index is asked for, and what a composite key begins with.
-pub(super) fn values(runtime: &Runtime, ident: &Ident) -> TokenStream {
+/// `types`: of what it is made.
+pub(super) fn values(runtime: &Runtime, ident: &Ident, types: &[&Type]) -> TokenStream {
     let private = runtime.private();
+    let clause = clause(runtime, types);
     let selections = [quote!(#ident), quote!(&#ident)].into_iter().map(|value| {
         quote! {
             #[automatically_derived]
@@ -245,7 +262,7 @@ pub(super) fn values(runtime: &Runtime, ident: &Ident) -> TokenStream {
 
         #[automatically_derived]
         #[diagnostic::do_not_recommend]
-        impl #private::IntoPart<#ident> for &#ident {
+        impl #private::IntoPart<#ident> for &#ident #clause {
             fn into_part(self) -> #ident {
                 <#ident as #private::Key>::clone_key(self)
             }

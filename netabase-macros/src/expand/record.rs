@@ -4,7 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::{index, key, version};
-use crate::model::{Consistency, Field, Key, Record};
+use crate::check::threads;
+use crate::model::{Consistency, Field, Index, Key, Record};
 
 pub(super) fn record(record: &Record) -> TokenStream {
     let private = record.runtime.private();
@@ -18,11 +19,7 @@ pub(super) fn record(record: &Record) -> TokenStream {
     let number = record.version.number;
     let encode_as = version::encode_as(record);
     let before = version::glue_before(record);
-    let key_fields = match &record.key {
-        Key::One(field) => vec![field.name()],
-        Key::Many(fields) => fields.iter().map(Field::name).collect(),
-        Key::Missing => vec![],
-    };
+    let key_fields = record.key.fields().iter().map(Field::name);
     // Does not run where it is not usable: beside it stands the error that says why.
     let [clone, encode, decode, shape] = if record.is_usable {
         [
@@ -58,11 +55,11 @@ pub(super) fn record(record: &Record) -> TokenStream {
             (glue, Some(agreed))
         }
     };
-    // Of a generic one it can be told only where its parameters are given.
-    let goes = record.generics.params.is_empty().then(|| {
-        let here = record.runtime.private_at(ident.span());
-        quote_spanned!(ident.span()=> const _: () = <#ident as #here::RecordThreads>::__GOES;)
-    });
+    let goes = goes(record);
+    let (indexed, glue) = match index::parameters_checked(record) {
+        Some((indexed, looked_at)) => (Some(indexed), quote!({ #looked_at #glue })),
+        None => (None, glue),
+    };
     quote! {
         #[automatically_derived]
         impl #parameters #private::Record for #ident #arguments #clause {
@@ -81,7 +78,7 @@ pub(super) fn record(record: &Record) -> TokenStream {
                 #encode
             }
             fn __decode(
-                bytes: &[#private::core::primitive::u8],
+                __bytes: &[#private::core::primitive::u8],
             ) -> #private::core::result::Result<Self, #private::Error> {
                 #decode
             }
@@ -93,6 +90,7 @@ pub(super) fn record(record: &Record) -> TokenStream {
             > {
                 #index_keys
             }
+            #indexed
             const __GLUE: #private::RecordGlue = #glue;
         }
 
@@ -102,10 +100,36 @@ pub(super) fn record(record: &Record) -> TokenStream {
     }
 }
 
+/// Has it said at the record that it belongs to one thread. Of a generic one that can be told only where its parameters are
+/// given. Not where a key or an index is why, of which that is said.
+fn goes(record: &Record) -> Option<TokenStream> {
+    if !record.generics.params.is_empty() {
+        return None;
+    }
+    let (ident, here) = (&record.ident, record.runtime.private_at(record.ident.span()));
+    let types = record.key.fields().iter().map(|field| &field.ty).chain(record.indexes.iter().flat_map(Index::types));
+    let others: Vec<_> = threads(types, &record.generics, &record.runtime).collect();
+    let check = quote_spanned!(ident.span()=> <#ident as #here::RecordThreads>::__GOES;);
+    if others.is_empty() {
+        return Some(quote!(const _: () = #check));
+    }
+    Some(quote! {
+        #[allow(dead_code)]
+        const _: () = {
+            trait __Goes {
+                const GOES: ();
+            }
+            impl __Goes for #ident where #(#others),* {
+                const GOES: () = #check
+            }
+        };
+    })
+}
+
 /// The record's key, made of copies of its fields.
 fn key_value(record: &Record) -> TokenStream {
     let private = record.runtime.private();
-    let name = key::name(&record.ident);
+    let name = &record.key_type;
     match &record.key {
         Key::One(field) => {
             let Field { member, ty } = &**field;

@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
 use super::{key, log_entry, place};
+use crate::check;
 use crate::model::{Record, Schema};
 
 /// A record is a schema of one.
@@ -34,7 +35,7 @@ pub(super) fn of_record(record: &Record) -> TokenStream {
 pub(super) fn of_schema(schema: &Schema) -> TokenStream {
     let private = schema.runtime.private();
     let ident = &schema.ident;
-    let (key, log_entry) = (key::name(ident), log_entry::name(ident));
+    let (key, log_entry) = (check::key_type(ident), log_entry::name(ident));
     let types: Vec<_> = schema.variants.iter().map(|variant| &variant.ty).collect();
     let names: Vec<_> = schema
         .variants
@@ -51,7 +52,7 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
         let (variant, ty) = (&variant.ident, &variant.ty);
         let earlier = &names[..index];
         let others = if schema.variants.len() > 1 || schema.has_others {
-            quote!(other => #private::core::result::Result::Err(other),)
+            quote!(__other => #private::core::result::Result::Err(__other),)
         } else {
             quote!()
         };
@@ -75,31 +76,34 @@ pub(super) fn of_schema(schema: &Schema) -> TokenStream {
 
             #[automatically_derived]
             impl #private::core::convert::From<#ty> for #ident {
-                fn from(record: #ty) -> Self {
-                    Self::#variant(record)
+                fn from(__record: #ty) -> Self {
+                    Self::#variant(__record)
                 }
             }
 
             #[automatically_derived]
             impl #private::core::convert::TryFrom<#ident> for #ty {
                 type Error = #ident;
-                fn try_from(schema: #ident) -> #private::core::result::Result<Self, #ident> {
-                    match schema {
-                        #ident::#variant(record) => #private::core::result::Result::Ok(record),
+                fn try_from(__schema: #ident) -> #private::core::result::Result<Self, #ident> {
+                    match __schema {
+                        #ident::#variant(__record) => #private::core::result::Result::Ok(__record),
                         #others
                     }
                 }
             }
         }
     });
-    let as_records = types.iter().map(|ty| key::as_record(&schema.runtime, ty));
+    let glues = types.iter().map(|ty| {
+        let record = key::as_record(&schema.runtime, ty);
+        quote_spanned!(place(ty)=> #record::__GLUE)
+    });
     quote! {
         #[automatically_derived]
         impl #private::Schema for #ident {
             type Key = #key;
             type LogEntry = #log_entry;
             const __RECORDS: &'static [#private::RecordGlue] = &[
-                #(#private::named(#names, #as_records::__GLUE)),*
+                #(#private::named(#names, #glues)),*
             ];
         }
 

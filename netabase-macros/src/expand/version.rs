@@ -12,21 +12,21 @@ pub(super) fn decode(record: &Record) -> TokenStream {
     let private = record.runtime.private();
     let (ident, number, stored_name) = (&record.ident, record.version.number, &record.stored_name);
     let (_, arguments, _) = record.generics.split_for_impl();
-    let own = quote!(<#ident #arguments as #private::RecordDeserialize>::__from_value(bytes, #number, #stored_name));
+    let own = quote!(<#ident #arguments as #private::RecordDeserialize>::__from_value(__bytes, #number, #stored_name));
     let Some(Before { path, .. }) = &record.version.before else { return own };
     let here = record.runtime.private_at(place(path));
     let before = quote_spanned!(place(path)=> <#path as #here::Record>::__decode);
     let made_from = quote_spanned!(place(path)=> <Self as #here::MadeFrom<#path>>::__made_from);
     quote! {
-        if #private::is_version(bytes, #number) {
+        if #private::is_version(__bytes, #number) {
             #own
         } else {
             // Not by `map`: the bounds of a function that is passed on are told a second time, of the derive as a whole.
-            match #before(bytes) {
-                #private::core::result::Result::Ok(before) => {
-                    #private::core::result::Result::Ok(#made_from(before))
+            match #before(__bytes) {
+                #private::core::result::Result::Ok(__before) => {
+                    #private::core::result::Result::Ok(#made_from(__before))
                 }
-                #private::core::result::Result::Err(error) => #private::core::result::Result::Err(error),
+                #private::core::result::Result::Err(__error) => #private::core::result::Result::Err(__error),
             }
         }
     }
@@ -43,14 +43,14 @@ pub(super) fn encode_as(record: &Record) -> Option<TokenStream> {
     Some(quote! {
         fn __encode_as(
             &self,
-            version: #private::core::primitive::u8,
+            __version: #private::core::primitive::u8,
         ) -> #private::core::result::Result<
             #private::core::option::Option<#private::std::vec::Vec<#private::core::primitive::u8>>,
             #private::Error,
         > {
-            if version < #number {
-                let record = #written(<Self as #private::Record>::__clone(self));
-                #encode(&record, version)
+            if __version < #number {
+                let __record = #written(<Self as #private::Record>::__clone(self));
+                #encode(&__record, __version)
             } else {
                 #private::core::result::Result::map(
                     <Self as #private::Record>::__encode(self),
@@ -75,11 +75,8 @@ pub(super) fn glue_before(record: &Record) -> TokenStream {
 }
 
 /// Of what the key is made, for a later version to be held against; and that the version before is the one before, and has
-/// the same key. Of a generic record nothing can be said without its arguments: what does not fit is refused when it is read.
+/// the same key. Of a generic record that cannot be said without its arguments: what does not fit is refused when it is read.
 pub(super) fn checks(record: &Record) -> Option<TokenStream> {
-    if !record.generics.params.is_empty() {
-        return None;
-    }
     let parts = match &record.key {
         Key::One(field) => {
             let ty = &field.ty;
@@ -91,12 +88,17 @@ pub(super) fn checks(record: &Record) -> Option<TokenStream> {
         }
         Key::Missing => return None,
     };
-    let (private, key) = (record.runtime.private(), key::name(&record.ident));
+    let (private, key_type) = (record.runtime.private(), &record.key_type);
+    let generics = key::primary_generics(record);
+    let (parameters, arguments, clause) = generics.split_for_impl();
     let made_of = quote! {
         #[automatically_derived]
-        impl #private::SameKeyAs<#parts> for #key {}
+        impl #parameters #private::SameKeyAs<#parts> for #key_type #arguments #clause {}
     };
-    let Some(Before { path, .. }) = &record.version.before else { return Some(made_of) };
+    let is_generic = !record.generics.params.is_empty();
+    let Some(Before { path, .. }) = record.version.before.as_ref().filter(|_| !is_generic) else {
+        return Some(made_of);
+    };
     let here = record.runtime.private_at(place(path));
     let number = record.version.number;
     let follows = number - 1;

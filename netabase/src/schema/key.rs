@@ -119,6 +119,17 @@ pub trait Key: Send + Sync + Unpin + Sized + 'static {
     }
 }
 
+/// For the bounds of generated impls: of a key that belongs to one thread they then say nothing, and the key's field does.
+#[doc(hidden)]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key or an index",
+    label = "not a record, as this type in its key or in an index belongs to one thread"
+)]
+pub trait KeyThreadsFor<'a>: Send + Sync + Unpin {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Send + Sync + Unpin> KeyThreadsFor<'_> for T {}
+
 /// Bytes that are not a key of the type asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

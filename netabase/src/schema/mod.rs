@@ -32,8 +32,8 @@ pub(crate) use self::expiry::{expiry_key, expiry_of_key};
 pub(crate) use self::fingerprint::Fingerprint;
 pub(crate) use self::key::shown;
 pub use self::key::{
-    DebugPart, IntoPart, Key, KeyError, KeyForm, KeyParts, KeyVariants, Text, TextFor, deserialize_parts,
-    deserialize_variant, serialize_parts, serialize_variant, show_parts,
+    DebugPart, IntoPart, Key, KeyError, KeyForm, KeyParts, KeyThreadsFor, KeyVariants, Text, TextFor,
+    deserialize_parts, deserialize_variant, serialize_parts, serialize_variant, show_parts,
 };
 #[cfg(feature = "paxos")]
 pub(crate) use self::membership::all_agreed;

@@ -68,6 +68,10 @@ pub trait Record: Send + Sync + Unpin + Sized + 'static {
     #[doc(hidden)]
     fn __index_keys(&self) -> Vec<Option<Vec<u8>>>;
 
+    /// That the parameters of a generic record are no `Option` where an index would take their `None` for a value.
+    #[doc(hidden)]
+    const ONLY_SOME_IS_INDEXED: () = ();
+
     #[doc(hidden)]
     const __GLUE: RecordGlue;
 }

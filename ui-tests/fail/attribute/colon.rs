@@ -1,0 +1,11 @@
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+#[netabase(name: "accounts")] // mistake
+pub struct Account {
+    #[netabase(key)]
+    id: u64,
+}
+
+fn main() {}

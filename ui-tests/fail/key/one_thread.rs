@@ -1,0 +1,12 @@
+use std::cell::Cell;
+
+use netabase::prelude::*;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Serialize, Deserialize, NetabaseSchema)]
+pub struct Account {
+    #[netabase(key)]
+    id: Cell<u64>, // mistake
+}
+
+fn main() {}
