@@ -71,6 +71,8 @@ struct State {
     period: u64,
     faults: Faults,
     syncs: u64,
+    /// How many gave an error since the power was cut last.
+    syncs_failed: u64,
     /// How many syncs wait because they are held.
     held: u64,
 }
@@ -131,6 +133,7 @@ impl ForgetfulDisk {
         let mut state = self.lock();
         state.image.lose_power(unsynced);
         state.period += 1;
+        state.syncs_failed = 0;
         self.shared.released.notify_all();
         ForgetfulDisk { shared: Arc::clone(&self.shared), period: state.period }
     }
@@ -178,6 +181,13 @@ impl ForgetfulDisk {
     #[must_use]
     pub fn syncs(&self) -> u64 {
         self.lock().syncs
+    }
+
+    /// How many syncs this disk has answered with an error since its power was cut last: a node of which it is ends by itself,
+    /// a moment later, whatever the disk does from then on.
+    #[must_use]
+    pub fn syncs_failed(&self) -> u64 {
+        self.lock().syncs_failed
     }
 
     /// How many syncs wait now because of [`hold_syncs`](ForgetfulDisk::hold_syncs): a test waits for one to know that
@@ -260,6 +270,7 @@ impl redb::StorageBackend for ForgetfulDisk {
         }
         if state.faults.fail_syncs {
             state.image.abandon();
+            state.syncs_failed += 1;
             return Err(io::Error::other("this disk was told to fail syncs"));
         }
         if !state.faults.ignore_syncs {

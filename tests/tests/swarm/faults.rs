@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use netabase::testing::{Cluster, ForgetfulDisk, Random, Unsynced};
 use netabase::{Error, Role};
+use netabase_tests::until;
 
 use super::NODES;
 use super::load::Zoo;
@@ -103,8 +104,15 @@ pub(super) async fn mend(cluster: &mut Cluster<Zoo>) -> netabase::Result<()> {
         }
     }
     for node in 0..cluster.len() {
-        if cluster.is_running(node) && cluster.node(node).status().await.is_err() {
-            // It went down by itself, as it must when its disk fails.
+        if !cluster.is_running(node) {
+            continue;
+        }
+        let db = cluster.node(node);
+        if cluster.log_disk(node).syncs_failed() + cluster.store_disk(node).syncs_failed() > 0 {
+            // It goes down by itself, as it must when its disk fails, and need not have done so yet.
+            until(|| async { db.status().await.is_err() }).await;
+        }
+        if db.status().await.is_err() {
             cluster.crash(node).await;
         }
     }

@@ -143,8 +143,11 @@ fn what_a_failed_sync_gave_up_no_later_sync_saves() {
     disk.fail_syncs(false);
     disk.write(512, &[3; 512]).unwrap();
     disk.sync_data().unwrap();
+    assert_eq!(disk.syncs_failed(), 1);
     assert_eq!(read_all(&disk), [[2; 512], [3; 512]].concat());
-    assert_eq!(read_all(&disk.power_cut(Unsynced::Lost)), [[1; 512], [3; 512]].concat());
+    let disk = disk.power_cut(Unsynced::Lost);
+    assert_eq!(read_all(&disk), [[1; 512], [3; 512]].concat());
+    assert_eq!(disk.syncs_failed(), 0);
 }
 
 #[test]
