@@ -2,7 +2,8 @@
 //! nodes that went through many rounds write again.
 //!
 //! Memory is a bound and asserted; how fast is printed. `NETABASE_JOINER_MIB` (96) sets how much a joiner receives,
-//! `NETABASE_JOINER_BEFORE_S` (3) for how long the writers are watched before it does, and `NETABASE_RESTART_ROUNDS` (20,000) after how many rounds the nodes start again, of which there are `NETABASE_RESTART_NODES` (3).
+//! `NETABASE_JOINER_BEFORE_S` (3) for how long the writers are watched before it does, and `NETABASE_RESTART_ROUNDS`
+//! (20,000) after how many rounds the nodes start again, of which there are `NETABASE_RESTART_NODES` (3).
 
 use std::path::Path;
 use std::time::{Duration, Instant};
