@@ -193,7 +193,8 @@ impl Footprint {
     }
 }
 
-/// Whether all of it still stands. `glue_of`: of the newest version of a record type.
+/// Whether all of it still stands. `glue_of`: of the newest version of a record type. What has expired goes by the version in
+/// which a row is stored, so nodes that know different ones judge alike.
 pub(super) fn holds<'g>(
     rows: &dyn Rows,
     reads: &[Read],

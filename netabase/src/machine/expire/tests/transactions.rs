@@ -147,3 +147,26 @@ fn a_refresh_of_what_was_read_before_it_was_removed_runs_again() {
     assert_eq!(node.act(Action::Transact(Arc::new(refresh))), Err(Refusal::Conflict));
     assert!(!node.stores(1));
 }
+
+/// One of them knows a version without a `ttl`; what has expired goes by the version in which it is stored.
+#[test]
+fn nodes_that_know_different_versions_judge_a_transaction_alike() {
+    use lasting::{First, Second, Third};
+    let (until, later) = (now_ms() + HOUR_MS, now_ms() + 10 * HOUR_MS);
+    let mut nodes = [Node::new::<Second>(), Node::new::<Third>()];
+    for node in &mut nodes {
+        node.put(&First { id: 9, until: later }).expect("it is taken");
+        node.raise(2);
+        node.act(Action::Upgrade(record())).expect("it is taken");
+        node.put(&Second { id: 1, until }).expect("it is taken");
+    }
+    skew_clock_here(2 * HOUR_S);
+    let mut trial = Trial::new(nodes[0].machine.views().view());
+    assert_eq!(trial.query(&Second::all().plan::<Second>(), &Second::__GLUE).expect("memory reads").len(), 1);
+    let write = Write::Put { record: record(), value: value(&Second { id: 2, until: later }) };
+    let transaction = Arc::new(Transaction { request: None, reads: trial.into_notes(), writes: vec![write] });
+    for node in &mut nodes {
+        node.act(Action::Transact(Arc::clone(&transaction))).expect("what it read is as it was");
+        assert!(node.stores(1) && node.stores(2));
+    }
+}
